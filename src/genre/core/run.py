@@ -1,0 +1,46 @@
+"""How to run, apart from what to run: seed, device, memory, progress, and the events to choose on."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from genre.core.queries import Holdout
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Shows how far long work has come."""
+
+    def track(self, steps: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+        """Yield the steps and show how many are done."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def track(self, steps: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+        """Yield the steps."""
+        yield from steps
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Everything a component may need to know of the run it is part of."""
+
+    seed: int = 0
+    device: str = "cpu"
+    validation: Holdout | None = None
+    """What weights and stopping points are chosen on; never the test events."""
+    memory: int = 1 << 29
+    """Bytes that one block of scores may take (512 MiB)."""
+    progress: Progress = field(default_factory=Silent)
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Return the random generator of the part called `name`: the same for the same seed and name."""
+        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])

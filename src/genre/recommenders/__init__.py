@@ -1,0 +1,1 @@
+"""One file per recommender, over the contract in `base.py`."""

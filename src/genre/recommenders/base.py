@@ -1,0 +1,159 @@
+"""What a recommender is: it is fitted, it answers queries, and it can be written down as arrays.
+
+A recommender file holds a config class (what is chosen) and a component (what is learned). Most components give a score
+to every item and leave the rest to `ScoringRecommender`.
+
+Shapes: B queries, I items, n places.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from genre.core.config import Config
+from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations, Source
+from genre.core.run import RunContext
+from genre.core.topn import top_n
+from genre.data.dataset import Dataset
+
+State: TypeAlias = dict[str, Any]
+"""All that a model has learned, by name: numpy arrays and `scipy.sparse.csr_matrix`, nothing else."""
+BLOCK_BYTES = 1 << 28
+"""Bytes of scores that `recommend` holds at once (256 MiB)."""
+
+
+class Recommender(Protocol):
+    """Answers queries with ranked items."""
+
+    @property
+    def config(self) -> RecommenderConfig:
+        """Return the settings it was built with."""
+
+    def fit(self, data: Dataset, run: RunContext) -> Self:
+        """Learn from the log of `data`."""
+
+    def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
+        """Return the best n items for each query, fewer where the model knows no more."""
+
+    def state(self) -> State:
+        """Return what was learned."""
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` returned."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Gives a score to every item for every query."""
+
+    def score(self, queries: Queries) -> NDArray[np.float32]:
+        """Return (B, I) scores that the caller may change; minus infinity where the model cannot tell."""
+
+
+@runtime_checkable
+class Similar(Protocol):
+    """Knows which items go with which."""
+
+    def similar(self, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return (len(item_rows), I) similarities, minus infinity where there is none."""
+
+
+@dataclass(frozen=True)
+class DataSize:
+    """What the cost of fitting depends on."""
+
+    num_users: int
+    num_items: int
+    num_events: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What fitting a model will take, to about a factor of two."""
+
+    memory: int
+    """Bytes at the peak, above the data set's own."""
+    seconds: float
+    """On two cores."""
+
+
+class RecommenderConfig(Config):
+    """What is chosen of a recommender before it has seen data."""
+
+    kind: str
+
+    def build(self, members: Mapping[str, Recommender]) -> Recommender:
+        """Return the unfitted component. `members` are the fitted models that a composite one names, by name."""
+        raise TypeError(f"{type(self).__name__} must say what it builds")
+
+    def estimate(self, size: DataSize) -> Estimate:
+        """Say what fitting will take on data of this size; by default what a pass over the events takes."""
+        return Estimate(memory=32 * size.num_events, seconds=1e-6 * size.num_events)
+
+
+ConfigT = TypeVar("ConfigT", bound=RecommenderConfig)
+
+
+class ScoringRecommender(ABC, Generic[ConfigT]):
+    """A recommender that can score every item; its subclass says how."""
+
+    source: ClassVar[Source] = Source.PERSONAL
+    """Where this model's answers come from."""
+
+    def __init__(self, config: ConfigT) -> None:
+        """Keep the settings; nothing is learned yet."""
+        self.config = config
+
+    @abstractmethod
+    def fit(self, data: Dataset, run: RunContext) -> Self:
+        """Learn from the log of `data`."""
+
+    @abstractmethod
+    def score(self, queries: Queries) -> NDArray[np.float32]:
+        """Return (B, I) scores, minus infinity where the model cannot tell."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Return what was learned."""
+
+    @abstractmethod
+    def restore(self, state: State) -> None:
+        """Take back what `state` returned."""
+
+    def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
+        """Return the n best-scored items for each query, in blocks of queries that fit in `BLOCK_BYTES`."""
+        answer = Recommendations.empty(len(queries), n)
+        if n == 0 or len(queries) == 0:
+            return answer
+        start, size = 0, 1  # The first query tells how many items there are.
+        while start < len(queries):
+            rows = slice(start, start + size)
+            scores = self.score(queries.take(rows))
+            if candidates is not None:
+                candidates.take(rows).hide(scores)
+            answer.item_rows[rows], answer.scores[rows] = top_n(scores, n)
+            start += size
+            size = max(1, BLOCK_BYTES // (4 * max(1, scores.shape[1])))
+        answer.sources[:] = np.where(answer.item_rows == NO_ITEM, Source.NONE, self.source)
+        return answer
+
+
+def never_scored(scores: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Set the scores (B, I) of items that are not `known` (I,) to minus infinity, in place."""
+    scores[:, ~known] = -np.inf
+    return scores
+
+
+def from_evidence(matrix: sparse.csr_matrix | sparse.csr_array) -> NDArray[np.float32]:
+    """Turn sparse evidence (B, I) into dense scores: minus infinity where there is none."""
+    scores = np.full(matrix.shape, -np.inf, np.float32)
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    scores[rows, matrix.indices] = matrix.data
+    return scores

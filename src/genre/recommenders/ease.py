@@ -1,0 +1,96 @@
+"""EASE: a linear item-to-item model with a closed-form solution.
+
+Harald Steck: Embarrassingly Shallow Autoencoders for Sparse Data. WWW 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import linalg
+
+from genre.core.errors import ModelError
+from genre.core.queries import Queries
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset
+from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
+
+
+class EaseConfig(RecommenderConfig):
+    """Settings of `ease`."""
+
+    kind: Literal["ease"] = "ease"
+    regularization: float = Field(default=250.0, gt=0)
+    """Added to the diagonal of the item-item matrix, in likes; the sparser the data, the higher. The paper's best
+    values lie between 200 and 1000."""
+
+    def build(self, members: Mapping[str, Recommender]) -> Ease:
+        """Return the unfitted component."""
+        return Ease(self)
+
+    def estimate(self, size: DataSize) -> Estimate:
+        """One dense inversion: `num_items` cubed operations, and two matrices of `num_items` squared floats."""
+        return Estimate(memory=2 * 4 * size.num_items**2, seconds=size.num_items**3 / 3e10)
+
+
+class Ease(ScoringRecommender[EaseConfig]):
+    """Predict each like from the user's other likes.
+
+    ``B = argmin |X - X B|^2 + regularization |B|^2`` with a zero diagonal, solved by
+    ``P = (X'X + regularization I)^-1``, ``B[i, j] = -P[i, j] / P[j, j]``; the scores of a history are the sum of its items' rows of B. Needs
+    `num_items` squared floats to answer and twice that to fit: about 20,000 items on a laptop.
+    """
+
+    weights: NDArray[np.float32]
+    """(I, I) what liking the row's item says about the column's."""
+    known: NDArray[np.bool_]
+    """(I,) items that somebody liked in training."""
+
+    def fit(self, data: Dataset, run: RunContext) -> Self:
+        """Solve the normal equations in place by Cholesky decomposition."""
+        likes = data.interactions.to_binary_csr(data.num_items)
+        gram = np.asfortranarray((likes.T @ likes).toarray())
+        np.fill_diagonal(gram, gram.diagonal() + self.config.regularization)
+        factor, failed = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1, clean=0)
+        if failed:
+            raise ModelError(
+                f"the item-item matrix cannot be inverted with regularization {self.config.regularization!r}",
+                place="ease",
+                remedy="Raise `regularization`.",
+            )
+        inverse, _ = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+        inverse = inverse.T  # C order; only the upper triangle is filled.
+        diagonal = inverse.diagonal().copy()
+        for row in range(len(inverse)):
+            inverse[row + 1 :, row] = inverse[row, row + 1 :]
+        inverse /= -diagonal
+        np.fill_diagonal(inverse, 0.0)
+        self.weights = inverse
+        self.known = data.interactions.item_counts(data.num_items) > 0
+        return self
+
+    def score(self, queries: Queries) -> NDArray[np.float32]:
+        """Return (B, I) sums of the rows of the liked items; nothing for a history without one."""
+        likes = queries.history.to_binary_csr(len(self.weights))
+        scores = np.ascontiguousarray(likes @ self.weights, dtype=np.float32)
+        scores[:, ~self.known] = -np.inf
+        scores[likes[:, self.known].getnnz(axis=1) == 0] = -np.inf
+        return scores
+
+    def similar(self, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the rows (len(item_rows), I) of B."""
+        rows = np.array(self.weights[item_rows])
+        rows[:, ~self.known] = -np.inf
+        return rows
+
+    def state(self) -> State:
+        """Return B and which items it knows."""
+        return {"weights": self.weights, "known": self.known}
+
+    def restore(self, state: State) -> None:
+        """Take B back."""
+        self.weights, self.known = state["weights"], state["known"]

@@ -1,0 +1,181 @@
+"""What every recommender must do. A model imported in `config.py` is tested here without another line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from genre.config import RECOMMENDERS
+from genre.core.interactions import Interactions
+from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommendations, Source
+from genre.core.ragged import Ragged
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset
+from genre.recommenders.base import (
+    DataSize,
+    Recommender,
+    RecommenderConfig,
+    Scorer,
+    Similar,
+)
+from genre.recommenders.ease import EaseConfig
+from genre.recommenders.popularity import PopularityConfig
+from tests.conftest import make_dataset
+
+N = 5
+
+
+def leave_last_out(data: Dataset) -> tuple[Dataset, Holdout]:
+    """Return everything but each user's newest event, and that event as the answer."""
+    log = data.interactions
+    newest = log.steps_from_end == 0
+    train = data.with_interactions(log.where(~newest))
+    return train, Holdout(train.queries(), log.where(newest).items)
+
+
+def fit(config_class: type[RecommenderConfig], data: Dataset, seed: int = 0) -> Recommender:
+    """Fit the model with its defaults; a composite one gets popularity and EASE for members."""
+    train, validation = leave_last_out(data)
+    run = RunContext(seed=seed, validation=validation)
+    settings: dict[str, object] = {}
+    members: dict[str, Recommender] = {}
+    if "members" in config_class.model_fields:
+        settings["members"] = ["ease", "popularity"]
+        members = {
+            "ease": EaseConfig(regularization=10).build({}).fit(train, run),
+            "popularity": PopularityConfig().build({}).fit(train, run),
+        }
+    return config_class(**settings).build(members).fit(train, run)
+
+
+@pytest.fixture(scope="module", params=RECOMMENDERS, ids=lambda config: config.model_fields["kind"].default)
+def config_class(request: pytest.FixtureRequest) -> type[RecommenderConfig]:
+    """Return every recommender in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(config_class: type[RecommenderConfig], dataset: Dataset) -> Recommender:
+    """Return the model, fitted."""
+    return fit(config_class, dataset)
+
+
+def assert_sound(answer: Recommendations, queries: Queries, n: int, num_items: int) -> None:
+    """Check the shape, the order, the padding and the range of an answer."""
+    assert answer.item_rows.shape == answer.scores.shape == answer.sources.shape == (len(queries), n)
+    filled = answer.filled
+    assert (np.diff(filled.astype(int), axis=1) <= 0).all(), "an item stands behind an empty place"
+    assert answer.item_rows[filled].min(initial=0) >= 0
+    assert answer.item_rows.max(initial=NO_ITEM) < num_items
+    assert np.isfinite(answer.scores[filled]).all()
+    assert (answer.scores[~filled] == -np.inf).all()
+    assert (answer.sources[~filled] == Source.NONE).all()
+    assert (answer.sources[filled] != Source.NONE).all()
+    for row, kept in zip(answer.item_rows, filled, strict=True):
+        assert len(set(row[kept])) == kept.sum(), "an item stands twice in one answer"
+    with np.errstate(invalid="ignore"):
+        steps = np.diff(answer.scores, axis=1)
+    assert (steps[filled[:, 1:]] <= 0).all(), "scores rise along an answer"
+
+
+def test_answers_known_users_with_items(model: Recommender, dataset: Dataset) -> None:
+    queries = dataset.queries()
+    answer = model.recommend(queries, N)
+    assert_sound(answer, queries, N, dataset.num_items)
+    assert answer.filled.any(axis=1).mean() > 0.9
+
+
+def test_answers_unknown_users_by_their_history(model: Recommender, dataset: Dataset) -> None:
+    known = dataset.queries(np.arange(8))
+    unknown = Queries.of(known.history, times=known.times)
+    assert_sound(model.recommend(unknown, N), unknown, N, dataset.num_items)
+
+
+def test_empty_history_is_answered_without_an_error(model: Recommender, dataset: Dataset) -> None:
+    queries = Queries.of(Interactions.empty(3))
+    assert_sound(model.recommend(queries, N), queries, N, dataset.num_items)
+
+
+def test_no_queries(model: Recommender) -> None:
+    assert model.recommend(Queries.of(Interactions.empty(0)), N).item_rows.shape == (0, N)
+
+
+@pytest.mark.parametrize("n", [0, 1, 1000])
+def test_any_n(model: Recommender, dataset: Dataset, n: int) -> None:
+    queries = dataset.queries(np.arange(4))
+    assert_sound(model.recommend(queries, n), queries, n, dataset.num_items)
+
+
+def test_candidates_are_obeyed(model: Recommender, dataset: Dataset) -> None:
+    queries = dataset.queries(np.arange(6))
+    allowed = np.arange(dataset.num_items) % 2 == 0
+    only = Ragged.of([range(20)] * len(queries))
+    candidates = Candidates(allowed=allowed, excluded=queries.history.items, only=only)
+    answer = model.recommend(queries, N, candidates=candidates)
+    assert_sound(answer, queries, N, dataset.num_items)
+    for row, items in enumerate(answer.item_rows):
+        chosen = set(items[items != NO_ITEM])
+        assert chosen <= set(range(0, 20, 2)) - set(queries.history.items[row])
+
+
+def test_everything_excluded_leaves_nothing(model: Recommender, dataset: Dataset) -> None:
+    queries = dataset.queries(np.arange(2))
+    nothing = Candidates(allowed=np.zeros(dataset.num_items, bool))
+    assert not model.recommend(queries, N, candidates=nothing).filled.any()
+
+
+def test_an_answer_does_not_depend_on_its_batch(model: Recommender, dataset: Dataset) -> None:
+    queries = dataset.queries(np.arange(10))
+    whole = model.recommend(queries, N)
+    for row in range(10):
+        alone = model.recommend(queries.take(np.array([row])), N)
+        np.testing.assert_allclose(alone.scores[0], whole.scores[row], rtol=1e-3, atol=1e-4)
+
+
+def test_same_seed_same_answers(config_class: type[RecommenderConfig], model: Recommender, dataset: Dataset) -> None:
+    again = fit(config_class, make_dataset()).recommend(dataset.queries(), N)
+    np.testing.assert_array_equal(model.recommend(dataset.queries(), N).item_rows, again.item_rows)
+
+
+def test_fitting_and_asking_change_no_input(config_class: type[RecommenderConfig]) -> None:
+    data = make_dataset(seed=3)
+    before = data.fingerprint()
+    fit(config_class, data).recommend(data.queries(), N)
+    assert data.fingerprint() == before
+
+
+@pytest.mark.parametrize(("num_users", "num_items"), [(1, 40), (60, 1), (2, 2)])
+def test_tiny_data(config_class: type[RecommenderConfig], num_users: int, num_items: int) -> None:
+    data = make_dataset(num_users=num_users, num_items=num_items)
+    queries = data.queries()
+    assert_sound(fit(config_class, data).recommend(queries, N), queries, N, num_items)
+
+
+def test_scores_are_float32_and_fresh(model: Recommender, dataset: Dataset) -> None:
+    if not isinstance(model, Scorer):
+        pytest.skip("ranks without scoring every item")
+    queries = dataset.queries(np.arange(3))
+    first = model.score(queries)
+    assert first.shape == (3, dataset.num_items)
+    assert first.dtype == np.float32
+    assert not np.isnan(first).any()
+    assert (first < np.inf).all()
+    kept = first.copy()
+    first[:] = 0  # The caller may change what it was given.
+    np.testing.assert_array_equal(model.score(queries), kept)
+
+
+def test_similar_items(model: Recommender, dataset: Dataset) -> None:
+    if not isinstance(model, Similar):
+        pytest.skip("knows no similarity of items")
+    found = model.similar(np.array([0, dataset.num_items - 1]))
+    assert found.shape == (2, dataset.num_items)
+    assert found.dtype == np.float32
+    assert np.isfinite(found[0]).any()
+
+
+def test_estimate_is_positive_and_grows(model: Recommender) -> None:
+    small = model.config.estimate(DataSize(100, 100, 1_000))
+    large = model.config.estimate(DataSize(10_000, 10_000, 1_000_000))
+    assert 0 < small.memory < large.memory
+    assert 0 < small.seconds < large.seconds
