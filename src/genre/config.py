@@ -1,7 +1,7 @@
 """The table of contents: what a config file may name.
 
-A recommender is part of Genre once its config class is imported here: its `kind` may then stand in YAML, `genre models` lists it and
-the contract tests run over it.
+A recommender is part of Genre once its config class is imported here: its `kind` may then stand in YAML, `genre models`
+lists it and the contract tests run over it.
 """
 
 from __future__ import annotations

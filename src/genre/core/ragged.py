@@ -53,7 +53,7 @@ class Ragged:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(B,)"""
+        """(B,) values in each row."""
         return np.diff(self.offsets)
 
     @property

@@ -1,6 +1,6 @@
 """The best n of every row of a score block, exactly, at the speed of memory.
 
-Shapes: B rows, I items, n places.
+Shapes: B rows, I items, n places, C candidates: the (row, item) pairs that may be among the best.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre.core.queries import NO_ITEM
+from genre.core.ragged import offsets_of
 
-_STRIDES = 64
-"""Items are dealt into I / 64 groups; a group's best bounds all its members."""
+_STRIDES = 32
+"""Items are dealt into I / 32 groups, each of which has one best member."""
 _BLOCK_BYTES = 1 << 21
 """Rows are taken by as many as fit in a core's cache, so that the passes below read memory once."""
+_LOWEST = np.finfo(np.float32).min
 
 
 def cache_blocks(num_rows: int, num_items: int) -> range:
@@ -35,55 +37,42 @@ def top_n(scores: NDArray[np.float32], n: int) -> tuple[NDArray[np.int32], NDArr
         return rows, best
     starts = cache_blocks(num_rows, num_items)
     for start in starts:
-        block = scores[start : start + starts.step]
-        found, values = _top_of_block(block, width)
-        rows[start : start + starts.step, :width] = np.where(values > -np.inf, found, NO_ITEM)
-        best[start : start + starts.step, :width] = values
+        part = slice(start, start + starts.step)
+        _fill(scores[part], rows[part, :width], best[part, :width])
     return rows, best
 
 
-def _top_of_block(block: NDArray[np.float32], n: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Find the top n of rows (B, I), n <= I: look only into the n groups whose best members are highest."""
+def _fill(block: NDArray[np.float32], rows: NDArray[np.int32], best: NDArray[np.float32]) -> None:
+    """Write the top n of the rows (B, I), n <= I, into `rows` and `best` (B, n), which hold no answers so far."""
+    num_rows, n = rows.shape
+    bounds = _lower_bounds(block, n)
+    candidate = np.greater_equal(block, bounds[:, None])
+    if np.count_nonzero(candidate) > 2 * n * num_rows:
+        # Of many that equal their row's bound no more than the first n are wanted.
+        for kept, scores, bound in zip(candidate, block, bounds, strict=True):
+            kept[np.flatnonzero(scores == bound)[n:]] = False
+    row, item = np.divmod(np.flatnonzero(candidate), block.shape[1])
+    counts = np.bincount(row, minlength=num_rows)
+    place = np.arange(len(row)) - offsets_of(counts)[row]
+    shape = (num_rows, max(n, int(counts.max(initial=0))))
+    items, values = np.full(shape, NO_ITEM, np.int32), np.full(shape, -np.inf, np.float32)
+    items[row, place], values[row, place] = item, block[row, item]
+    # The candidates of a row stand by item, so a stable sort leaves equal scores in that order.
+    order = np.argsort(-values, axis=1, kind="stable")[:, :n]
+    rows[:], best[:] = np.take_along_axis(items, order, 1), np.take_along_axis(values, order, 1)
+
+
+def _lower_bounds(block: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Return finite scores (B,) that at least n members of each row (B, I) reach, where so many are finite.
+
+    The n-th highest of the groups' best is reached by n items, one for each group, and by few others.
+    """
     num_items = block.shape[1]
-    num_groups = num_items // _STRIDES
-    if num_groups <= 2 * n:
-        return _sorted_top(block, None, n)
-    head = block[:, : num_groups * _STRIDES]
-    group_best = head.reshape(len(block), _STRIDES, num_groups).max(axis=1)
-    groups = np.argpartition(group_best, num_groups - n, axis=1)[:, num_groups - n :]
-    members = (groups[:, :, None] + np.arange(_STRIDES) * num_groups).reshape(len(block), -1)
-    rest = np.broadcast_to(np.arange(num_groups * _STRIDES, num_items), (len(block), num_items % _STRIDES))
-    candidates = np.concatenate([members, rest], axis=1)
-    found, values = _sorted_top(np.take_along_axis(block, candidates, 1), candidates, n)
-    # Where another group's best equals the last score taken, which of the equals comes first is not settled yet.
-    last = values[:, -1]
-    tied = (np.take_along_axis(group_best, groups, 1).min(axis=1) == last) & (last > -np.inf)
-    for row in np.flatnonzero(tied):
-        found[row], values[row] = _exact_row(block[row], n)
-    return found, values
-
-
-def _sorted_top(
-    values: NDArray[np.float32], candidates: NDArray[np.intp] | None, n: int
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return the top n of candidates (B, C) with these values, by value and then by item row."""
-    size = values.shape[1]
-    picked = np.argpartition(values, size - n, axis=1)[:, size - n :]
-    best = np.take_along_axis(values, picked, 1)
-    threshold = best.min(axis=1)
-    items = picked if candidates is None else np.take_along_axis(candidates, picked, 1)
-    at_threshold = (values == threshold[:, None]).sum(axis=1) != (best == threshold[:, None]).sum(axis=1)
-    for row in np.flatnonzero(at_threshold & (threshold > -np.inf)):
-        all_items = np.arange(size) if candidates is None else candidates[row]
-        order = np.lexsort((all_items, -values[row]))[:n]
-        items[row], best[row] = all_items[order], values[row][order]
-    order = np.lexsort((items, -best), axis=1)
-    return np.take_along_axis(items, order, 1), np.take_along_axis(best, order, 1)
-
-
-def _exact_row(row: NDArray[np.float32], n: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return the top n of one row (I,), equal scores by item row."""
-    threshold = np.partition(row, len(row) - n)[len(row) - n]
-    candidates = np.flatnonzero(row >= threshold)
-    order = np.lexsort((candidates, -row[candidates]))[:n]
-    return candidates[order], row[candidates[order]]
+    strides = min(_STRIDES, num_items // (2 * n))
+    if strides < 2:
+        return np.maximum(np.partition(block, num_items - n, axis=1)[:, num_items - n], _LOWEST)
+    num_groups = num_items // strides
+    groups = block[:, : strides * num_groups].reshape(len(block), strides, num_groups)
+    best: NDArray[np.float32] = groups.max(axis=1)
+    best.partition(num_groups - n, axis=1)
+    return np.maximum(best[:, num_groups - n], _LOWEST)

@@ -66,7 +66,7 @@ class Entities:
 
     vocabulary: Vocabulary
     frame: pl.DataFrame
-    """One row for each id, in the order of the vocabulary, with its id column first. Categories are lists of strings."""
+    """One row for each id, in the order of the vocabulary, its id column first. Categories are lists of strings."""
     roles: Roles = Roles()
 
     def __len__(self) -> int:

@@ -89,6 +89,11 @@ class RecommenderConfig(Config):
 
     kind: str
 
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """The models that must be fitted first and are passed to `build`: what a composite model's `members` names."""
+        return tuple(getattr(self, "members", ()))
+
     def build(self, members: Mapping[str, Recommender]) -> Recommender:
         """Return the unfitted component. `members` are the fitted models that a composite one names, by name."""
         raise TypeError(f"{type(self).__name__} must say what it builds")

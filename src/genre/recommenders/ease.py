@@ -41,8 +41,8 @@ class Ease(ScoringRecommender[EaseConfig]):
     """Predict each like from the user's other likes.
 
     ``B = argmin |X - X B|^2 + regularization |B|^2`` with a zero diagonal, solved by
-    ``P = (X'X + regularization I)^-1``, ``B[i, j] = -P[i, j] / P[j, j]``; the scores of a history are the sum of its items' rows of B. Needs
-    `num_items` squared floats to answer and twice that to fit: about 20,000 items on a laptop.
+    ``P = (X'X + regularization I)^-1``, ``B[i, j] = -P[i, j] / P[j, j]``; the scores of a history are the sum of its
+    items' rows of B. Needs `num_items` squared floats to answer and twice that to fit: about 20,000 items on a laptop.
     """
 
     weights: NDArray[np.float32]

@@ -1,0 +1,171 @@
+"""The command line: each command is a few lines over the Python interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+# Everything heavy is imported inside the commands, so that `genre --help` answers at once.
+app = typer.Typer(
+    help="Recommendation that reads, ranks and writes.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+data_app = typer.Typer(help="Look at data before it is used.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+RunArgument = Annotated[Path, typer.Argument(help="Directory of a finished run.")]
+SetOption = Annotated[list[str], typer.Option("--set", help="Override a setting: a.b=value. May be repeated.")]
+CountOption = Annotated[int, typer.Option("-n", help="Answers for each user.")]
+
+
+def main() -> None:
+    """Run the command line; a deliberate error ends it with its message and exit code 1."""
+    from genre.core.errors import GenreError
+
+    try:
+        app()
+    except GenreError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def demo(
+    runs: Annotated[Path, typer.Option(help="Where to keep the run.")] = Path("runs"),
+    force: Annotated[bool, typer.Option("--force", help="Run again even if it is done.")] = False,
+) -> None:
+    """Run the main job on the sample world, offline: 280 real films, simulated viewers."""
+    from genre.demo import run_demo
+
+    run_demo(runs, force=force)
+
+
+@app.command()
+def init(
+    interactions: Annotated[Path, typer.Argument(help="Who did what: one row an event.")],
+    items: Annotated[Optional[Path], typer.Argument(help="The catalogue.")] = None,  # noqa: UP045
+    users: Annotated[Optional[Path], typer.Option(help="What is known of users.")] = None,  # noqa: UP045
+    out: Annotated[Path, typer.Option(help="The config to write.")] = Path("genre.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Look at your files and write a commented config for them."""
+    from genre.api import write_config
+
+    notes = write_config(interactions, items, users, out=out, force=force)
+    for note in notes:
+        typer.echo(note)
+    typer.echo(f"Wrote {out}. Next: genre run {out}")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="The experiment, in YAML.")],
+    overrides: SetOption = [],  # noqa: B006
+    runs: Annotated[Path, typer.Option(help="Where to keep runs.")] = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a finished run of the same name.")] = False,
+) -> None:
+    """Run an experiment: fit, evaluate, recommend, report. An interrupted run goes on where it stopped."""
+    from genre import pipeline
+    from genre.config_file import read_experiment
+    from genre.console import Bars, show
+
+    experiment = read_experiment(config, overrides)
+    if dry_run:
+        show(pipeline.plan_frame(pipeline.dry_run(experiment)), "What fitting would take")
+        return
+    directory = pipeline.run(experiment, runs, force=force, progress=Bars())
+    show_run(directory)
+
+
+@app.command()
+def recommend(
+    run: RunArgument,
+    users: Annotated[Optional[list[str]], typer.Argument(help="User ids.")] = None,  # noqa: UP045
+    history: Annotated[str, typer.Option(help="Item ids that somebody likes, oldest first, with commas.")] = "",
+    n: CountOption = 10,
+    everybody: Annotated[bool, typer.Option("--all", help="Answer every known user.")] = False,
+    out: Annotated[Optional[Path], typer.Option(help="Write to a .parquet, .csv or .jsonl file.")] = None,  # noqa: UP045
+    reasons: Annotated[Optional[str], typer.Option(help="Add reasons: en or zh.")] = None,  # noqa: UP045
+    model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
+) -> None:
+    """Recommend to users, to everybody, or to anyone by what they like."""
+    from genre.api import open_run, write_table
+    from genre.console import show
+    from genre.core.errors import ConfigError
+
+    if sum([bool(users), bool(history), everybody]) != 1:
+        raise ConfigError("it is not clear whom to answer", place="recommend", remedy="Give user ids, --history or --all.")
+    if reasons not in (None, "en", "zh"):
+        raise ConfigError(f"there are no reasons in {reasons!r}", place="--reasons", remedy="Choose en or zh.")
+    engine = open_run(run, model=model)
+    histories = [[item.strip() for item in history.split(",")]] if history else None
+    frame = engine.recommend(users or None, histories=histories, n=n, reasons=reasons)
+    if out is None:
+        show(frame)
+    else:
+        write_table(frame, out)
+        typer.echo(f"Wrote {len(frame)} rows to {out}.")
+
+
+@app.command()
+def similar(
+    run: RunArgument,
+    item: Annotated[str, typer.Argument(help="An item id.")],
+    n: CountOption = 10,
+    model: Annotated[Optional[str], typer.Option(help="A model of the run that knows similarity.")] = None,  # noqa: UP045
+) -> None:
+    """Show which items go best with one item."""
+    from genre.api import open_run
+    from genre.console import show
+
+    show(open_run(run, model=model, similar=True).similar(item, n))
+
+
+@app.command()
+def evaluate(run: RunArgument, overrides: SetOption = []) -> None:  # noqa: B006
+    """Judge the models of a run, with other evaluation settings if you like: --set ks=[10,50]."""
+    from genre.console import Bars, show
+    from genre.pipeline import evaluate_again
+
+    show(evaluate_again(run, overrides, Bars()))
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Write a run's report again, and say where it is."""
+    from genre.pipeline import write_report
+
+    typer.echo(write_report(run))
+
+
+@data_app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Interactions, then items, then users; or a config.")],
+    overrides: SetOption = [],  # noqa: B006
+) -> None:
+    """Say what is wrong with data (file, line, column, value) and what cleaning would drop."""
+    from genre.api import check_data
+
+    problems = check_data(files, overrides)
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command()
+def models(kind: Annotated[Optional[str], typer.Argument(help="Show the settings of one.")] = None) -> None:  # noqa: UP045
+    """List the recommenders, or the settings of one."""
+    from genre.api import model_table
+    from genre.console import show
+
+    show(model_table(kind))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of config files, for editors."""
+    import json
+
+    from genre.config import Experiment
+
+    typer.echo(json.dumps(Experiment.model_json_schema(), indent=2))

@@ -1,0 +1,174 @@
+"""YAML in, `Experiment` out; a mistake names the file, the line, the path, the value and the valid choices."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from genre.config import Experiment
+from genre.core.config import Config
+from genre.core.errors import ConfigError
+
+Place = tuple[str | int, ...]
+_PATHS = ("interactions", "items", "users", "impressions")
+
+
+def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment.
+
+    Args:
+        path: A YAML file. Data paths in it are relative to its directory.
+        overrides: `a.b.c=value` with the value in YAML; paths in them are relative to the current directory.
+
+    Raises:
+        ConfigError: The file cannot be read, or a setting is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the config cannot be read ({error})", place=str(path), remedy="Write one with `genre init`."
+        ) from error
+    try:
+        settings, lines = yaml.safe_load(text), _lines_of(yaml.compose(text))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(
+            f"not valid YAML: {getattr(error, 'problem', error)}", place=where, remedy="Check indentation and quotes."
+        ) from error
+    if not isinstance(settings, dict):
+        raise ConfigError(
+            f"holds {settings!r}, not settings", place=str(path), remedy="Write `key: value` lines; see `genre init`."
+        )
+    _resolve_paths(settings, path.parent)
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return Experiment.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(explain(error, str(path), lines)) from error
+
+
+def explain(error: ValidationError, file: str = "config", lines: Mapping[Place, int] | None = None) -> str:
+    """Put a validation error into words: one line for each mistake."""
+    return "\n".join(_explain_one(dict(problem), file, lines or {}) for problem in error.errors(include_url=False))
+
+
+def _explain_one(problem: dict[str, Any], file: str, lines: Mapping[Place, int]) -> str:
+    place, owner = _without_tags(problem["loc"])
+    line = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), None)
+    where = f"{file}:{line}" if line else file
+    path = ".".join(str(part) for part in place)
+    kind, value = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        return f"{where}: {path}: there is no such setting. {_choices(str(place[-1]), list(owner.model_fields))}"
+    if kind == "missing":
+        return f"{where}: {path}: this setting is missing. Write it; `genre schema` describes it."
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        expected = [tag.strip(" '") for tag in problem["ctx"].get("expected_tags", "").split(",")]
+        given = value.get("kind") if isinstance(value, dict) else value
+        if kind == "union_tag_not_found":
+            return f"{where}: {path}: {value!r} has no `kind`. `genre models` lists the recommenders."
+        return f"{where}: {path}.kind: there is no kind {given!r}. {_choices(str(given), expected)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{where}: {path}: {message}" if path else f"{where}: {message}"
+    return f"{where}: {path} = {value!r}: {message[:1].lower()}{message[1:]}"
+
+
+def _choices(given: str, valid: Sequence[str]) -> str:
+    close = difflib.get_close_matches(given, valid, n=1)
+    guess = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{guess}Valid: {', '.join(sorted(valid))}."
+
+
+def _without_tags(location: Place) -> tuple[Place, type[BaseModel]]:
+    """Return the path as written in YAML (pydantic adds the kinds it passed) and the config class that holds its end."""
+    owner: type[BaseModel] = Experiment
+    path: list[str | int] = []
+    for part in location:
+        if path and part in (tagged := _kinds_below(owner, path[-1])):
+            owner = tagged[part]
+            continue
+        if isinstance(part, str) and part.startswith("function-"):
+            continue  # pydantic's name for a validator, not a setting
+        path.append(part)
+        field = owner.model_fields.get(str(part))
+        inner = [found for found in _configs_in(field.annotation)] if field else []
+        if len(inner) == 1:
+            owner = inner[0]
+    return tuple(path), owner
+
+
+def _kinds_below(owner: type[BaseModel], part: str | int) -> dict[str | int, type[BaseModel]]:
+    """Return the config classes that may stand below a field of `owner` (or in its entry `part`), by kind."""
+    fields = [owner.model_fields[str(part)]] if str(part) in owner.model_fields else owner.model_fields.values()
+    found: dict[str | int, type[BaseModel]] = {}
+    for field in fields:
+        for config in _configs_in((field.annotation, *field.metadata)):
+            if "kind" in config.model_fields:
+                found.update(dict.fromkeys(get_args(config.model_fields["kind"].annotation), config))
+    return found
+
+
+def _configs_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the config classes that an annotation names, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        yield annotation
+        return
+    for part in annotation if isinstance(annotation, tuple) else get_args(annotation):
+        yield from _configs_in(part)
+
+
+def _lines_of(node: yaml.Node | None, place: Place = ()) -> dict[Place, int]:
+    """Return the line on which each setting stands."""
+    lines: dict[Place, int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*place, key.value)
+            lines[inner] = key.start_mark.line + 1
+            lines.update(_lines_of(value, inner))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*place, index)] = value.start_mark.line + 1
+            lines.update(_lines_of(value, (*place, index)))
+    return lines
+
+
+def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
+    data = settings.get("data")
+    if not isinstance(data, dict):
+        return
+    for key in _PATHS:
+        value = data.get(key)
+        if isinstance(value, str):
+            data[key] = str(base / value)
+        elif isinstance(value, list):
+            data[key] = [str(base / part) if isinstance(part, str) else part for part in value]
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(
+            f"{override!r} is not of the form a.b=value", place="--set", remedy="For instance --set models.ease.regularization=100."
+        )
+    *parents, last = path.split(".")
+    target: Any = settings
+    for step, key in enumerate(parents):
+        target = target[int(key)] if isinstance(target, list) else target.setdefault(key, {})
+        if not isinstance(target, dict | list):
+            raise ConfigError(
+                f"{'.'.join(parents[: step + 1])} holds {target!r}, which has no parts", place="--set", remedy="Set it as a whole."
+            )
+    value = yaml.safe_load(text)
+    if isinstance(target, list):
+        target[int(last)] = value
+    else:
+        target[last] = value

@@ -1,0 +1,158 @@
+"""A fitted model that speaks in external ids: history in, titles out, strategies applied, reasons on request.
+
+Shapes: B queries, n answers for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from genre.core.errors import ConfigError, DataError, ModelError
+from genre.core.interactions import Interactions
+from genre.core.queries import Candidates, Queries, Recommendations, Source
+from genre.core.ragged import Ragged
+from genre.data.columns import ITEM_ID, USER_ID
+from genre.data.dataset import Dataset
+from genre.generation.reasons import Language, Reasons
+from genre.recommenders.base import Recommender, Similar
+from genre.strategies.base import Rule, Strategy
+from genre.strategies.fallback import fill
+
+RANK, TITLE, SCORE, SOURCE, REASON, SIMILARITY = "rank", "title", "score", "source", "reason", "similarity"
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """One model over one data set, with what is done to its answers."""
+
+    data: Dataset
+    """All that is known by now; histories of known users are taken from here."""
+    model: Recommender
+    rules: tuple[Rule, ...] = ()
+    strategies: tuple[Strategy, ...] = ()
+    fallback: tuple[Recommender, ...] = ()
+    """Asked in this order for what the model leaves empty."""
+    pool: int = 100
+    """How long the list is that strategies choose from; longer lists make them slower and more effective."""
+    seed: int = 0
+
+    def answer(self, queries: Queries, n: int) -> Recommendations:
+        """Return the best n items for each query, in dense rows."""
+        candidates = Candidates()
+        for rule in self.rules:
+            candidates = rule.narrow(queries, candidates)
+        size = max(n, self.pool) if self.strategies else n
+        answer = self.model.recommend(queries, size, candidates=candidates)
+        answer = fill(queries, answer, self.fallback, candidates)
+        rng = np.random.default_rng(self.seed)
+        for strategy in self.strategies:
+            answer = strategy(queries, answer, rng)
+        return answer.first(n)
+
+    def recommend(
+        self,
+        users: str | Sequence[str] | None = None,
+        *,
+        histories: Sequence[Sequence[str]] | None = None,
+        n: int = 10,
+        reasons: Language | None = None,
+    ) -> pl.DataFrame:
+        """Recommend to known users, or to anybody by what they liked.
+
+        Args:
+            users: Ids; None asks for every known user. Somebody unknown is answered without a history.
+            histories: For each user, the ids of liked items, oldest first, in place of what the log knows.
+            n: Answers for each user.
+            reasons: Add a column of reasons in this language.
+
+        Returns:
+            One row for each answer: `user_id, rank, item_id, title, score, source` and, if asked, `reason`.
+
+        Raises:
+            ConfigError: `n` is negative, or there are not as many histories as users.
+            DataError: A history names an item that is not in the catalogue.
+        """
+        if n < 0:
+            raise ConfigError(f"n is {n!r}", place="recommend", remedy="Ask for 0 or more.")
+        names, queries = self._ask([users] if isinstance(users, str) else users, histories)
+        answer = self.answer(queries, n)
+        frame = self.to_frame(names, answer)
+        if reasons is not None:
+            sentences = Reasons(self.data).explain(queries, answer, reasons)
+            frame = frame.with_columns(pl.Series(REASON, [why.text for row in sentences for why in row], pl.String))
+        return frame
+
+    def similar(self, item_id: str, n: int = 10) -> pl.DataFrame:
+        """Return the n items that go best with one item: `rank, item_id, title, similarity`.
+
+        Raises:
+            DataError: The item is not in the catalogue.
+            ModelError: The model knows no similarity of items.
+        """
+        if not isinstance(self.model, Similar):
+            raise ModelError(
+                f"{self.model.config.kind!r} knows no similarity of items",
+                place="similar",
+                remedy="Use a model that does, for instance item_knn, graph or ease.",
+            )
+        row = self._item_rows([item_id])
+        scores = self.model.similar(row)
+        scores[:, row] = -np.inf
+        one = Recommendations.empty(1, n)
+        order = np.lexsort((np.arange(scores.shape[1]), -scores[0]))[:n]
+        order = order[np.isfinite(scores[0, order])]
+        one.item_rows[0, : len(order)], one.scores[0, : len(order)] = order, scores[0, order]
+        frame = self.to_frame(pl.Series([item_id]), one)
+        return frame.select(RANK, ITEM_ID, TITLE, pl.col(SCORE).alias(SIMILARITY))
+
+    def to_frame(self, names: pl.Series, answer: Recommendations) -> pl.DataFrame:
+        """Turn answers into one row for each filled place, under external ids."""
+        filled = answer.filled
+        places = np.broadcast_to(np.arange(1, answer.n + 1), filled.shape)
+        rows = answer.item_rows[filled]
+        return pl.DataFrame(
+            {
+                USER_ID: names.gather(np.nonzero(filled)[0]),
+                RANK: places[filled],
+                ITEM_ID: self.data.items.vocabulary.ids.gather(rows),
+                TITLE: self.data.items.title.gather(rows),
+                SCORE: answer.scores[filled],
+                SOURCE: pl.Series([Source(code).name.lower() for code in answer.sources[filled]], dtype=pl.String),
+            }
+        )
+
+    def _ask(
+        self, users: Sequence[str] | None, histories: Sequence[Sequence[str]] | None
+    ) -> tuple[pl.Series, Queries]:
+        if users is None and histories is None:
+            return self.data.users.vocabulary.ids, self.data.queries()
+        count = len(histories or ()) if users is None else len(users)
+        names = pl.Series([f"guest-{place}" for place in range(1, count + 1)] if users is None else users, dtype=pl.String)
+        rows = self.data.users.vocabulary.rows(names)
+        if histories is None:
+            log = self.data.interactions
+            nobody = Interactions(np.append(log.offsets, log.offsets[-1]), log.item_rows, log.timestamps, log.weights)
+            return names, self.data.queries(rows, history=nobody.take(np.where(rows < 0, len(log), rows)))
+        if len(histories) != count:
+            raise ConfigError(
+                f"{len(histories)} histories for {count} users", place="recommend", remedy="Give one history for each user."
+            )
+        items = Ragged.of([self._item_rows(history) for history in histories])
+        ends = np.full(len(items.values), self.data.end_time, np.int64)
+        return names, self.data.queries(rows, history=Interactions.of(items, ends))
+
+    def _item_rows(self, ids: Iterable[str]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+        wanted = [str(name) for name in ids]
+        rows = self.data.items.vocabulary.rows(wanted)
+        unknown = [name for name, row in zip(wanted, rows, strict=True) if row < 0]
+        if unknown:
+            raise DataError(
+                f"{unknown[0]!r} is not in the catalogue",
+                place=ITEM_ID,
+                remedy="Use ids of the item file; `genre data check` lists what it holds.",
+            )
+        return rows

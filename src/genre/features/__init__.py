@@ -1,0 +1,1 @@
+"""What items and users say of themselves, as numbers that models can learn from."""

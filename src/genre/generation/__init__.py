@@ -1,0 +1,1 @@
+"""Text for one person about one item, grounded in what is known of both."""

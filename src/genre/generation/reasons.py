@@ -1,0 +1,139 @@
+"""Why this item: a sentence that says only what the log and the catalogue hold.
+
+No language model is involved: the sentence is put together from an item of the person's history, the facts that both
+items share and the number of people who chose both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from genre.core.queries import Queries, Recommendations, Source
+from genre.data.dataset import Dataset
+
+Language = Literal["en", "zh"]
+
+_SENTENCES: dict[Language, dict[str, str]] = {
+    "en": {
+        "because": "Because you liked {title}",
+        "shared": "they share {facts}",
+        "together": "{count} people liked both",
+        "popular": "Liked by {count} people",
+        "new": "New here, nobody has rated it yet",
+        "segment": "People with a similar history like it, {count} in all",
+        "and": ", ",
+        "clause": ": ",
+        "join": "; ",
+        "end": ".",
+    },
+    "zh": {
+        "because": "因为你喜欢《{title}》",
+        "shared": "共同点是{facts}",
+        "together": "有 {count} 人两个都喜欢",
+        "popular": "有 {count} 人喜欢",
+        "new": "新上架，还没有人评价",
+        "segment": "与你经历相似的人喜欢它，共 {count} 人喜欢",
+        "and": "、",
+        "clause": "：",
+        "join": "；",
+        "end": "。",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One sentence, and the evidence behind it."""
+
+    text: str
+    because: str | None
+    """Id of the liked item that speaks most for it."""
+    facts: tuple[str, ...]
+    """Category labels that both items have."""
+    together: int
+    """People who liked both."""
+    liked_by: int
+    """People who liked the recommended item."""
+
+
+class Reasons:
+    """Finds, for each recommended item, the liked item that speaks most for it."""
+
+    def __init__(self, data: Dataset) -> None:
+        """Index who liked what, and which labels each item has."""
+        self._data = data
+        self._likes = data.interactions.to_binary_csr(data.num_items).T.tocsr()
+        self._liked_by = np.diff(self._likes.indptr)
+        self._labels = [_labels_of(row) for row in data.items.frame.select(data.items.roles.category).iter_rows()]
+        self._titles = data.items.title
+
+    def explain(
+        self, queries: Queries, recommendations: Recommendations, language: Language = "en"
+    ) -> list[list[Reason]]:
+        """Return a reason for every filled place of every answer."""
+        titles = self._titles_in(language)
+        liked = queries.history.liked()
+        return [
+            [
+                self._reason(liked.items[row], int(item), Source(source), titles, language)
+                for item, source in zip(recommendations.item_rows[row], recommendations.sources[row], strict=True)
+                if source != Source.NONE
+            ]
+            for row in range(len(queries))
+        ]
+
+    def _titles_in(self, language: Language) -> pl.Series:
+        column = f"title_{language}"
+        frame = self._data.items.frame
+        return frame[column].fill_null(self._titles) if column in frame.columns else self._titles
+
+    def _reason(
+        self, history: NDArray[np.int32], item: int, source: Source, titles: pl.Series, language: Language
+    ) -> Reason:
+        words = _SENTENCES[language]
+        liked_by = int(self._liked_by[item])
+        best = None if source is Source.POPULAR else self._best_evidence(history, item)
+        if best is None:
+            kind = "new" if liked_by == 0 else "segment" if source is Source.SEGMENT else "popular"
+            return Reason(words[kind].format(count=liked_by) + words["end"], None, (), 0, liked_by)
+        evidence, facts, together = best
+        clauses = []
+        if facts:
+            clauses.append(words["shared"].format(facts=words["and"].join(facts)))
+        if together:
+            clauses.append(words["together"].format(count=together))
+        opening = words["because"].format(title=titles[evidence])
+        text = opening + words["clause"] + words["join"].join(clauses) + words["end"]
+        return Reason(text, self._data.items.vocabulary.ids[evidence], facts, together, liked_by)
+
+    def _best_evidence(self, history: NDArray[np.int32], item: int) -> tuple[int, tuple[str, ...], int] | None:
+        """Return the history item with the highest cosine of likes plus share of common labels, if any is above 0."""
+        others = np.unique(history[history != item])
+        if not len(others):
+            return None
+        people = self._likes.indices[self._likes.indptr[item] : self._likes.indptr[item + 1]]
+        mine = sparse.csr_matrix(
+            (np.ones(len(people), np.float32), people, np.array([0, len(people)])), shape=(1, self._likes.shape[1])
+        )
+        together = np.asarray((self._likes[others] @ mine.T).toarray()).ravel()
+        cosine = together / np.sqrt(np.maximum(1, self._liked_by[others]) * max(1, int(self._liked_by[item])))
+        labels = self._labels[item]
+        common = [tuple(label for label in labels if label in self._labels[other]) for other in others]
+        shared = np.array([len(facts) / max(1, len(labels)) for facts in common])
+        best = int(np.argmax(cosine + shared))
+        if together[best] == 0 and not common[best]:
+            return None
+        return int(others[best]), common[best], int(together[best])
+
+
+def _labels_of(row: tuple[object, ...]) -> tuple[str, ...]:
+    labels: list[str] = []
+    for value in row:
+        labels.extend(value if isinstance(value, list) else [] if value is None else [str(value)])
+    return tuple(labels)

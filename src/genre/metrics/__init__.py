@@ -1,0 +1,1 @@
+"""Measures of what a recommender answers: pure functions, arrays in, numbers out."""

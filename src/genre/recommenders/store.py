@@ -1,0 +1,82 @@
+"""A fitted recommender on disk: its settings as JSON, what it learned as safetensors. Never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+
+from genre.core.errors import ArtifactError
+from genre.recommenders.base import Recommender, RecommenderConfig, State
+
+CONFIG_FILE = "config.json"
+STATE_FILE = "state.safetensors"
+_PARTS = ("data", "indices", "indptr", "shape")
+
+
+def save_model(model: Recommender, directory: Path) -> None:
+    """Write a fitted model into an existing directory."""
+    (directory / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
+    save_file(_to_arrays(model.state()), directory / STATE_FILE)
+
+
+def load_model(
+    directory: Path, parse: Callable[[Any], RecommenderConfig], members: Mapping[str, Recommender]
+) -> Recommender:
+    """Read a fitted model back.
+
+    Args:
+        directory: Where `save_model` wrote.
+        parse: Turns the settings into the right config class.
+        members: The fitted models that a composite one names.
+
+    Raises:
+        ArtifactError: A file is missing or damaged.
+    """
+    try:
+        config = parse(json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
+        state = _from_arrays(load_file(directory / STATE_FILE))
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise ArtifactError(
+            f"the model cannot be read ({error})", place=str(directory), remedy="Run the experiment again."
+        ) from error
+    model = config.build({name: members[name] for name in config.member_names})
+    try:
+        model.restore(state)
+    except KeyError as error:
+        raise ArtifactError(
+            f"the model lacks the part {error.args[0]!r}",
+            place=str(directory),
+            remedy="It was written by another version: run the experiment again.",
+        ) from error
+    return model
+
+
+def _to_arrays(state: State) -> dict[str, np.ndarray[Any, Any]]:
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for name, value in state.items():
+        if sparse.issparse(value):
+            matrix = sparse.csr_matrix(value)
+            parts = (matrix.data, matrix.indices, matrix.indptr, np.array(matrix.shape))
+            arrays.update({f"{name}.{part}": array for part, array in zip(_PARTS, parts, strict=True)})
+        else:
+            arrays[name] = np.ascontiguousarray(value)
+    return arrays
+
+
+def _from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]]) -> State:
+    state: State = {}
+    for name, array in arrays.items():
+        stem, dot, part = name.rpartition(".")
+        if not dot:
+            state[name] = array
+        elif part == "data":
+            data, indices, indptr, shape = (arrays[f"{stem}.{part}"] for part in _PARTS)
+            state[stem] = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape))
+    return state
