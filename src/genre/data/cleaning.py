@@ -6,7 +6,7 @@ see `genre.data.transforms`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from pydantic import Field, field_validator, model_validator
 
 from genre.core.config import Config
 from genre.core.errors import ConfigError, DataError
+from genre.data._rows import core_events, first_of_each, oldest_of_each
 from genre.data.columns import EVENT, ITEM_ID, POSITION, TIMESTAMP, USER_ID
 from genre.data.tables import Tables
 
@@ -25,6 +26,7 @@ MISSING = "(missing)"
 """The category of rows that have none."""
 DAY = 86_400
 _TABLES = ("interactions", "items", "users", "impressions")
+_ID_COLUMNS = {"items": ITEM_ID, "users": USER_ID}
 
 
 class TimeLimits(Config):
@@ -73,12 +75,12 @@ class FillValue(Config):
 
 
 class CleaningConfig(Config):
-    """The rules, in the order in which they are applied. Rows without a user or an item id always go."""
+    """The rules, in the order in which they are applied."""
 
     times: TimeLimits | None = TimeLimits()
     """Drops interactions and impressions with an impossible time. On by default, since one event of the year 2100
     would move a split by time. Events without a time stay."""
-    missing: dict[str, Literal["drop", "category"] | FillValue] = {}
+    missing: dict[str, Literal["drop", "category"] | FillValue] = Field(default_factory=dict)
     """What to do about empty cells, by table and column, as in `items.brand: category`. `drop` takes the row out, and
     with an item or a user all its events; `category` makes "(missing)" a label of its own; `{value: 0}` fills. None by
     default: most models can live with empty cells. Means and medians are set under `columns`."""
@@ -156,7 +158,6 @@ def clean(tables: Tables, config: CleaningConfig) -> tuple[Tables, CleaningRepor
         DataError: A rule left no event.
     """
     rules: tuple[Callable[[Tables, CleaningConfig], Outcome], ...] = (
-        _drop_nameless,
         _drop_impossible_times,
         _treat_missing,
         _drop_duplicates,
@@ -177,53 +178,55 @@ def clean(tables: Tables, config: CleaningConfig) -> tuple[Tables, CleaningRepor
     return tables, CleaningReport(tuple(steps))
 
 
-def _keep(tables: Tables, table: str, keep: pl.Expr | pl.Series, rule: str, looked_at: str) -> Outcome:
+def _keep(tables: Tables, table: str, keep: pl.Expr | NDArray[np.bool_], rule: str, looked_at: str) -> Outcome:
     """Keep the rows of one table for which `keep` is true."""
     frame: pl.DataFrame = getattr(tables, table)
     kept = frame.filter(keep)
     step = CleaningStep(rule, table, looked_at, len(frame), rows_dropped=len(frame) - len(kept))
-    return replace(tables, **{table: kept}), [step]
+    return _with(tables, table, kept), [step]
 
 
-def _keep_in_all(tables: Tables, column: str, gone: pl.Series, rule: str, looked_at: str) -> Outcome:
-    """Drop the rows of every table that name one of the users or items `gone`."""
+def _with(tables: Tables, table: str, frame: pl.DataFrame) -> Tables:
+    changed: dict[str, Any] = {table: frame}
+    return replace(tables, **changed)
+
+
+def _keep_everywhere(tables: Tables, column: str, keep: pl.Expr, rule: str, looked_at: str) -> Outcome:
+    """Keep the rows for which `keep` is true in every table that has this column."""
     steps: list[CleaningStep] = []
-    named = pl.col(column).is_in(gone.implode()).fill_null(value=False)
-    for table, _ in _present(tables, column):
-        tables, done = _keep(tables, table, ~named, rule, looked_at)
-        steps += done
+    for table in _TABLES:
+        frame: pl.DataFrame | None = getattr(tables, table)
+        if frame is not None and column in frame.columns:
+            tables, done = _keep(tables, table, keep, rule, looked_at)
+            steps += done
     return tables, steps
 
 
-def _present(tables: Tables, column: str, among: tuple[str, ...] = _TABLES) -> list[tuple[str, pl.DataFrame]]:
-    """Return the tables that are there and have this column."""
-    found = ((table, getattr(tables, table)) for table in among)
-    return [(table, frame) for table, frame in found if frame is not None and column in frame.columns]
+def _without(tables: Tables, column: str, gone: pl.Series, rule: str, looked_at: str) -> Outcome:
+    """Drop every row that names one of the users or items `gone`."""
+    named = pl.col(column).is_in(gone.implode()).fill_null(value=False)
+    return _keep_everywhere(tables, column, ~named, rule, looked_at)
 
 
-def _drop_nameless(tables: Tables, config: CleaningConfig) -> Outcome:
-    # An impression may be of somebody unknown.
+def _keep_entities(tables: Tables, keep: Callable[[str], pl.Expr], rule: str, looked_at: str) -> Outcome:
+    """Keep the items and users for which `keep`, given the name of the id column, is true."""
     steps: list[CleaningStep] = []
-    for column, among in ((USER_ID, ("interactions", "users")), (ITEM_ID, ("interactions", "items", "impressions"))):
-        for table, _ in _present(tables, column, among):
-            tables, done = _keep(tables, table, ~_is_empty(pl.String, column), "ids", f"no {column}")
+    for table, column in _ID_COLUMNS.items():
+        if getattr(tables, table) is not None:
+            tables, done = _keep(tables, table, keep(column), rule, looked_at)
             steps += done
     return tables, steps
 
 
 def _drop_impossible_times(tables: Tables, config: CleaningConfig) -> Outcome:
-    steps: list[CleaningStep] = []
     if config.times is None:
-        return tables, steps
+        return tables, []
     earliest = config.times.earliest
     latest = config.times.latest or datetime.now(UTC).date() + timedelta(days=1)
     seconds = pl.col(TIMESTAMP)
     possible = (seconds >= _midnight(earliest)) & (seconds < _midnight(latest + timedelta(days=1)))
     looked_at = f"time before {earliest} or after {latest}"
-    for table, _ in _present(tables, TIMESTAMP):
-        tables, done = _keep(tables, table, possible | seconds.is_null(), "times", looked_at)
-        steps += done
-    return tables, steps
+    return _keep_everywhere(tables, TIMESTAMP, possible | seconds.is_null(), "times", looked_at)
 
 
 def _midnight(day: date) -> int:
@@ -259,19 +262,17 @@ def _is_empty(dtype: pl.DataType | type[pl.DataType], column: str) -> pl.Expr:
 
 def _drop_empty(tables: Tables, table: str, frame: pl.DataFrame, column: str) -> Outcome:
     empty = _is_empty(frame.schema[column], column)
-    looked_at = f"no {column}"
-    if table not in ("items", "users"):
-        return _keep(tables, table, ~empty, "missing", looked_at)
-    id_column = ITEM_ID if table == "items" else USER_ID
-    gone = frame.filter(empty)[id_column]
-    return _keep_in_all(tables, id_column, gone, "missing", f"{table[:-1]} has no {column}")
+    if table not in _ID_COLUMNS:
+        return _keep(tables, table, ~empty, "missing", f"no {column}")
+    id_column = _ID_COLUMNS[table]
+    return _without(tables, id_column, frame.filter(empty)[id_column], "missing", f"{table[:-1]} has no {column}")
 
 
 def _fill_empty(tables: Tables, table: str, frame: pl.DataFrame, column: str, value: str | float | bool) -> Outcome:
     dtype = frame.schema[column]
     cell = [value] if isinstance(dtype, pl.List) else value
     try:
-        fill = pl.Series([cell]).cast(dtype)
+        fill = pl.Series([cell]).cast(pl.Float64 if dtype.is_float() else dtype)
     except pl.exceptions.PolarsError:
         fill = pl.Series([None])
     if fill.to_list() != [cell]:
@@ -281,10 +282,10 @@ def _fill_empty(tables: Tables, table: str, frame: pl.DataFrame, column: str, va
             remedy="Give a `value` of the column's type, or `drop`; means and medians are set under `columns`.",
         )
     empty = _is_empty(dtype, column)
-    filled = frame.with_columns(pl.when(empty).then(pl.lit(fill)).otherwise(pl.col(column)).alias(column))
+    filled = frame.with_columns(pl.when(empty).then(pl.lit(fill.cast(dtype)).first()).otherwise(column).alias(column))
     count = int(frame.select(empty.sum()).item())
     step = CleaningStep("missing", table, f"no {column}, now {value}", len(frame), cells_filled=count)
-    return replace(tables, **{table: filled}), [step]
+    return _with(tables, table, filled), [step]
 
 
 def _drop_duplicates(tables: Tables, config: CleaningConfig) -> Outcome:
@@ -292,17 +293,20 @@ def _drop_duplicates(tables: Tables, config: CleaningConfig) -> Outcome:
         return tables, []
     events = tables.interactions
     if config.duplicates == "exact":
-        keep, looked_at = _first_of_each(_identity(events)), "same user, item, time and event before"
+        keep, looked_at = first_of_each(_identity(events)), "same user, item, time and event before"
     else:
-        order = [column for column in (TIMESTAMP, POSITION) if column in events.columns]
-        keep, looked_at = _oldest_of_each(events, order), "same user and item earlier"
+        order: list[str] = [column for column in (TIMESTAMP, POSITION) if column in events.columns]
+        keep, looked_at = (
+            oldest_of_each(events.select(USER_ID, ITEM_ID), events.select(order)),
+            "same user and item earlier",
+        )
     tables, steps = _keep(tables, "interactions", keep, "duplicates", looked_at)
-    for table, column in (("items", ITEM_ID), ("users", USER_ID)):
-        for _, frame in _present(tables, column, (table,)):
-            first = frame[column].is_first_distinct()
-            tables, done = _keep(tables, table, first, "duplicates", f"same {column} before")
-            steps += done
-    return tables, steps
+    tables, more = _keep_entities(tables, _is_first, "duplicates", "same id before")
+    return tables, steps + more
+
+
+def _is_first(column: str) -> pl.Expr:
+    return pl.col(column).is_first_distinct()
 
 
 def _identity(events: pl.DataFrame) -> pl.DataFrame:
@@ -314,29 +318,6 @@ def _identity(events: pl.DataFrame) -> pl.DataFrame:
     if TIMESTAMP in events.columns:
         position = pl.when(pl.col(TIMESTAMP).is_null()).then(position)
     return keys.with_columns(events.select(position))
-
-
-def _first_of_each(keys: pl.DataFrame) -> pl.Series:
-    """Return (E,) true for the first row of each combination.
-
-    Only rows whose hash is shared are compared, as most are alone: about four times faster than comparing all.
-    """
-    shared = keys.hash_rows().is_duplicated().to_numpy()
-    rows = np.flatnonzero(shared)
-    compared = keys[rows].with_columns(pl.Series("__row", rows))
-    first = compared.unique(subset=keys.columns, keep="first", maintain_order=True)["__row"]
-    keep = ~shared
-    keep[first.to_numpy()] = True
-    return pl.Series(keep)
-
-
-def _oldest_of_each(events: pl.DataFrame, order: list[str]) -> pl.Series:
-    """Return (E,) true for the oldest event of each user and item; one without a time counts as newest."""
-    sorted_rows = events.select(pl.arg_sort_by(order, nulls_last=True, maintain_order=True)) if order else None
-    rows = np.arange(len(events)) if sorted_rows is None else sorted_rows.to_series().to_numpy()
-    keep = np.zeros(len(events), bool)
-    keep[rows[_first_of_each(events.select(USER_ID, ITEM_ID)[rows]).to_numpy()]] = True
-    return pl.Series(keep)
 
 
 def _drop_bots(tables: Tables, config: CleaningConfig) -> Outcome:
@@ -351,10 +332,10 @@ def _drop_bots(tables: Tables, config: CleaningConfig) -> Outcome:
     for limit, what, per in limits:
         if limit is None:
             continue
-        events = tables.interactions.filter(expression.is_not_null() for expression in per)
-        gone = events.group_by(USER_ID, *per).len().filter(pl.col("len") > limit)[USER_ID].unique()
+        counts = tables.interactions.group_by(USER_ID, *per).len().drop_nulls()
+        gone = counts.filter(pl.col("len") > limit)[USER_ID].unique()
         looked_at = f"more than {limit:,} {what} ({len(gone):,} users)"
-        tables, done = _keep_in_all(tables, USER_ID, gone, "bots", looked_at)
+        tables, done = _without(tables, USER_ID, gone, "bots", looked_at)
         steps += done
     return tables, steps
 
@@ -363,33 +344,14 @@ def _keep_core(tables: Tables, config: CleaningConfig) -> Outcome:
     if config.k_core is None:
         return tables, []
     least = config.k_core
-    keep = pl.Series(core_events(tables.interactions[USER_ID], tables.interactions[ITEM_ID], least))
+    events = tables.interactions
+    keep = core_events(events[USER_ID], events[ITEM_ID], least_of_user=least.user, least_of_item=least.item)
     looked_at = f"fewer than {least.user} events a user or {least.item} an item, repeatedly"
     tables, steps = _keep(tables, "interactions", keep, "k_core", looked_at)
-    if least.prune:
-        for table, column in (("items", ITEM_ID), ("users", USER_ID)):
-            for _ in _present(tables, column, (table,)):
-                left = pl.col(column).is_in(tables.interactions[column].unique().implode())
-                tables, done = _keep(tables, table, left, "k_core", "no event left")
-                steps += done
-    return tables, steps
-
-
-def core_events(users: pl.Series, items: pl.Series, least: CoreLimits) -> NDArray[np.bool_]:
-    """Return (E,) which events belong to the core: the largest set in which every user and item has enough events."""
-    sides = [(_codes(users), least.user), (_codes(items), least.item)]
-    kept = np.arange(len(users))
-    before = -1
-    while len(kept) != before:
-        before = len(kept)
-        for codes, minimum in sides:
-            present = codes[kept]
-            kept = kept[np.bincount(present)[present] >= minimum]
-    inside = np.zeros(len(users), bool)
-    inside[kept] = True
-    return inside
-
-
-def _codes(ids: pl.Series) -> NDArray[np.uint32]:
-    """Return (E,) a number for each id."""
-    return ids.cast(pl.Categorical).to_physical().to_numpy()
+    if not least.prune:
+        return tables, steps
+    left = tables.interactions
+    tables, more = _keep_entities(
+        tables, lambda column: pl.col(column).is_in(left[column].unique().implode()), "k_core", "no event left"
+    )
+    return tables, steps + more

@@ -2,10 +2,81 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import difflib
+from typing import Annotated
 
 import polars as pl
+from pydantic import Field
 
 from genre.core.config import Config
 from genre.core.errors import ConfigError
 from genre.data.columns import EVENT, VALUE
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class FeedbackConfig(Config):
+    """How strong a liking each event stands for. By default every event is a like of weight 1."""
+
+    events: dict[str, Weight] = {}
+    """Weight of each type of event, as in `{view: 0.2, purchase: 1, hide: 0}`. 0 says seen but not liked. Once one
+    type is named all must be, so that a misspelt name cannot pass. Empty, the default, counts all types alike."""
+    use_value: bool = False
+    """Multiply by the event's value: a quantity, a playing time. Off by default, since a rating of 1 star is no small
+    liking; for ratings set `like_at`. A negative value counts as 0."""
+    like_at: float | None = None
+    """Values from here up are likes, values below it dislikes (weight 0). None, the default, takes no notice of the
+    value. An event without a value is a like."""
+
+
+def weights(interactions: pl.DataFrame, config: FeedbackConfig) -> pl.Series:
+    """Return the weight (Float32) of each event: its type's, times its value, or 0 below `like_at`.
+
+    Raises:
+        ConfigError: A setting needs a column that the data does not have, or an event type has no weight.
+    """
+    weight = pl.lit(1.0)
+    if config.events:
+        _require(interactions, EVENT, "feedback.events", config.events)
+        _require_all_named(interactions[EVENT], config)
+        weight = pl.col(EVENT).replace_strict(config.events, return_dtype=pl.Float64)
+    if config.use_value:
+        _require(interactions, VALUE, "feedback.use_value", config.use_value)
+        weight *= pl.col(VALUE).fill_nan(None).clip(lower_bound=0).fill_null(1.0)
+    if config.like_at is not None:
+        _require(interactions, VALUE, "feedback.like_at", config.like_at)
+        disliked = pl.col(VALUE).fill_nan(None) < config.like_at
+        weight = pl.when(disliked).then(0.0).otherwise(weight)
+    height = pl.int_range(pl.len())  # Gives the constant weight its length.
+    return interactions.select(weight=(weight + 0 * height).cast(pl.Float32))["weight"]
+
+
+def _require(interactions: pl.DataFrame, column: str, setting: str, value: object) -> None:
+    if column not in interactions.columns:
+        raise ConfigError(
+            f"{value!r} needs a column `{column}`, and the interactions have only {', '.join(interactions.columns)}",
+            place=setting,
+            remedy=f"Name the column under `data.columns.interactions.{column}`, or leave the setting out.",
+        )
+
+
+def _require_all_named(events: pl.Series, config: FeedbackConfig) -> None:
+    counts = events.value_counts(sort=True)
+    unnamed = [event for event in counts[EVENT] if event not in config.events]
+    if not unnamed:
+        return
+    if None in unnamed:
+        raise ConfigError(
+            f"{events.null_count():,} events have no type, so that no weight can be looked up",
+            place="feedback.events",
+            remedy="Set `clean.missing: {interactions.event: drop}`, or `category` to call their type '(missing)'.",
+        )
+    found = ", ".join(f"{event!r} ({count:,})" for event, count in counts.head(20).iter_rows())
+    close = difflib.get_close_matches(unnamed[0], [name for name in config.events if name not in set(events)], n=1)
+    raise ConfigError(
+        f"event type {unnamed[0]!r} has no weight; the types in the data are {found}",
+        place="feedback.events",
+        remedy=f"Is {close[0]!r} meant to be {unnamed[0]!r}?"
+        if close
+        else "Give each a weight, 0 for what is seen and not liked.",
+    )

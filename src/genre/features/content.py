@@ -184,7 +184,7 @@ class ContentFeatures:
     def missing(self, num_rows: int) -> sparse.csr_matrix:
         """Return the features (num_rows, F) of rows of which nothing is given."""
         blank = {column.column: pl.Series([None] * num_rows, dtype=_type_of(column)) for column in self.columns}
-        return self.transform(pl.DataFrame(blank, height=num_rows))
+        return self.transform(pl.DataFrame({"row": np.arange(num_rows), **blank}))
 
     def state(self) -> dict[str, NDArray[np.uint8]]:
         """Return what was settled, as the bytes of a JSON text."""

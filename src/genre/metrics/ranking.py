@@ -1,11 +1,11 @@
 """How well the right answers are ranked, query by query.
 
-Every function takes the ranks of the targets (right answers) and where each query's begin, and gives one number a query.
-Ranks count from 1; infinity stands for a target that is not returned. Items other than the targets are not right.
+Every function takes the ranks of the targets (right answers) and where each query's begin, and gives one number for
+each query. Ranks count from 1; infinity stands for a target that is not returned. Other items are not right.
 
 Equal scores give ranks that are no whole places (`ranks.target_ranks`): such a target is inside the first k if its rank
-is at most k, and counts with the weight of exactly that rank. As the weights of NDCG, MRR and MAP are convex in the rank,
-this is never more than the mean over all orders of the equal ones.
+is at most k, and counts with the weight at exactly that rank. This is the value at the mean rank, not the mean of the
+values over all orders of the equal ones; where several targets are equal, no value is more than the best possible one.
 
 Shapes: B queries, E targets in all.
 """
@@ -30,22 +30,22 @@ PerQuery = NDArray[np.float64]
 
 def precision(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
     """Return the share of the first k places that hold a target; a shorter list counts as k places too."""
-    return _sums(ranks <= k, offsets) / k
+    return _hits(ranks, offsets, k) / k
 
 
 def recall(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
     """Return the share of a query's targets that stand in the first k places; 0 for a query without a target."""
-    return _sums(ranks <= k, offsets) / np.maximum(np.diff(offsets), 1)
+    return _hits(ranks, offsets, k) / np.maximum(np.diff(offsets), 1)
 
 
 def f1(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
     """Return the harmonic mean of precision and recall: ``2 hits / (k + number of targets)``."""
-    return 2 * _sums(ranks <= k, offsets) / (k + np.diff(offsets))
+    return _hits(ranks, offsets, k) / ((k + np.diff(offsets)) / 2)
 
 
 def hit_rate(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
     """Return 1 where at least one target stands in the first k places, 0 elsewhere."""
-    return np.minimum(_sums(ranks <= k, offsets), 1.0)
+    return np.minimum(_hits(ranks, offsets, k), 1.0)
 
 
 def ndcg(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
@@ -56,17 +56,17 @@ def ndcg(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
 
     Järvelin and Kekäläinen: Cumulated gain-based evaluation of IR techniques. TOIS 2002.
     """
-    gains = np.where(ranks <= k, 1 / np.log2(1 + ranks), 0.0)
+    gains = np.where(ranks <= k, 1 / np.log2(1 + ranks.astype(np.float64)), 0.0)
     ideal = np.append(0.0, np.cumsum(1 / np.log2(1 + np.arange(1, k + 1))))
-    best = ideal[np.minimum(np.diff(offsets), k)]
-    return _sums(gains, offsets) / np.where(best > 0, best, 1.0)
+    best: PerQuery = ideal[_reachable(offsets, k)]
+    return np.minimum(_sums(gains, offsets) / best, 1.0)
 
 
 def mrr(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
     """Return the reciprocal rank of the first target, 0 where no target stands in the first k places."""
-    reciprocal = np.zeros(len(offsets) - 1)
-    np.maximum.at(reciprocal, _query_of(offsets), np.where(ranks <= k, 1 / ranks, 0.0))
-    return reciprocal
+    best = np.full(len(offsets) - 1, np.inf)
+    np.minimum.at(best, _query_of(offsets), ranks)
+    return np.where(best <= k, 1 / best, 0.0)
 
 
 def average_precision(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
@@ -81,7 +81,7 @@ def average_precision(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
     number = np.empty(len(order))
     number[order] = np.arange(1, len(order) + 1) - offsets[:-1][query]
     gains = np.where(ranks <= k, number / ranks, 0.0)
-    return _sums(gains, offsets) / np.clip(np.diff(offsets), 1, k)
+    return np.minimum(_sums(gains, offsets) / _reachable(offsets, k), 1.0)
 
 
 METRICS: Mapping[str, Callable[[Ranks, Offsets, int], PerQuery]] = MappingProxyType(
@@ -119,6 +119,18 @@ def _query_of(offsets: Offsets) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
+def _reachable(offsets: Offsets, k: int) -> NDArray[np.int64]:
+    """Return how many targets (B,) the first k places can hold, 1 where there is none."""
+    reachable: NDArray[np.int64] = np.diff(offsets).clip(1, k)
+    return reachable
+
+
+def _hits(ranks: Ranks, offsets: Offsets, k: int) -> PerQuery:
+    """Count the targets in the first k places of each query (B,)."""
+    return np.minimum(_sums(ranks <= k, offsets), k)
+
+
 def _sums(values: NDArray[np.floating] | NDArray[np.bool_], offsets: Offsets) -> PerQuery:
     """Sum up the targets' values (E,) in each query (B,)."""
-    return np.bincount(_query_of(offsets), weights=values, minlength=len(offsets) - 1)
+    sums: PerQuery = np.bincount(_query_of(offsets), weights=values, minlength=len(offsets) - 1).astype(np.float64)
+    return sums

@@ -1,22 +1,24 @@
 """How simulated viewers choose and rate films.
 
-Viewer u at time t watches film i, among the films that are in the catalogue and that u has not watched, with probability
+At time t viewer u watches one of the films that are in the catalogue and that u has not watched yet: film i with
+probability
 
     P(i | u, t) = exp(U(u, i, t)) / sum over such films j of exp(U(u, j, t))
 
     U(u, i, t) = taste * T(u, i) + text * S(u, i, t) + popularity * P(i) + recency * (N(i, t) + F(last(u, t), i))
 
-    T   taste: theta_u . a_i + 0.35 * p_u . q_i, standardised over the films. a_i are the film's genres, country and era;
-        theta_u depends on the viewer's age group, country and language and on chance. q_i and p_u are hidden: no column
-        tells them, only behaviour does.
-    S   text: sum of the word similarity of i's English description to those of the n films watched so far, over sqrt(n).
+    T   taste: theta_u . a_i + 0.35 * p_u . q_i, standardised over the films. a_i holds the film's genres, country and
+        era; theta_u depends on the viewer's age group, country and language, and on chance. q_i and p_u are hidden: no
+        column tells them, only behaviour does.
+    S   text: the word similarities between the English descriptions of i and of the n films that u has watched, summed
+        and divided by sqrt(n).
     P   popularity: -ln(rank of i), standardised; the rank is drawn at random and says nothing about the real film.
     N   newness: exp(-days since i joined the catalogue / 30); 0 for the films that were there from the first day.
-    F   what follows: 2 after a film of the same director, 1 after an earlier film of the same kind, else 0.
+    F   what follows: 2 after a film of the same director, 1 after a slightly older film that shares a genre, else 0.
 
 A film is then found worth ``round(3.5 + 0.5 * T + 0.8 * noise)`` stars, from 1 to 5.
 
-Shapes: V viewers, I films, A attributes, L places in the longest history.
+Shapes: V viewers, I films, L places in the longest history.
 """
 
 from __future__ import annotations
@@ -30,23 +32,23 @@ from pydantic import Field
 
 from genre.core.config import Config
 from genre.core.queries import NO_ITEM
+from genre.data import columns
 from genre.data.sample.films import ERA_STARTS, era_of, follow_strength, many_hot, one_hot, word_similarity
 
 DAY = 86_400
+"""Seconds."""
 NEWNESS_DAYS = 30
-HIDDEN_SIZE = 4
-HIDDEN_SHARE = 0.35
+HIDDEN_SIZE, HIDDEN_SHARE = 4, 0.35
+"""Length of p_u and q_i, and their factor."""
 AGE_GROUPS = ("under 25", "25 to 34", "35 to 49", "50 and over")
 LANGUAGE_OF = {
     "Argentina": "Spanish",
     "Australia": "English",
     "China": "Chinese",
     "France": "French",
-    "Germany": "German",
     "Hong Kong": "Chinese",
     "India": "Hindi",
     "Ireland": "English",
-    "Italy": "Italian",
     "Japan": "Japanese",
     "Mexico": "Spanish",
     "New Zealand": "English",
@@ -57,7 +59,7 @@ LANGUAGE_OF = {
     "United Kingdom": "English",
     "United States": "English",
 }
-"""Main film language of a country; countries without a simulated audience are left out."""
+"""Main film language of a country; left out are countries whose language is no viewer's favourite."""
 HOMES = {
     "United States": 0.25,
     "China": 0.25,
@@ -107,7 +109,7 @@ def draw_viewers(num_viewers: int, films: pl.DataFrame, rng: np.random.Generator
     language = np.where(rng.random(num_viewers) < 0.85, at_home, "English")
     table = pl.DataFrame(
         {
-            "user_id": [f"viewer-{row:04d}" for row in range(num_viewers)],
+            columns.USER_ID: [f"viewer-{row:04d}" for row in range(num_viewers)],
             "age_group": np.array(AGE_GROUPS)[age],
             "country": home,
             "language": language,
@@ -152,7 +154,7 @@ def choose(
     for step in range(times.shape[1]):
         who = np.flatnonzero(lengths > step)
         now = times[who, step][:, None]
-        utility = steady[who] + weights.recency * newness(joined, now)
+        utility = steady[who] + weights.recency * _newness(joined, now)
         if step > 0:
             utility += weights.text * text[who] / np.sqrt(step) + weights.recency * follows[watched[who, step - 1]]
         utility[~unseen[who] | (joined > now)] = -np.inf
@@ -163,23 +165,23 @@ def choose(
     return watched
 
 
-def newness(joined: NDArray[np.int64], now: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return N of the formula, for times (B, 1): (B, I), 1 on the day a film joins and falling by 1/e in 30 days."""
-    days = np.maximum(now - joined, 0) / DAY
-    return np.where(joined > 0, np.exp(-days / NEWNESS_DAYS), 0)
-
-
 def stars_of(taste: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Return how viewers find films for which their taste is as given, 1 to 5."""
     noise = rng.normal(size=taste.shape)
     return np.clip(np.rint(3.5 + 0.5 * taste + 0.8 * noise), 1, 5)
 
 
+def _newness(joined: NDArray[np.int64], now: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return N of the formula, for times (B, 1): (B, I), 1 on the day a film joins and falling by 1/e in 30 days."""
+    days = np.maximum(now - joined, 0) / DAY
+    return np.where(joined > 0, np.exp(-days / NEWNESS_DAYS), 0)
+
+
 def _draw(utility: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.intp]:
     """Draw one column of each row with probability softmax(utility)."""
     rising = np.cumsum(np.exp(utility - utility.max(axis=1, keepdims=True)), axis=1)
     drawn = rng.random(len(utility)) * rising[:, -1]
-    return (rising <= drawn[:, None]).sum(axis=1)
+    return np.asarray((rising <= drawn[:, None]).sum(axis=1))
 
 
 def _genre_taste(age: NDArray[np.integer], genres: pl.Series, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -188,7 +190,7 @@ def _genre_taste(age: NDArray[np.integer], genres: pl.Series, rng: np.random.Gen
     attributes /= np.sqrt(attributes.sum(axis=1, keepdims=True))
     shared = rng.normal(scale=0.7, size=(len(AGE_GROUPS), attributes.shape[1]))
     own = rng.normal(size=(len(age), attributes.shape[1]))
-    return (shared[age] + own) @ attributes.T
+    return np.asarray((shared[age] + own) @ attributes.T)
 
 
 def _country_taste(
@@ -198,7 +200,8 @@ def _country_taste(
     attributes, names = one_hot(country)
     spoken = np.array([LANGUAGE_OF.get(name, "") for name in names])
     own = rng.normal(scale=0.4, size=(len(home), len(names)))
-    return (own + (home[:, None] == np.array(names)) + (language[:, None] == spoken)) @ attributes.T
+    liking = own + (home[:, None] == np.array(names)) + (language[:, None] == spoken)
+    return np.asarray(liking @ attributes.T)
 
 
 def _era_taste(age: NDArray[np.integer], year: pl.Series, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -206,9 +209,10 @@ def _era_taste(age: NDArray[np.integer], year: pl.Series, rng: np.random.Generat
     num_eras = len(ERA_STARTS) + 1
     dearest = num_eras - 1 - age
     own = rng.normal(scale=0.4, size=(len(age), num_eras))
-    return (own - 0.5 * np.abs(np.arange(num_eras) - dearest[:, None]))[:, era_of(year.to_numpy())]
+    liking: NDArray[np.float64] = own - 0.5 * np.abs(np.arange(num_eras) - dearest[:, None])
+    return liking[:, era_of(year.to_numpy())]
 
 
 def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return values with mean 0 and deviation 1 over the films (last axis)."""
-    return (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
+    return np.asarray((values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True))

@@ -1,6 +1,6 @@
 """The films of the sample world, and what makes two of them alike.
 
-Shapes: I films, A attributes, W words.
+Shapes: I films.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def film_table() -> pl.DataFrame:
 
 def era_of(year: NDArray[np.integer]) -> NDArray[np.intp]:
     """Return the era, 0 to 3, of each year."""
-    return np.digitize(year, ERA_STARTS)
+    return np.asarray(np.digitize(year, ERA_STARTS))
 
 
 def one_hot(labels: Sequence[str] | pl.Series) -> tuple[NDArray[np.float64], list[str]]:

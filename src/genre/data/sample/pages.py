@@ -4,9 +4,9 @@ A page holds `PAGE_SIZE` different films. Film i is on it with probability
 
     pi(i) = PAGE_SIZE * m(i) / sum of m,    m(i) = 1 + ln(1 + how often i was watched so far)
 
-over the films that are in the catalogue and that the viewer has not watched. Systematic sampling in a random order keeps
-these probabilities exactly, and pi(i) is logged as the propensity. The order on the page is random, so that a film
-stands at each position with probability pi(i) / PAGE_SIZE.
+over the films that are in the catalogue and that the viewer has not watched. Systematic sampling, in a random order,
+keeps these probabilities exactly, and pi(i) is logged as the propensity. The order on the page is random, so that a
+film stands at each position with probability pi(i) / PAGE_SIZE.
 
 A film is clicked when it is noticed, with probability ``(1 + position) ** -0.7`` (position bias), and found attractive,
 with probability ``1 / (1 + exp(1 - T))``, T being the taste of `behaviour`. A click is a look at what the film is; what
@@ -30,13 +30,12 @@ def show(
     """Return the film rows on each page (G, K), in the order shown, and the probabilities of being there (G, K).
 
     Args:
-        eligible: (G, I) which films may be shown; enough of them that no probability passes 1.
+        eligible: (G, I) which films may be shown, over 100 of them, so that no probability passes 1.
         views: (G, I) how often each film was watched before the page was made.
         rng: Source of chance.
     """
     appeal = np.where(eligible, 1 + np.log1p(views), 0)
     chance = PAGE_SIZE * appeal / appeal.sum(axis=1, keepdims=True)
-    assert chance.max(initial=0) <= 1
     order = rng.random(chance.shape).argsort(axis=1)
     rising = np.cumsum(np.take_along_axis(chance, order, 1), axis=1)
     rising = rising / rising[:, -1:] * PAGE_SIZE  # The last sum is PAGE_SIZE without a rounding error.

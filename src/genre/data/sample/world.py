@@ -60,28 +60,25 @@ class SampleConfig(Config):
     weights: Weights = Weights()
     """What the choice of a film depends on."""
 
-    def tables(self) -> Tables:
-        """Simulate the world: interactions, items, users and impressions, the same for the same settings."""
-        run, films = RunContext(seed=self.seed), film_table()
-        viewers = draw_viewers(self.num_viewers, films, run.rng("viewers"))
-        joined = _film_arrivals(len(films), run.rng("arrivals"))
-        timetable = _timetable(self.num_viewers, run.rng("timetable"))
-        watched = choose(
-            viewers.taste, films, timetable.times, timetable.lengths, joined, self.weights, run.rng("choices")
-        )
-        who, place = np.nonzero(watched != NO_ITEM)
-        viewings = Viewings(who, watched[who, place], timetable.times[who, place])
-        return Tables(
-            interactions=_interactions(viewings, viewers, films, run.rng("feedback")),
-            items=films,
-            users=viewers.table,
-            impressions=_impressions(viewings, viewers, films, joined, timetable, run.rng("impressions")),
-        )
 
-
-def sample_tables(seed: int = 7) -> Tables:
-    """Return the sample world with its default settings."""
-    return SampleConfig(seed=seed).tables()
+def sample_tables(config: SampleConfig | None = None) -> Tables:
+    """Simulate the world: interactions, items, users and impressions, the same for the same settings."""
+    config = config or SampleConfig()
+    run, films = RunContext(seed=config.seed), film_table()
+    viewers = draw_viewers(config.num_viewers, films, run.rng("viewers"))
+    joined = _film_arrivals(len(films), run.rng("arrivals"))
+    timetable = _timetable(config.num_viewers, run.rng("timetable"))
+    watched = choose(
+        viewers.taste, films, timetable.times, timetable.lengths, joined, config.weights, run.rng("choices")
+    )
+    who, place = np.nonzero(watched != NO_ITEM)
+    viewings = Viewings(who, watched[who, place], timetable.times[who, place])
+    return Tables(
+        interactions=_interactions(viewings, viewers, films, run.rng("feedback")),
+        items=films,
+        users=viewers.table,
+        impressions=_impressions(viewings, viewers, films, joined, timetable, run.rng("impressions")),
+    )
 
 
 @dataclass(frozen=True)
@@ -135,8 +132,8 @@ def _timetable(num_viewers: int, rng: np.random.Generator) -> Timetable:
 def _interactions(viewings: Viewings, viewers: Viewers, films: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     """Return the log, oldest first.
 
-    After half of the viewings nothing is said (event "watch", value 3). After the others the viewer gives the stars of
-    `behaviour` (event "rating", value 1 to 5; 1 and 2 are dislikes), or, where these are 4 or 5, sometimes only a "like".
+    After half of the viewings nothing is said: event "watch", value 3. After the others the value is the number of
+    stars that `behaviour` draws, as a "rating" (1 and 2 are dislikes), or, where it is 4 or 5, sometimes as a "like".
     """
     stars = stars_of(viewers.taste[viewings.viewer_rows, viewings.film_rows], rng)
     silent = rng.random(len(stars)) < 0.5

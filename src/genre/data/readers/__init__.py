@@ -1,0 +1,5 @@
+"""Reading files: CSV, TSV, JSON lines, Parquet, and the layouts of well-known data sets, into `Tables`."""
+
+from genre.data.readers.files import FilesConfig, Loaded, load_files, read_tables
+
+__all__ = ["FilesConfig", "Loaded", "load_files", "read_tables"]

@@ -1,0 +1,202 @@
+"""The steps of a run that are more than one call: preparing data, planning, fitting; and how each is kept on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import psutil
+
+from genre.config import Experiment, parse_recommender
+from genre.core.errors import ConfigError, DataError
+from genre.core.files import sha256
+from genre.core.meter import Meter
+from genre.core.queries import Holdout
+from genre.core.run import Progress, RunContext
+from genre.data.build import build_dataset
+from genre.data.cleaning import clean
+from genre.data.dataset import Dataset
+from genre.data.files import load_dataset, load_split, save_dataset, save_split
+from genre.data.privacy import protect
+from genre.data.readers import FilesConfig, read_tables
+from genre.data.sample import sample_tables
+from genre.data.splits import Split, split
+from genre.data.tables import Tables
+from genre.data.transforms import ColumnTransforms, fit_columns
+from genre.recommenders.base import DataSize, Estimate, Recommender
+from genre.recommenders.store import load_model, save_model
+
+GIB = 2**30
+
+
+def source_key(experiment: Experiment) -> str:
+    """Return a hash of the bytes that the experiment reads."""
+    data = experiment.data
+    if not isinstance(data, FilesConfig):
+        return "sample"
+    return "-".join(sha256(path)[:16] for path in data.paths())
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data after loading, cleaning and splitting, and the account of what happened to it."""
+
+    data: Dataset
+    """Every event that is left. Item columns are as in the files, for rules and texts; user columns are as models see them."""
+    splits: tuple[Split, ...]
+    """What models are fitted and judged on: several for k-fold. Their number columns are scaled or binned as configured."""
+    account: dict[str, Any]
+    """Sizes, and what cleaning and privacy did, as plain values."""
+
+    def save(self, directory: Path) -> None:
+        """Write everything into an existing directory."""
+        save_dataset(self.data, _new(directory / "all"))
+        for index, part in enumerate(self.splits):
+            save_split(part, _new(directory / f"split-{index}"))
+        (directory / "account.json").write_text(json.dumps(self.account, indent=2), encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what `save` wrote."""
+        parts = sorted(directory.glob("split-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+        account = json.loads((directory / "account.json").read_text(encoding="utf-8"))
+        return cls(load_dataset(directory / "all"), tuple(load_split(path) for path in parts), account)
+
+
+def prepare(experiment: Experiment) -> Prepared:
+    """Load, protect, clean, build and split.
+
+    Raises:
+        DataError: The files cannot be used, or too little is left of them.
+    """
+    config = experiment.data
+    tables = read_tables(config) if isinstance(config, FilesConfig) else sample_tables(config)
+    before = _counts(tables)
+    tables, privacy = protect(tables, experiment.privacy)
+    tables, cleaning = clean(tables, experiment.clean)
+    roles = (config.item_columns, config.user_columns) if isinstance(config, FilesConfig) else (None, None)
+    data = build_dataset(tables, experiment.feedback, *roles)
+    if not (data.interactions.weights > 0).any():
+        raise DataError(
+            f"no liked event is left of {before['events']}",
+            place="interactions",
+            remedy="Loosen `clean`, or `feedback.like_at`; `genre data check` shows what is dropped.",
+        )
+    seed = experiment.seeds[0]
+    raw = split(data, experiment.split, RunContext(seed=seed).rng("split"))
+    transforms = [fit_columns(part.train, experiment.columns) for part in raw]
+    splits = tuple(_transformed(part, by) for part, by in zip(raw, transforms, strict=True))
+    shown = replace(transforms[0].apply(data), items=data.items)
+    account = {
+        "before": before,
+        "users": data.num_users,
+        "items": data.num_items,
+        "events": data.num_events,
+        "likes": int((data.interactions.weights > 0).sum()),
+        "cold_items": int(splits[0].cold_items.sum()),
+        "queries": {"validation": len(splits[0].validation), "test": len(splits[0].test)},
+        "privacy": privacy.to_dict(),
+        "cleaning": cleaning.to_dict(),
+        "fingerprint": data.fingerprint(),
+    }
+    return Prepared(shown, splits, account)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What fitting one model is expected to take."""
+
+    name: str
+    kind: str
+    estimate: Estimate
+    skipped: str | None = None
+    """Why it will not be fitted, if so."""
+
+
+def make_plan(experiment: Experiment, data: Dataset) -> list[Planned]:
+    """Estimate every model, members first; skip what the machine cannot hold, and what is left without members.
+
+    Raises:
+        ConfigError: Nothing is left to fit.
+    """
+    limit = 0.8 * psutil.virtual_memory().available if experiment.memory_gib is None else experiment.memory_gib * GIB
+    size = DataSize(data.num_users, data.num_items, data.num_events)
+    plan: dict[str, Planned] = {}
+    for name in experiment.fitting_order():
+        config = experiment.models[name]
+        estimate = config.estimate(size)
+        lost = [member for member in config.member_names if plan[member].skipped]
+        reason = None
+        if estimate.memory > limit:
+            reason = f"needs about {estimate.memory / GIB:.1f} GiB, {limit / GIB:.1f} GiB may be used"
+        elif lost:
+            reason = f"its member {lost[0]!r} is skipped"
+        plan[name] = Planned(name, config.kind, estimate, reason)
+    if all(planned.skipped for planned in plan.values()):
+        raise ConfigError(
+            f"no model can be fitted: {next(iter(plan.values())).skipped}",
+            place="models",
+            remedy="Choose lighter models, clean with a larger k-core, or raise `memory_gib`.",
+        )
+    return list(plan.values())
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model, and what fitting it took."""
+
+    model: Recommender
+    seconds: float
+    memory: int
+    """Bytes at the peak, above what the process held before."""
+
+    def save(self, directory: Path) -> None:
+        """Write the model and its cost into an existing directory."""
+        save_model(self.model, directory)
+        cost = {"seconds": self.seconds, "memory": self.memory}
+        (directory / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path, members: Mapping[str, Recommender]) -> Self:
+        """Read what `save` wrote."""
+        cost = json.loads((directory / "cost.json").read_text(encoding="utf-8"))
+        return cls(load_model(directory, parse_recommender, members), **cost)
+
+
+def fit(config: Any, members: Mapping[str, Recommender], part: Split, seed: int, progress: Progress) -> Fitted:
+    """Fit one model on the training part of a split; what it chooses, it chooses on the validation part."""
+    context = RunContext(seed=seed, validation=part.validation, progress=progress)
+    with Meter() as meter:
+        model = config.build({name: members[name] for name in config.member_names}).fit(part.train, context)
+    return Fitted(model, meter.seconds, meter.memory)
+
+
+def _transformed(part: Split, by: ColumnTransforms) -> Split:
+    """Return the split with its tables as models see them, the questions' user columns too."""
+    train = by.apply(part.train)
+
+    def ask(holdout: Holdout) -> Holdout:
+        asked = holdout.queries
+        again = train.queries(asked.user_rows, history=asked.history, times=asked.times)
+        return replace(holdout, queries=again)
+
+    return replace(part, train=train, validation=ask(part.validation), test=ask(part.test))
+
+
+def _counts(tables: Tables) -> dict[str, int]:
+    log = tables.interactions
+    return {
+        "events": len(log),
+        "users": log["user_id"].n_unique(),
+        "items": log["item_id"].n_unique(),
+        "catalogue": 0 if tables.items is None else len(tables.items),
+    }
+
+
+def _new(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
