@@ -38,7 +38,8 @@ def write_result(name: str, result: dict[str, Any], summary: str) -> Path:
     path = RESULTS / f"{today}-{name}.json"
     path.write_text(json.dumps({"machine": machine(), **result}, indent=1), encoding="utf-8")
     about = machine()
-    head = f"# {name}, {today}\n\n{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB; commit {about['commit']}.\n\n"
+    where = f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB; commit {about['commit']}."
+    head = f"# {name}, {today}\n\n{where}\n\n"
     path.with_suffix(".md").write_text(head + summary.rstrip() + "\n", encoding="utf-8")
     print(summary)
     return path

@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py
 
-Events are generated (long-tailed users and items, three years, duplicates among them) and written as CSV and Parquet before the clock
-starts. Each size and format runs in a process of its own, so that the peak memory is its own.
+Events are generated (long-tailed users and items, three years, duplicates among them) and written as CSV and Parquet
+before the clock starts. Each size and format runs in a process of its own, so that the peak memory is its own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def measure(path: Path) -> dict[str, float]:
     marks = [time.perf_counter()]
     tables = read_tables(FilesConfig(interactions=path))
     marks.append(time.perf_counter())
-    tables, report = clean(tables, CleaningConfig(k_core={"user": 5, "item": 5}))
+    tables, _ = clean(tables, CleaningConfig(k_core={"user": 5, "item": 5}))
     marks.append(time.perf_counter())
     data = build_dataset(tables, FeedbackConfig(like_at=3))
     del tables
@@ -105,12 +105,13 @@ def main() -> None:
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 rows.append({"events": size, "format": form, **json.loads(done.stdout)})
     head = ["events", "format", *STEPS, "all, s", "peak GiB"]
-    cells = [
-        [f"{row['events']:,}", row["format"], *(f"{row[step]:.2f}" for step in STEPS), f"{row['seconds']:.1f}", f"{row['gib']:.2f}"]
-        for row in rows
-    ]
+    cells: list[list[object]] = []
+    for row in rows:
+        steps = [f"{row[step]:.2f}" for step in STEPS]
+        cells.append([f"{row['events']:,}", row["format"], *steps, f"{row['seconds']:.1f}", f"{row['gib']:.2f}"])
     text = "Load, clean (exact duplicates, 5-core), build, leave-one-out split and matrix; seconds of each step.\n\n"
-    path = write_result("scale", {"rows": rows}, text + table(head, cells) + "\n\nTarget at 10 million: under 60 s and 6 GB.")
+    text += table(head, cells) + "\n\nTarget at 10 million events: under 60 s and 6 GB."
+    path = write_result("scale", {"rows": rows}, text)
     plot(rows, RESULTS / f"{path.stem}.svg")
 
 

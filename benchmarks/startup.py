@@ -1,6 +1,6 @@
 """Start-up time of the command line, and the whole demo.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def empty_lists(task: Task) -> tuple[np.ndarray, np.ndarray]:
 
 
 def implicit_item_knn(task: Task) -> Answer:
-    """implicit's CosineRecommender."""
+    """Implicit's CosineRecommender."""
     from implicit.nearest_neighbours import CosineRecommender
 
     clock = [time.perf_counter()]
@@ -79,9 +79,7 @@ def implicit_item_knn(task: Task) -> Answer:
     model = CosineRecommender(K=task.k + 1, num_threads=task.threads)
     model.fit(matrix, show_progress=False)
     clock.append(time.perf_counter())
-    found, found_scores = model.recommend(
-        task.users, matrix[task.users], N=task.n, filter_already_liked_items=True
-    )
+    found, found_scores = model.recommend(task.users, matrix[task.users], N=task.n, filter_already_liked_items=True)
     clock.append(time.perf_counter())
 
     items, scores = empty_lists(task)
@@ -154,7 +152,7 @@ def rectools_ease(task: Task) -> Answer:
 
 
 def rectools_item_knn(task: Task) -> Answer:
-    """implicit's CosineRecommender in RecTools' wrapper."""
+    """Implicit's CosineRecommender in RecTools' wrapper."""
     from implicit.nearest_neighbours import CosineRecommender
     from rectools.models import ImplicitItemKNNWrapperModel
 
@@ -321,9 +319,7 @@ def main() -> None:
     parser.add_argument("--regularization", type=float, default=250.0, help="ease")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--processes", type=int, default=1, help="lenskit: n_jobs of recommend")
-    parser.add_argument(
-        "--max-neighbours", type=int, help="lenskit item_knn: max_nbrs (default: k)"
-    )
+    parser.add_argument("--max-neighbours", type=int, help="lenskit item_knn: max_nbrs (default: k)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()

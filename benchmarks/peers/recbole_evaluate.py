@@ -62,9 +62,7 @@ class TrainingData:
         self.dataset = self
         self.num_users = num_users
         self.num_items = len(item_counts)
-        self.item_counter = Counter(
-            {item: int(count) for item, count in enumerate(item_counts) if count}
-        )
+        self.item_counter = Counter({item: int(count) for item, count in enumerate(item_counts) if count})
 
     def num(self, field: str) -> int:
         """The number of distinct values of a field, as RecBole's Dataset has it."""
@@ -168,9 +166,7 @@ def main() -> None:
     metrics, seconds = evaluate(scores, targets, seen, config, arguments.batch)
     report = {
         "library": "recbole",
-        "versions": {
-            name: version(name) for name in ("recbole", "torch", "numpy", "pandas", "scipy")
-        },
+        "versions": {name: version(name) for name in ("recbole", "torch", "numpy", "pandas", "scipy")},
         "python": platform.python_version(),
         "threads": arguments.threads,
         "device": str(config["device"]),

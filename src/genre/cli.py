@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
 # Everything heavy is imported inside the commands, so that `genre --help` answers at once.
 app = typer.Typer(
-    help="Recommendation that reads, ranks and writes.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="Recommendation that reads, ranks and writes.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 data_app = typer.Typer(help="Look at data before it is used.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -69,11 +73,11 @@ def run(
     """Run an experiment: fit, evaluate, recommend, report. An interrupted run goes on where it stopped."""
     from genre import pipeline
     from genre.config_file import read_experiment
-    from genre.console import Bars, show
+    from genre.console import Bars, show_plan, show_run
 
     experiment = read_experiment(config, overrides)
     if dry_run:
-        show(pipeline.plan_frame(pipeline.dry_run(experiment)), "What fitting would take")
+        show_plan(pipeline.dry_run(experiment))
         return
     directory = pipeline.run(experiment, runs, force=force, progress=Bars())
     show_run(directory)
@@ -87,7 +91,7 @@ def recommend(
     n: CountOption = 10,
     everybody: Annotated[bool, typer.Option("--all", help="Answer every known user.")] = False,
     out: Annotated[Optional[Path], typer.Option(help="Write to a .parquet, .csv or .jsonl file.")] = None,  # noqa: UP045
-    reasons: Annotated[Optional[str], typer.Option(help="Add reasons: en or zh.")] = None,  # noqa: UP045
+    reasons: Annotated[Optional[Literal["en", "zh"]], typer.Option(help="Add reasons in this language.")] = None,  # noqa: UP045
     model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
 ) -> None:
     """Recommend to users, to everybody, or to anyone by what they like."""
@@ -96,9 +100,9 @@ def recommend(
     from genre.core.errors import ConfigError
 
     if sum([bool(users), bool(history), everybody]) != 1:
-        raise ConfigError("it is not clear whom to answer", place="recommend", remedy="Give user ids, --history or --all.")
-    if reasons not in (None, "en", "zh"):
-        raise ConfigError(f"there are no reasons in {reasons!r}", place="--reasons", remedy="Choose en or zh.")
+        raise ConfigError(
+            "it is not clear whom to answer", place="recommend", remedy="Give user ids, --history or --all."
+        )
     engine = open_run(run, model=model)
     histories = [[item.strip() for item in history.split(",")]] if history else None
     frame = engine.recommend(users or None, histories=histories, n=n, reasons=reasons)
@@ -126,10 +130,10 @@ def similar(
 @app.command()
 def evaluate(run: RunArgument, overrides: SetOption = []) -> None:  # noqa: B006
     """Judge the models of a run, with other evaluation settings if you like: --set ks=[10,50]."""
-    from genre.console import Bars, show
+    from genre.console import Bars, show_results
     from genre.pipeline import evaluate_again
 
-    show(evaluate_again(run, overrides, Bars()))
+    show_results(evaluate_again(run, overrides, Bars()), f"{run}: test events")
 
 
 @app.command()
@@ -147,9 +151,16 @@ def check(
 ) -> None:
     """Say what is wrong with data (file, line, column, value) and what cleaning would drop."""
     from genre.api import check_data
+    from genre.console import console
 
-    problems = check_data(files, overrides)
-    raise typer.Exit(1 if problems else 0)
+    findings, report = check_data(files, overrides)
+    for finding in findings:
+        console.print(f"{finding.severity}: {finding}", highlight=False, markup=False, soft_wrap=True)
+    errors = sum(finding.severity == "error" for finding in findings)
+    console.print(f"{len(findings)} findings, {errors} of them errors.")
+    if report is not None:
+        console.print(f"What cleaning would drop:\n{report}", highlight=False, markup=False)
+    raise typer.Exit(1 if errors else 0)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The table of contents: what a config file may name.
+"""The table of contents: what a config file may hold.
 
 A recommender is part of Genre once its config class is imported here: its `kind` may then stand in YAML, `genre models`
 lists it and the contract tests run over it.
@@ -6,17 +6,161 @@ lists it and the contract tests run over it.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias, Union
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, TypeAdapter, WrapValidator, field_validator, model_validator
 
+from genre.core.config import Config
+from genre.data.cleaning import CleaningConfig
+from genre.data.feedback import FeedbackConfig
+from genre.data.privacy import PrivacyConfig
+from genre.data.readers import FilesConfig
+from genre.data.sample import SampleConfig
+from genre.data.splits import LeaveOneOutConfig, SplitConfig
+from genre.data.transforms import ColumnsConfig
+from genre.evaluation.config import EvaluationConfig
+from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import RecommenderConfig
+from genre.recommenders.behaviour_content import BehaviourContentConfig
 from genre.recommenders.ease import EaseConfig
+from genre.recommenders.fusion import FusionConfig
+from genre.recommenders.graph import GraphConfig
+from genre.recommenders.item_knn import ItemKnnConfig
 from genre.recommenders.popularity import PopularityConfig
+from genre.recommenders.segment import SegmentConfig
+from genre.recommenders.user_knn import UserKnnConfig
+from genre.strategies.caps import CapConfig
+from genre.strategies.diversity import DiversifyConfig
+from genre.strategies.rules import ColumnRuleConfig, HideSeenConfig
 
-RECOMMENDERS: tuple[type[RecommenderConfig], ...] = tuple(
-    entry
-    for entry in list(vars().values())
-    if isinstance(entry, type) and issubclass(entry, RecommenderConfig) and entry is not RecommenderConfig
-)
-"""Every recommender imported above."""
+FORMAT = 1
+"""Version of the config file's form. A file of a newer form is refused."""
+BASELINE = "popularity"
+"""Name of the model that every experiment has."""
+GROUP = "genre.recommenders"
+"""Entry point group in which other packages offer their recommenders' config classes."""
+
+
+def _recommenders() -> tuple[type[RecommenderConfig], ...]:
+    """Return every recommender imported above, and those that installed packages offer."""
+    found = [entry for name, entry in globals().items() if name.endswith("Config")]
+    found += [entry.load() for entry in entry_points(group=GROUP)]
+    return tuple(
+        entry
+        for entry in found
+        if isinstance(entry, type) and issubclass(entry, RecommenderConfig) and entry is not RecommenderConfig
+    )
+
+
+RECOMMENDERS = _recommenders()
+
+if TYPE_CHECKING:
+    AnyRecommender: TypeAlias = RecommenderConfig
+else:
+    # A config object made in Python passes as it is, so that a model of one's own needs no entry point.
+    AnyRecommender = Annotated[
+        SerializeAsAny[Annotated[Union[RECOMMENDERS], Field(discriminator="kind")]],  # noqa: UP007
+        WrapValidator(lambda value, parse: value if isinstance(value, RecommenderConfig) else parse(value)),
+    ]
+
+parse_recommender = TypeAdapter[RecommenderConfig](AnyRecommender).validate_python
+
+AnyData: TypeAlias = Annotated[FilesConfig | SampleConfig, Field(discriminator="kind")]
+AnyStrategy: TypeAlias = Annotated[
+    HideSeenConfig | ColumnRuleConfig | DiversifyConfig | CapConfig, Field(discriminator="kind")
+]
+
+
+class AnswerConfig(Config):
+    """What is recommended in the end, and how."""
+
+    model: str = "best"
+    """The model that answers; "best" is the one with the highest primary metric on the validation events."""
+    n: int = Field(default=10, ge=0)
+    """Answers for each user."""
+    pool: int = Field(default=100, ge=1)
+    """Length of the list that strategies choose from."""
+    strategies: tuple[AnyStrategy, ...] = (HideSeenConfig(),)
+    """Applied in this order; rules act before ranking, the others after."""
+    fallback: tuple[str, ...] = (BASELINE,)
+    """Models that fill, in this order, what the answering model leaves empty."""
+    reasons: Literal["en", "zh"] | None = "en"
+    """Language of the written reasons, or none."""
+    examples: int = Field(default=20, ge=0)
+    """Users for whom reasons are written and who are shown in the report."""
+
+
+class Experiment(Config):
+    """One experiment: one file, one command, one directory."""
+
+    format: int = FORMAT
+    """Version of this form."""
+    name: str = Field(default="run", pattern=r"^[\w.-]+$")
+    """Names the run directory."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Every model is fitted and judged once for each; the first one's models are kept."""
+    data: AnyData
+    privacy: PrivacyConfig = PrivacyConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
+    clean: CleaningConfig = CleaningConfig()
+    columns: ColumnsConfig = ColumnsConfig()
+    split: SplitConfig = LeaveOneOutConfig()
+    models: dict[str, AnyRecommender] = Field(min_length=1)
+    """By a name of your own; composite models name others as `members`. Where none is called `popularity`, one is
+    added as the baseline and the fallback."""
+    answer: AnswerConfig = AnswerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    memory_gib: float | None = Field(default=None, gt=0)
+    """What fitting a model may take; by default 80 % of the memory that is free when the run starts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_readable(cls, value: Any) -> Any:
+        form = value.get("format", FORMAT) if isinstance(value, dict) else FORMAT
+        if isinstance(form, int) and form > FORMAT:
+            raise ValueError(
+                f"format {form!r} is newer than this version's {FORMAT}: upgrade with `pip install -U genre-rec`"
+            )
+        return value
+
+    @field_validator("models", mode="after")
+    @classmethod
+    def _have_a_baseline(cls, models: dict[str, RecommenderConfig]) -> dict[str, RecommenderConfig]:
+        """Add popularity, without which no figure says anything, and which answers where nothing else can."""
+        return models if BASELINE in models else {**models, BASELINE: PopularityConfig()}
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Experiment:
+        known = sorted(self.models)
+        for name, model in self.models.items():
+            for member in model.member_names:
+                if member not in self.models:
+                    raise ValueError(f"models.{name}.members: there is no model {member!r}; choose from {known}")
+        if self.answer.model != "best" and self.answer.model not in self.models:
+            raise ValueError(f"answer.model: there is no model {self.answer.model!r}; choose 'best' or from {known}")
+        for name in self.answer.fallback:
+            if name not in self.models:
+                raise ValueError(f"answer.fallback: there is no model {name!r}; choose from {known}")
+        self.fitting_order()
+        return self
+
+    def fitting_order(self) -> list[str]:
+        """Return the models' names, members before those that name them.
+
+        Raises:
+            ValueError: Models name each other in a circle.
+        """
+        order: list[str] = []
+
+        def visit(name: str, above: tuple[str, ...]) -> None:
+            if name in above:
+                raise ValueError(f"models.{name}.members: models name each other in a circle: {[*above, name]}")
+            if name not in order:
+                for member in self.models[name].member_names:
+                    visit(member, (*above, name))
+                order.append(name)
+
+        for name in self.models:
+            visit(name, ())
+        return order

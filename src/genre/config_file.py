@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -55,6 +55,13 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise ConfigError(explain(error, str(path), lines)) from error
 
 
+def to_yaml(experiment: Experiment) -> str:
+    """Return an experiment with all its defaults, and with data paths that hold from anywhere."""
+    settings = experiment.model_dump(mode="json")
+    _resolve_paths(settings, Path.cwd())
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
 def explain(error: ValidationError, file: str = "config", lines: Mapping[Place, int] | None = None) -> str:
     """Put a validation error into words: one line for each mistake."""
     return "\n".join(_explain_one(dict(problem), file, lines or {}) for problem in error.errors(include_url=False))
@@ -62,20 +69,21 @@ def explain(error: ValidationError, file: str = "config", lines: Mapping[Place, 
 
 def _explain_one(problem: dict[str, Any], file: str, lines: Mapping[Place, int]) -> str:
     place, owner = _without_tags(problem["loc"])
+    kind, value = problem["type"], problem["input"]
+    if kind == "union_tag_invalid":
+        place = (*place, "kind")
     line = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), None)
     where = f"{file}:{line}" if line else file
     path = ".".join(str(part) for part in place)
-    kind, value = problem["type"], problem["input"]
     if kind == "extra_forbidden":
         return f"{where}: {path}: there is no such setting. {_choices(str(place[-1]), list(owner.model_fields))}"
     if kind == "missing":
         return f"{where}: {path}: this setting is missing. Write it; `genre schema` describes it."
-    if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        expected = [tag.strip(" '") for tag in problem["ctx"].get("expected_tags", "").split(",")]
-        given = value.get("kind") if isinstance(value, dict) else value
-        if kind == "union_tag_not_found":
-            return f"{where}: {path}: {value!r} has no `kind`. `genre models` lists the recommenders."
-        return f"{where}: {path}.kind: there is no kind {given!r}. {_choices(str(given), expected)}"
+    if kind == "union_tag_not_found":
+        return f"{where}: {path}: {value!r} has no `kind`. `genre models` lists the recommenders."
+    if kind == "union_tag_invalid":
+        expected = [tag.strip(" '") for tag in problem["ctx"]["expected_tags"].split(",")]
+        return f"{where}: {path}: there is no kind {value['kind']!r}. {_choices(str(value['kind']), expected)}"
     message = problem["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{where}: {path}: {message}" if path else f"{where}: {message}"
@@ -89,32 +97,35 @@ def _choices(given: str, valid: Sequence[str]) -> str:
 
 
 def _without_tags(location: Place) -> tuple[Place, type[BaseModel]]:
-    """Return the path as written in YAML (pydantic adds the kinds it passed) and the config class that holds its end."""
+    """Return the path as written in YAML (pydantic adds the kinds it passed) and the class that holds its end."""
     owner: type[BaseModel] = Experiment
     path: list[str | int] = []
+    kinds: dict[str | int, type[BaseModel]] = {}
+    key_comes = False
     for part in location:
-        if path and part in (tagged := _kinds_below(owner, path[-1])):
-            owner = tagged[part]
-            continue
         if isinstance(part, str) and part.startswith("function-"):
             continue  # pydantic's name for a validator, not a setting
+        if not key_comes and part in kinds:
+            owner, kinds = kinds[part], {}
+            continue
         path.append(part)
+        if key_comes:
+            key_comes = False
+            continue
         field = owner.model_fields.get(str(part))
-        inner = [found for found in _configs_in(field.annotation)] if field else []
-        if len(inner) == 1:
-            owner = inner[0]
+        if field is None:
+            continue
+        configs = list(_configs_in((field.annotation, *field.metadata)))
+        kinds = {kind: config for config in configs for kind in _kinds_of(config)}
+        key_comes = get_origin(field.annotation) in (dict, tuple)
+        if len(configs) == 1 and not kinds:
+            owner = configs[0]
     return tuple(path), owner
 
 
-def _kinds_below(owner: type[BaseModel], part: str | int) -> dict[str | int, type[BaseModel]]:
-    """Return the config classes that may stand below a field of `owner` (or in its entry `part`), by kind."""
-    fields = [owner.model_fields[str(part)]] if str(part) in owner.model_fields else owner.model_fields.values()
-    found: dict[str | int, type[BaseModel]] = {}
-    for field in fields:
-        for config in _configs_in((field.annotation, *field.metadata)):
-            if "kind" in config.model_fields:
-                found.update(dict.fromkeys(get_args(config.model_fields["kind"].annotation), config))
-    return found
+def _kinds_of(config: type[BaseModel]) -> tuple[str, ...]:
+    field = config.model_fields.get("kind")
+    return get_args(field.annotation) if field else ()
 
 
 def _configs_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -157,7 +168,9 @@ def _override(settings: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(
-            f"{override!r} is not of the form a.b=value", place="--set", remedy="For instance --set models.ease.regularization=100."
+            f"{override!r} is not of the form a.b=value",
+            place="--set",
+            remedy="For instance --set models.ease.regularization=100.",
         )
     *parents, last = path.split(".")
     target: Any = settings
@@ -165,7 +178,9 @@ def _override(settings: dict[str, Any], override: str) -> None:
         target = target[int(key)] if isinstance(target, list) else target.setdefault(key, {})
         if not isinstance(target, dict | list):
             raise ConfigError(
-                f"{'.'.join(parents[: step + 1])} holds {target!r}, which has no parts", place="--set", remedy="Set it as a whole."
+                f"{'.'.join(parents[: step + 1])} holds {target!r}, which has no parts",
+                place="--set",
+                remedy="Set it as a whole.",
             )
     value = yaml.safe_load(text)
     if isinstance(target, list):

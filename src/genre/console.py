@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
@@ -10,22 +11,41 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from genre.evaluation.comparison import leaderboard
+from genre.evaluation.results import Results
+from genre.stages import Planned
+from genre.workspace import read_manifest
+
 T = TypeVar("T")
 console = Console()
 
 
 class Bars:
-    """Shows a bar with a rate and the time left; where the output is no terminal, one line for each piece of work."""
+    """Shows a bar for each piece of work, those inside below those around, with counts and the time left.
+
+    Where the output is no terminal, one line says what begins.
+    """
+
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        self._bars: Progress | None = None
 
     def track(self, steps: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         """Yield the steps and show how many are done."""
         if not console.is_terminal:
-            console.print(description)
+            console.print(description, highlight=False)
             yield from steps
-            return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
-            yield from bars.track(steps, description=description, total=total)
+        elif self._bars is not None:
+            task = self._bars.add_task(description, total=total)
+            yield from self._bars.track(steps, total, task_id=task)
+            self._bars.remove_task(task)
+        else:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as self._bars:
+                try:
+                    yield from self._bars.track(steps, total, description=description)
+                finally:
+                    self._bars = None
 
 
 def show(frame: pl.DataFrame, title: str | None = None) -> None:
@@ -42,3 +62,44 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def show_plan(plan: Sequence[Planned]) -> None:
+    """Print what fitting each model is expected to take."""
+    rows = [
+        {
+            "model": planned.name,
+            "kind": planned.kind,
+            "memory, GiB": round(planned.estimate.memory / 2**30, 3),
+            "seconds": round(planned.estimate.seconds, 1),
+            "skipped": planned.skipped,
+        }
+        for planned in plan
+    ]
+    show(
+        pl.DataFrame(rows, schema_overrides={"skipped": pl.String}), "What fitting would take, to about a factor of two"
+    )
+
+
+def show_results(results: Results, title: str) -> None:
+    """Print a leaderboard that fits a terminal; the report has the rest."""
+    board, primary = leaderboard(results), results.primary
+    recall = f"Recall@{primary.partition('@')[2]}"
+    half = (pl.col("high") - pl.col("low")) / 2
+    columns = [
+        pl.col("model"),
+        pl.format("{} ± {}", pl.col(primary).round(4), half.round(4)).alias(primary),
+        pl.col("p_value").round(4).alias("p against best"),
+        *(pl.col(name).round(4) for name in (recall, "coverage") if name in board.columns and name != primary),
+        pl.col("fit_seconds").round(2).alias("fit, s"),
+    ]
+    show(board.select(columns), f"\n{title}, best first (± half the width of the interval)")
+
+
+def show_run(run: Path) -> None:
+    """Print a finished run's leaderboard and what it chose."""
+    manifest = read_manifest(run)
+    show_results(Results.load(run), f"{manifest['name']}: test events")
+    for name, reason in manifest["skipped"].items():
+        console.print(f"{name} was skipped: it {reason}.")
+    console.print(f"Chosen on the validation events: {manifest['chosen']}. Everything is in {run}.")

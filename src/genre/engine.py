@@ -125,13 +125,13 @@ class Engine:
             }
         )
 
-    def _ask(
-        self, users: Sequence[str] | None, histories: Sequence[Sequence[str]] | None
-    ) -> tuple[pl.Series, Queries]:
+    def _ask(self, users: Sequence[str] | None, histories: Sequence[Sequence[str]] | None) -> tuple[pl.Series, Queries]:
         if users is None and histories is None:
             return self.data.users.vocabulary.ids, self.data.queries()
         count = len(histories or ()) if users is None else len(users)
-        names = pl.Series([f"guest-{place}" for place in range(1, count + 1)] if users is None else users, dtype=pl.String)
+        names = pl.Series(
+            [f"guest-{place}" for place in range(1, count + 1)] if users is None else users, dtype=pl.String
+        )
         rows = self.data.users.vocabulary.rows(names)
         if histories is None:
             log = self.data.interactions
@@ -139,9 +139,11 @@ class Engine:
             return names, self.data.queries(rows, history=nobody.take(np.where(rows < 0, len(log), rows)))
         if len(histories) != count:
             raise ConfigError(
-                f"{len(histories)} histories for {count} users", place="recommend", remedy="Give one history for each user."
+                f"{len(histories)} histories for {count} users",
+                place="recommend",
+                remedy="Give one history for each user.",
             )
-        items = Ragged.of([self._item_rows(history) for history in histories])
+        items = Ragged.of([self._item_rows(history).tolist() for history in histories])
         ends = np.full(len(items.values), self.data.end_time, np.int64)
         return names, self.data.queries(rows, history=Interactions.of(items, ends))
 

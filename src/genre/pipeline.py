@@ -1,4 +1,4 @@
-"""The story: load, clean, split, fit, evaluate, recommend, write, save, report.
+"""The story: load, clean, split, fit, judge, recommend, write, save, report.
 
 Read `run` from top to bottom; every step is a call into the package that does it.
 """
@@ -6,20 +6,46 @@ Read `run` from top to bottom; every step is a call into the package that does i
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from genre._version import __version__
 from genre.config import Experiment
-from genre.core.run import Progress, Silent
-from genre.evaluation.comparison import leaderboard
+from genre.config_file import read_experiment, to_yaml
+from genre.core.files import atomic_file
+from genre.core.run import Progress, RunContext, Silent
+from genre.data.sample import NOTICE, SampleConfig
+from genre.engine import Engine
+from genre.evaluation.judge import Judge, Judgement
 from genre.evaluation.report import render_report
-from genre.prepare import Prepared, prepare, source_key
-from genre.runs import build_engine, open_run, write_answers
-from genre.trial import Trial, make_plan, run_trial
-from genre.workspace import Workspace
+from genre.evaluation.results import Results
+from genre.evaluation.summary import summarize
+from genre.generation.reasons import Reasons
+from genre.recommenders.base import Recommender
+from genre.runs import CONFIG, build_engine, load_into
+from genre.stages import (
+    JUDGEMENTS,
+    TRIALS,
+    Planned,
+    Prepared,
+    Trial,
+    cost_of,
+    make_judges,
+    make_plan,
+    prepare,
+    source_key,
+)
+from genre.workspace import Workspace, read_manifest
+
+ANSWERS, CONTENT, REPORT, ACCOUNT = "recommendations.parquet", "content.jsonl", "report.html", "account.json"
 
 
 def run(experiment: Experiment, directory: Path, *, force: bool = False, progress: Progress | None = None) -> Path:
-    """Run an experiment; return the directory that holds all that came out of it.
+    """Run an experiment and return the directory that holds all that came out of it.
 
     Args:
         experiment: What to do.
@@ -27,3 +53,142 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         force: Replace a finished run of that name.
         progress: Shows how far it has come.
     """
+    progress = progress or Silent()
+    key = {"config": experiment.digest(), "data": source_key(experiment), "genre": __version__}
+    work = Workspace(directory / experiment.name, key, force=force)
+    if work.finished:
+        return work.final
+    work.write(CONFIG, to_yaml(experiment))
+
+    prepared = work.stage("data", lambda: prepare(experiment), save=Prepared.save, load=Prepared.load)
+    plan = make_plan(experiment, prepared.data)
+    judges = make_judges(experiment, prepared)
+    judgements = _fit_and_judge(experiment, plan, prepared, judges, work, progress)
+    results = summarize(judgements, judges, experiment.evaluation, RunContext(seed=experiment.seeds[0]))
+    results.save(work.directory)
+
+    ranking = _by_validation(results)
+    chosen = ranking[0] if experiment.answer.model == "best" else experiment.answer.model
+    engine = _engine(experiment, prepared, work.directory, chosen)
+    _recommend(engine, experiment, work.directory)
+    _write(engine, experiment, work.directory)
+
+    work.write(ACCOUNT, json.dumps({"data": prepared.account, "plan": [_plain(planned) for planned in plan]}, indent=2))
+    skipped = {planned.name: planned.skipped for planned in plan if planned.skipped}
+    facts = {"name": experiment.name, "chosen": chosen, "ranking": ranking, "skipped": skipped}
+    work.finish(discard=(TRIALS, JUDGEMENTS), **facts, seeds=experiment.seeds)
+    write_report(work.final)
+    return work.final
+
+
+def dry_run(experiment: Experiment) -> list[Planned]:
+    """Load, clean and split, and say what fitting each model would take."""
+    return make_plan(experiment, prepare(experiment).data)
+
+
+def evaluate_again(run: Path, overrides: Sequence[str] = (), progress: Progress | None = None) -> Results:
+    """Judge the saved models of a run once more, under other evaluation settings.
+
+    Args:
+        run: Directory of a finished run.
+        overrides: `ks=[10,50]` and so on, of the section `evaluation`.
+        progress: Shows how far it has come.
+    """
+    manifest = read_manifest(run)
+    experiment = read_experiment(run / CONFIG, [f"evaluation.{override}" for override in overrides])
+    prepared = Prepared.load(run / "data")
+    judges = make_judges(experiment, prepared)
+    models: dict[str, Recommender] = {}
+    judgements: dict[str, list[list[Judgement]]] = {}
+    for name in manifest["ranking"]:
+        load_into(models, experiment, run, name)
+        found = judges[0].judge(models[name], **cost_of(run / "models" / name), progress=progress)
+        judgements[name] = [[found]]
+    return summarize(judgements, judges[:1], experiment.evaluation, RunContext(seed=experiment.seeds[0]))
+
+
+def write_report(run: Path) -> Path:
+    """Write the report of a finished run, and return its path."""
+    experiment = read_experiment(run / CONFIG)
+    account = json.loads((run / ACCOUNT).read_text(encoding="utf-8"))
+    lines = (run / CONTENT).read_text(encoding="utf-8").splitlines()
+    page = render_report(
+        title=experiment.name,
+        config_yaml=(run / CONFIG).read_text(encoding="utf-8"),
+        manifest=read_manifest(run),
+        account=account["data"],
+        plan=account["plan"],
+        results=Results.load(run).to_dict(),
+        examples=[json.loads(line) for line in lines],
+        notice=NOTICE if isinstance(experiment.data, SampleConfig) else None,
+    )
+    with atomic_file(run / REPORT) as path:
+        path.write_text(page, encoding="utf-8")
+    return run / REPORT
+
+
+def _fit_and_judge(
+    experiment: Experiment,
+    plan: Sequence[Planned],
+    prepared: Prepared,
+    judges: Sequence[Judge],
+    work: Workspace,
+    progress: Progress,
+) -> dict[str, list[list[Judgement]]]:
+    """Fit every planned model, members first, and judge it: for each seed, once for each split."""
+    wanted = [planned.name for planned in plan if not planned.skipped]
+    judgements: dict[str, list[list[Judgement]]] = {name: [[] for _ in experiment.seeds] for name in wanted}
+    for place, seed in enumerate(experiment.seeds):
+        for index, judge in enumerate(judges):
+            trial = Trial.of(experiment, prepared, index, seed, work, progress)
+            models: dict[str, Recommender] = {}
+            for name in progress.track(wanted, f"fit and judge: seed {seed}, split {index + 1}", len(wanted)):
+                fitted = trial.fit(name, models)
+                models[name] = fitted.model
+                judgements[name][place].append(trial.judge(name, fitted, judge))
+    return judgements
+
+
+def _by_validation(results: Results) -> list[str]:
+    """Return the models by the primary metric on the validation events, best first."""
+    return sorted(results.models, key=lambda name: -results.models[name].validation[results.primary].mean)
+
+
+def _engine(experiment: Experiment, prepared: Prepared, directory: Path, chosen: str) -> Engine:
+    models: dict[str, Recommender] = {}
+    for name in (chosen, *experiment.answer.fallback):
+        if (directory / "models" / name).exists():
+            load_into(models, experiment, directory, name, finished=False)
+    return build_engine(experiment, prepared.data, models, chosen)
+
+
+def _recommend(engine: Engine, experiment: Experiment, directory: Path) -> None:
+    """Answer everybody."""
+    frame = engine.recommend(n=experiment.answer.n)
+    with atomic_file(directory / ANSWERS) as path:
+        frame.write_parquet(path)
+
+
+def _write(engine: Engine, experiment: Experiment, directory: Path) -> None:
+    """Write reasons for a few users, spread over those with the shortest to the longest histories."""
+    data, language = engine.data, experiment.answer.reasons or "en"
+    by_length = np.argsort(data.interactions.lengths, kind="stable")
+    picked = np.unique(np.linspace(0, len(by_length) - 1, experiment.answer.examples).astype(int))
+    queries = data.queries(by_length[picked])
+    answer = engine.answer(queries, experiment.answer.n)
+    frame = engine.to_frame(data.users.vocabulary.names(queries.user_rows), answer)
+    reasons = [why for row in Reasons(data).explain(queries, answer, language) for why in row]
+    titles = {
+        user: data.items.title.gather(queries.history.liked().items[row][-10:]).to_list()
+        for row, user in enumerate(data.users.vocabulary.names(queries.user_rows))
+    }
+    with atomic_file(directory / CONTENT) as path, path.open("w", encoding="utf-8") as stream:
+        for row, why in zip(frame.iter_rows(named=True), reasons, strict=True):
+            line = {"kind": "reason", "language": language, "history": titles[row["user_id"]], **row}
+            line |= {"reason": why.text, "evidence": {**asdict(why)}}
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _plain(planned: Planned) -> dict[str, Any]:
+    estimate = {"memory": planned.estimate.memory, "seconds": planned.estimate.seconds}
+    return {"name": planned.name, "kind": planned.kind, **estimate, "skipped": planned.skipped}

@@ -7,7 +7,6 @@ from pathlib import Path
 from genre.config import Experiment
 from genre.config_file import read_experiment
 from genre.core.errors import ConfigError
-from genre.core.files import atomic_file
 from genre.data.dataset import Dataset
 from genre.data.files import load_dataset
 from genre.engine import Engine
@@ -63,14 +62,16 @@ def open_run(run: str | Path, *, model: str | None = None, similar: bool = False
     return build_engine(experiment, data, models, chosen)
 
 
-def load_into(models: dict[str, Recommender], experiment: Experiment, run: Path, name: str) -> None:
-    """Load a model of a run, its members first, and keep it in `models`."""
+def load_into(
+    models: dict[str, Recommender], experiment: Experiment, run: Path, name: str, *, finished: bool = True
+) -> None:
+    """Load a model of a run, its members first, and keep it in `models`; a finished run's files are verified."""
     if name in models:
         return
-    config = experiment.models.get(name)
-    for member in config.member_names if config else ():
-        load_into(models, experiment, run, member)
-    verify(run, f"models/{name}")
+    for member in experiment.models[name].member_names:
+        load_into(models, experiment, run, member, finished=finished)
+    if finished:
+        verify(run, f"models/{name}")
     models[name] = Fitted.load(run / "models" / name, models).model
 
 

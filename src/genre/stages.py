@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import psutil
 
 from genre.config import Experiment, parse_recommender
@@ -17,6 +16,7 @@ from genre.core.files import sha256
 from genre.core.meter import Meter
 from genre.core.queries import Holdout
 from genre.core.run import Progress, RunContext
+from genre.data.aliases import TABLES
 from genre.data.build import build_dataset
 from genre.data.cleaning import clean
 from genre.data.dataset import Dataset
@@ -27,18 +27,38 @@ from genre.data.sample import sample_tables
 from genre.data.splits import Split, split
 from genre.data.tables import Tables
 from genre.data.transforms import ColumnTransforms, fit_columns
+from genre.evaluation.judge import Judge, Judgement
+from genre.features.content import ContentConfig, ContentFeatures
 from genre.recommenders.base import DataSize, Estimate, Recommender
 from genre.recommenders.store import load_model, save_model
+from genre.workspace import Workspace
 
 GIB = 2**30
+COST = "cost.json"
+JUDGEMENTS, TRIALS = "judgements", "trials"
+"""What is kept only until the run is done: findings model by model, and all stages of further seeds and splits."""
 
 
 def source_key(experiment: Experiment) -> str:
-    """Return a hash of the bytes that the experiment reads."""
+    """Return a hash of the bytes that the experiment reads.
+
+    Raises:
+        DataError: A file is not there.
+    """
     data = experiment.data
     if not isinstance(data, FilesConfig):
         return "sample"
-    return "-".join(sha256(path)[:16] for path in data.paths())
+    digests = []
+    for table in TABLES:
+        for path in data.paths(table):
+            if not path.is_file():
+                raise DataError(
+                    f"`data.{table}` names a file that is not there",
+                    place=str(path),
+                    remedy="Correct the path: in a config it is relative to the config, in --set to where you are.",
+                )
+            digests.append(sha256(path)[:16])
+    return "-".join(digests)
 
 
 @dataclass(frozen=True)
@@ -46,9 +66,10 @@ class Prepared:
     """The data after loading, cleaning and splitting, and the account of what happened to it."""
 
     data: Dataset
-    """Every event that is left. Item columns are as in the files, for rules and texts; user columns are as models see them."""
+    """Every event that is left. Item columns are as in the files, for rules and texts; user columns are as models see
+    them."""
     splits: tuple[Split, ...]
-    """What models are fitted and judged on: several for k-fold. Their number columns are scaled or binned as configured."""
+    """What models are fitted and judged on, several for k-fold; number columns are scaled or binned as configured."""
     account: dict[str, Any]
     """Sizes, and what cleaning and privacy did, as plain values."""
 
@@ -150,29 +171,88 @@ class Fitted:
     """A fitted model, and what fitting it took."""
 
     model: Recommender
-    seconds: float
-    memory: int
+    fit_seconds: float
+    fit_memory: int
     """Bytes at the peak, above what the process held before."""
 
     def save(self, directory: Path) -> None:
         """Write the model and its cost into an existing directory."""
         save_model(self.model, directory)
-        cost = {"seconds": self.seconds, "memory": self.memory}
-        (directory / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
+        cost = {"fit_seconds": self.fit_seconds, "fit_memory": self.fit_memory}
+        (directory / COST).write_text(json.dumps(cost), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path, members: Mapping[str, Recommender]) -> Self:
         """Read what `save` wrote."""
-        cost = json.loads((directory / "cost.json").read_text(encoding="utf-8"))
-        return cls(load_model(directory, parse_recommender, members), **cost)
+        return cls(load_model(directory, parse_recommender, members), **cost_of(directory))
 
 
-def fit(config: Any, members: Mapping[str, Recommender], part: Split, seed: int, progress: Progress) -> Fitted:
-    """Fit one model on the training part of a split; what it chooses, it chooses on the validation part."""
-    context = RunContext(seed=seed, validation=part.validation, progress=progress)
-    with Meter() as meter:
-        model = config.build({name: members[name] for name in config.member_names}).fit(part.train, context)
-    return Fitted(model, meter.seconds, meter.memory)
+def cost_of(directory: Path) -> dict[str, Any]:
+    """Read what fitting a saved model took."""
+    cost: dict[str, Any] = json.loads((directory / COST).read_text(encoding="utf-8"))
+    return cost
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The models of one split and one seed. Those of the first trial are the ones that the run keeps."""
+
+    experiment: Experiment
+    part: Split
+    run: RunContext
+    work: Workspace
+    place: str
+    """Below which directory of the run this trial's stages are."""
+
+    @classmethod
+    def of(
+        cls, experiment: Experiment, prepared: Prepared, index: int, seed: int, work: Workspace, progress: Progress
+    ) -> Self:
+        """Set up the trial of split `index`."""
+        part = prepared.splits[index]
+        first = index == 0 and seed == experiment.seeds[0]
+        run = RunContext(seed=seed, validation=part.validation, progress=progress)
+        return cls(experiment, part, run, work, "" if first else f"{TRIALS}/{seed}-{index}/")
+
+    def fit(self, name: str, members: Mapping[str, Recommender]) -> Fitted:
+        """Fit one model on the training part; what it chooses, it chooses on the validation part."""
+        config = self.experiment.models[name]
+
+        def make() -> Fitted:
+            with Meter() as meter:
+                model = config.build({member: members[member] for member in config.member_names})
+                model = model.fit(self.part.train, self.run)
+            return Fitted(model, meter.seconds, meter.memory)
+
+        return self.work.stage(
+            f"{self.place}models/{name}", make, save=Fitted.save, load=lambda path: Fitted.load(path, members)
+        )
+
+    def judge(self, name: str, fitted: Fitted, by: Judge) -> Judgement:
+        """Judge one model."""
+
+        def make() -> Judgement:
+            return by.judge(
+                fitted.model,
+                fit_seconds=fitted.fit_seconds,
+                fit_memory=fitted.fit_memory,
+                progress=self.run.progress,
+            )
+
+        return self.work.stage(
+            f"{self.place}{JUDGEMENTS}/{name}",
+            make,
+            save=Judgement.save,
+            load=Judgement.load,
+        )
+
+
+def make_judges(experiment: Experiment, prepared: Prepared) -> list[Judge]:
+    """Prepare what models are judged by on each split: the same questions and samples for all models and seeds."""
+    items = prepared.data.items
+    features = ContentFeatures.fit(items, ContentConfig()).transform(items)
+    run = RunContext(seed=experiment.seeds[0])
+    return [Judge.of(prepared.data, part, experiment.evaluation, run, features=features) for part in prepared.splits]
 
 
 def _transformed(part: Split, by: ColumnTransforms) -> Split:

@@ -1,8 +1,8 @@
 """The run directory while it grows and when it is done.
 
 A run works in `.NAME.partial`, stage by stage; a stage's directory appears in one rename when it is whole, so that its
-existence says that it is done, and a killed run goes on where it stopped. The last act writes the manifest and renames the
-whole to `NAME`.
+existence says that it is done, and a killed run goes on where it stopped. The last act writes the manifest and renames
+the whole to `NAME`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,7 +51,9 @@ class Workspace:
             if not self.finished:
                 what = "a finished run of another config, data or version" if _is_run(final) else "something else"
                 raise ConfigError(
-                    f"the directory holds {what}", place=str(final), remedy="Choose another --name, or replace it with --force."
+                    f"the directory holds {what}",
+                    place=str(final),
+                    remedy="Choose another --name, or replace it with --force.",
                 )
         if not self.finished:
             self._open()
@@ -85,8 +87,10 @@ class Workspace:
         with atomic_file(self.directory / name) as path:
             path.write_text(text, encoding="utf-8")
 
-    def finish(self, **facts: Any) -> None:
-        """Write the manifest with `facts`, and give the run its name."""
+    def finish(self, *, discard: Sequence[str] = (), **facts: Any) -> None:
+        """Throw away the stages in `discard`, write the manifest with `facts`, and give the run its name."""
+        for name in discard:
+            shutil.rmtree(self.directory / name, ignore_errors=True)
         (self.directory / KEY).unlink()
         files = {
             str(path.relative_to(self.directory)): sha256(path)
@@ -121,7 +125,9 @@ def read_manifest(run: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         partial = run.with_name(f".{run.name}.partial")
         problem = "the run was not finished" if partial.exists() else "there is no run here"
-        raise ArtifactError(problem, place=str(run), remedy="Run the experiment (again): `genre run CONFIG`.") from error
+        raise ArtifactError(
+            problem, place=str(run), remedy="Run the experiment (again): `genre run CONFIG`."
+        ) from error
     except (OSError, json.JSONDecodeError) as error:
         raise ArtifactError(
             f"the manifest cannot be read ({error})", place=str(run / MANIFEST), remedy="Run the experiment again."
@@ -148,7 +154,9 @@ def verify(run: Path, part: str) -> None:
                 raise ArtifactError("the file is missing", place=str(path), remedy="Run the experiment again.")
             if sha256(path) != digest:
                 raise ArtifactError(
-                    "the file is not what the run wrote", place=str(path), remedy="Restore it, or run the experiment again."
+                    "the file is not what the run wrote",
+                    place=str(path),
+                    remedy="Restore it, or run the experiment again.",
                 )
 
 

@@ -13,6 +13,12 @@ def fail_writing() -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def write_half(target: Path) -> None:
+    with atomic_directory(target) as directory:
+        (directory / "new.txt").write_text("new", encoding="utf-8")
+        raise KeyboardInterrupt
+
+
 def test_a_directory_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "run"
     with atomic_directory(target) as directory:
@@ -26,16 +32,16 @@ def test_a_failure_leaves_the_old_directory_as_it_was(tmp_path: Path) -> None:
     target = tmp_path / "run"
     target.mkdir()
     (target / "old.txt").write_text("old", encoding="utf-8")
-    with pytest.raises(KeyboardInterrupt), atomic_directory(target) as directory:
-        (directory / "new.txt").write_text("new", encoding="utf-8")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_half(target)
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "old.txt"]
 
 
 @pytest.mark.parametrize("atomic", [atomic_directory, atomic_file])
 def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path: Path, atomic) -> None:  # noqa: ANN001
-    with pytest.raises(ResourceError, match=r"run: the disk is full, \d+ MiB are left\. Free some space"), atomic(
-        tmp_path / "run"
+    with (
+        pytest.raises(ResourceError, match=r"run: the disk is full, \d+ MiB are left\. Free some space"),
+        atomic(tmp_path / "run"),
     ):
         fail_writing()
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -39,9 +39,9 @@ def dropped(report: CleaningReport, rule: str, table: str = "interactions") -> i
     return sum(step.rows_dropped for step in report.steps if (step.rule, step.table) == (rule, table))
 
 
-def only(**settings: object) -> CleaningConfig:
+def only(**rules: object) -> CleaningConfig:
     """Return a config with all other rules off."""
-    return CleaningConfig.model_validate({"times": None, "duplicates": "keep"} | settings)
+    return CleaningConfig.model_validate({"times": None, "duplicates": "keep"} | rules)
 
 
 def test_nothing_changes_without_rules() -> None:
@@ -111,6 +111,7 @@ def test_repeats_without_any_time_leave_the_first_position() -> None:
     assert len(cleaned.interactions) == 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(events)
 def test_exact_and_repeats_agree_with_plain_python(rows: list[tuple[int, int, int]]) -> None:
     frame = drawn(rows)
@@ -163,6 +164,7 @@ def core(rows: list[tuple[int, int, int]], user: int, item: int) -> list[tuple[i
         rows = kept
 
 
+@settings(max_examples=40, deadline=None)
 @given(events, st.integers(1, 4), st.integers(1, 4))
 def test_k_core_agrees_with_plain_python(rows: list[tuple[int, int, int]], user: int, item: int) -> None:
     expected = core(rows, user, item)
@@ -255,7 +257,7 @@ def test_a_wrong_treatment_of_the_missing_is_an_error(rules: dict[str, object], 
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("rules", "message"),
     [
         ({"missing": {"price": "drop"}}, "'price' is not of the form table.column"),
         ({"missing": {"items.price": "mean"}}, "'drop' or 'category'"),
@@ -263,11 +265,12 @@ def test_a_wrong_treatment_of_the_missing_is_an_error(rules: dict[str, object], 
         ({"k_core": {"users": 5}}, "Extra inputs are not permitted"),
     ],
 )
-def test_a_wrong_setting_is_an_error(settings: dict[str, object], message: str) -> None:
+def test_a_wrong_setting_is_an_error(rules: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        CleaningConfig.model_validate(settings)
+        CleaningConfig.model_validate(rules)
 
 
+@settings(max_examples=40, deadline=None)
 @given(events)
 def test_the_report_accounts_for_every_row(rows: list[tuple[int, int, int]]) -> None:
     frame = drawn(rows)

@@ -28,7 +28,7 @@ def world() -> Dataset:
     )
 
 
-def explain(history: list[int], item: int, source: Source = Source.PERSONAL, language: str = "en"):  # noqa: ANN201
+def explain(history: list[int], item: int, source: Source = Source.PERSONAL, language: str = "en"):
     answer = Recommendations(np.array([[item]], np.int32), np.ones((1, 1), np.float32), np.array([[source]], np.int8))
     queries = Queries.of(Interactions.of(Ragged.of([history])))
     return Reasons(world()).explain(queries, answer, language)[0][0]  # type: ignore[arg-type]

@@ -29,6 +29,8 @@ REQUIRED: Final[Mapping[TableName, tuple[str, ...]]] = {
     "users": (USER_ID,),
     "impressions": (LIST_ID, ITEM_ID, CLICKED),
 }
+ID_COLUMNS: Final[Mapping[TableName, str]] = {"items": ITEM_ID, "users": USER_ID}
+"""What a row of these tables stands for."""
 OPTIONAL: Final[Mapping[TableName, tuple[str, ...]]] = {
     "interactions": (TIMESTAMP, POSITION, EVENT, VALUE),
     "items": (),
@@ -157,7 +159,7 @@ def recognise_columns(
             close = difflib.get_close_matches(theirs, names, n=1)
             raise failure(
                 file,
-                f"there is no column {theirs!r}, which `columns.{table}.{ours}` names; the columns are {_quoted(names)}",
+                f"there is no column {theirs!r}, named by `columns.{table}.{ours}`; the columns are {_quoted(names)}",
                 f"Did you mean {close[0]!r}?" if close else "Name one of these.",
                 column=theirs,
             )
@@ -167,13 +169,14 @@ def recognise_columns(
         column = mapping.get(role) or _match(role, free, table, file)
         if column is not None:
             found[role] = column
-        elif role in REQUIRED[table]:
-            raise failure(
-                file,
-                f"no column is known to be the {role}; the columns are {_quoted(names)}",
-                f"Name it in the config: {_yaml(table, role, _nearest(role, free))}",
-                column=role,
-            )
+    for role in REQUIRED[table]:
+        if role not in found:
+            remedy = "If it holds several columns, set `data.separator` to what stands between them."
+            if len(names) > 1:
+                unused = [name for name in free if name not in found.values()]
+                remedy = f"Name it in the config: {_yaml(table, role, _nearest(role, unused))}"
+            problem = f"no column is known to be the {role}; the columns are {_quoted(names)}"
+            raise failure(file, problem, remedy, column=role)
     return found | dict(mapping)
 
 

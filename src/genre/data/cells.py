@@ -6,9 +6,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-_MISSING: Final = ("", "nan", "nat", "null", "none", "<na>", "\\n")
-"""What programs write for nothing, in small letters; the last is the database's backslash-N."""
-_LONGEST_MISSING: Final = max(map(len, _MISSING))
+_MISSING: Final = r"(?i)^\s*(nan|nat|null|none|<na>|\\n)?\s*$"
+"""What programs write for nothing; the last is the database's backslash-N."""
 _TRUTH: Final = {"1": True, "true": True, "t": True, "yes": True, "0": False, "false": False, "f": False, "no": False}
 _LEADING_ZERO: Final = r"^[+-]?0\d"
 
@@ -26,18 +25,13 @@ class Converted(NamedTuple):
 
 def is_missing(text: pl.Series) -> pl.Series:
     """Return where a text (String) is null, blank, or a program's word for nothing."""
-    short = text.str.len_bytes() <= _LONGEST_MISSING
-    if not short.any():
-        return text.is_null()
-    return text.is_null() | text.str.strip_chars().str.to_lowercase().is_in(_MISSING).fill_null(value=False)
+    return text.str.contains(_MISSING).fill_null(value=True)
 
 
 def without(column: pl.Series, mask: pl.Series) -> pl.Series:
     """Return the column with nulls where the mask is true."""
-    frame = pl.DataFrame({"column": column, "mask": mask})
-    return frame.select(pl.when(pl.col("mask").fill_null(value=False)).then(None).otherwise("column").alias(column.name))[
-        column.name
-    ]
+    frame = pl.DataFrame({"column": column, "mask": mask.fill_null(value=False)})
+    return frame.select(pl.when("mask").then(None).otherwise("column").alias(column.name)).to_series()
 
 
 def ids(column: pl.Series) -> Converted:
@@ -65,15 +59,15 @@ def labels(column: pl.Series) -> Converted:
 
 def numbers(column: pl.Series) -> Converted:
     """Read numbers (Float64); null where there is none."""
-    if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-        given, values = column, column.cast(pl.Float64)
-    else:
-        text = as_text(column).str.strip_chars()
-        given = without(text, is_missing(text))
+    given, values = column, as_text(column) if column.dtype.is_nested() else column
+    values = values.cast(pl.Float64, strict=False)
+    if values.null_count() > column.null_count():
+        given = as_text(column).str.strip_chars()
+        given = without(given, is_missing(given))
         values = given.cast(pl.Float64, strict=False)
-    nothing = values.is_nan().fill_null(value=False)
-    values = without(values, ~values.is_finite())
-    return Converted(values, given.is_not_null() & ~nothing & values.is_null(), "a number")
+    infinite = ~values.is_finite()
+    wrong = (given.is_not_null() & values.is_null()) | values.is_infinite().fill_null(value=False)
+    return Converted(without(values, infinite) if infinite.any() else values, wrong, "a number")
 
 
 def whole_numbers(column: pl.Series) -> Converted:

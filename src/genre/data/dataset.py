@@ -150,7 +150,8 @@ class Dataset:
         columns = None
         if known is not None:
             wanted = pl.Series(rows).cast(pl.Int64)
-            columns = known[wanted.set(wanted == UNKNOWN_USER, None)] if len(known) else None
+            wanted = wanted.set(wanted == UNKNOWN_USER, None)
+            columns = known.select(pl.all().gather(wanted)) if len(known) else None
         when = np.full(len(rows), self.end_time) if times is None else times
         return Queries(asked, rows.astype(np.int32), when.astype(np.int64), columns)
 

@@ -18,7 +18,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class FeedbackConfig(Config):
     """How strong a liking each event stands for. By default every event is a like of weight 1."""
 
-    events: dict[str, Weight] = {}
+    events: dict[str, Weight] = Field(default_factory=dict)
     """Weight of each type of event, as in `{view: 0.2, purchase: 1, hide: 0}`. 0 says seen but not liked. Once one
     type is named all must be, so that a misspelt name cannot pass. Empty, the default, counts all types alike."""
     use_value: bool = False

@@ -21,18 +21,21 @@ class Finding:
     severity: Severity
     file: str
     line: int | None
-    """Line of the file, the header being line 1; in Parquet, which has no lines, the row, counted from 1."""
+    """Line of the file, the header being line 1."""
     column: str | None
     """As it is called in the file."""
     value: str | None
     problem: str
     """What is wrong, with the value and, where it occurs more than once, how often and where."""
     remedy: str
+    unit: str = "line"
+    """What `line` counts: "line", or "row" (the first is 1) in Parquet, which has no lines."""
 
     @property
     def place(self) -> str:
         """File, line and column in one phrase."""
-        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        number = f":{self.line}" if self.unit == "line" else f", row {self.line}"
+        where = self.file if self.line is None else f"{self.file}{number}"
         return where if self.column is None else f"{where}, column {self.column!r}"
 
     def __str__(self) -> str:

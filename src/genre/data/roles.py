@@ -27,20 +27,25 @@ _MIN_SHARE, _MIN_RECURRENCE, _LONGEST_LABEL = 0.1, 0.5, 40
 """A separator stands in a tenth of the different cells; half of the labels between come again; they are short. Tried
 on eight catalogues: lists of keywords score .52 and more, titles with commas .45 and less."""
 _CHINESE_PHRASE: Final = r"[\u4e00-\u9fff].*[\u4e00-\u9fff]{5}"
-_TITLES: Final = frozenset("title name productname itemname headline subject 标题 名称 片名 书名 商品名称 商品名".split())
-_TEXTS: Final = frozenset(
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TITLES: Final = _words("title name productname itemname headline subject 标题 名称 片名 书名 商品名称 商品名")
+_TEXTS: Final = _words(
     "description desc abstract summary overview plot synopsis tagline text body content features caption about bio "
-    "review details 描述 简介 摘要 内容 正文 剧情 剧情简介".split()
+    "review details 描述 简介 摘要 内容 正文 剧情 剧情简介"
 )
-_LABELS: Final = frozenset(
+_LABELS: Final = _words(
     "genre genres category categories maincategory subcategory tag tags keyword keywords brand brands store stores "
     "author authors artist artists director directors actor actors cast publisher studio country countries language "
     "languages color colour size material type class department topic topics section gender sex occupation job city "
-    "state region province market segment age_group 类别 分类 类目 类型 标签 关键词 品牌 作者 导演 演员 主演 歌手 国家 地区 语言 "
-    "颜色 性别 职业 城市 省份".split()
+    "state region province market segment agegroup 类别 分类 类目 类型 标签 关键词 品牌 作者 导演 演员 主演 歌手 国家 "
+    "地区 语言 颜色 性别 职业 城市 省份"
 )
-_IMAGES: Final = frozenset("image images imagepath img picture photo poster cover thumbnail 图片 封面 海报".split())
-_CODES: Final = frozenset("url uri link href isbn ean upc gtin sku asin id ids zip zipcode postcode phone email hash uuid".split())
+_CODES: Final = _words("url uri link href isbn ean upc gtin sku asin id ids zip zipcode postcode phone email hash uuid")
 _WORDS: Final = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 _IMAGE_FILE: Final = r"(?i)^\S+\.(jpe?g|png|webp|gif|bmp)$"
 _LINK: Final = r"(?i)^(https?|ftp)://"
@@ -87,7 +92,7 @@ def deduce_roles(table: pl.DataFrame, id_column: str) -> ColumnRoles:
         role = None if name == id_column else deduce_role(table[name])
         if role is not None:
             found[role].append(name)
-    texts = sorted(found["text"], key=lambda name: normal_name(name) not in _TITLES)
+    texts = sorted(found["text"], key=lambda name: not _is_title(normal_name(name)))
     return ColumnRoles(
         text=tuple(texts), category=tuple(found["category"]), number=tuple(found["number"]), image=tuple(found["image"])
     )
@@ -165,7 +170,7 @@ def _role_of_text(name: str, cells: pl.Series) -> Role | None:
         return None
     if _share(cells.str.contains(_IMAGE_FILE)) > 0.9:
         return "image"
-    if name in _TITLES or name in _TEXTS:
+    if name in _TEXTS or _is_title(name):
         return "text"
     if name in _LABELS or find_separator(cells, are_labels=False) is not None:
         return "category"
@@ -175,6 +180,10 @@ def _role_of_text(name: str, cells: pl.Series) -> Role | None:
         return "category"
     words = cells.str.count_matches(r"\S+").mean()
     return "text" if float(str(words)) >= 2 or _share(cells.str.contains(_CHINESE_PHRASE)) > 0.5 else None
+
+
+def _is_title(name: str) -> bool:
+    return name in _TITLES or name.endswith("title")
 
 
 def _share(mask: pl.Series) -> float:

@@ -29,6 +29,7 @@ from genre.data._parts import (
     TRAIN,
     VALIDATION,
     in_order,
+    is_among,
     likes_of_users,
     newest_likes,
     running_times,
@@ -55,7 +56,7 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
+class Plan:
     """What a strategy decides."""
 
     parts: NDArray[np.int8]
@@ -94,10 +95,10 @@ class LeaveOneOutConfig(SplitRules):
     min_likes: int = Field(default=3, ge=3)
     """Users with fewer likes are only learned from. 3, the least and the default, leaves one like to learn from."""
 
-    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[_Plan]:
+    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Plan]:
         """Hold out one like for each part."""
         one = (likes_of_users(log) >= self.min_likes).astype(np.int64)
-        yield _Plan(newest_likes(log, one, one), np.zeros(len(log), bool))
+        yield Plan(newest_likes(log, one, one), np.zeros(len(log), bool))
 
 
 class RatioConfig(SplitRules):
@@ -115,13 +116,13 @@ class RatioConfig(SplitRules):
             raise ValueError(f"validation {self.validation!r} and test {self.test!r} leave nothing to learn from")
         return self
 
-    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[_Plan]:
+    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Plan]:
         """Hold out at least one like for each part, and leave at least one."""
         likes = likes_of_users(log)
         test = np.minimum(share_of(likes, self.test), likes - 2)
         validation = np.minimum(share_of(likes, self.validation), likes - 1 - test)
         enough = likes >= 3
-        yield _Plan(newest_likes(log, validation * enough, test * enough), np.zeros(len(log), bool))
+        yield Plan(newest_likes(log, validation * enough, test * enough), np.zeros(len(log), bool))
 
 
 class TemporalConfig(SplitRules):
@@ -150,7 +151,7 @@ class TemporalConfig(SplitRules):
             raise ValueError(f"`test_from` ({cuts[1]!s}) must be later than `validation_from` ({cuts[0]!s})")
         return self
 
-    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[_Plan]:
+    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Plan]:
         """Cut the log at two moments."""
         if times.max(initial=0) == 0:
             raise DataError(
@@ -167,13 +168,13 @@ class TemporalConfig(SplitRules):
                 remedy="Move `validation_from` and `test_from` apart, and into this time.",
             )
         parts = (times >= validation_from).astype(np.int8) + (times >= test_from)
-        yield _Plan(parts, np.zeros(len(log), bool), cut=validation_from, new_users=self.new_users)
+        yield Plan(parts, np.zeros(len(log), bool), cut=validation_from, new_users=self.new_users)
 
 
 class KFoldConfig(SplitRules):
     """Users are dealt into folds; each fold in turn is the test, and the next one the validation.
 
-    Nothing is learned of the users of these two (strong generalisation): each is asked for the newest share of his
+    Nothing is learned of the users of these two (strong generalisation): each is asked for the newest share of their
     likes, from the history before. Every user with two likes is a test user once.
     """
 
@@ -183,7 +184,7 @@ class KFoldConfig(SplitRules):
     target_share: float = Field(default=0.2, gt=0, lt=1)
     """Share of a held-out user's likes to ask for, at least one."""
 
-    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[_Plan]:
+    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Plan]:
         """Hold out two folds at a time."""
         likes = likes_of_users(log)
         users = rng.permutation(np.flatnonzero(likes >= 2))
@@ -198,7 +199,7 @@ class KFoldConfig(SplitRules):
         targets = share_of(likes, self.target_share)
         for fold in range(self.folds):
             validation, test = fold_of_user == (fold + 1) % self.folds, fold_of_user == fold
-            yield _Plan(newest_likes(log, targets * validation, targets * test), validation | test)
+            yield Plan(newest_likes(log, targets * validation, targets * test), validation | test)
 
 
 class FewShotConfig(SplitRules):
@@ -219,7 +220,7 @@ class FewShotConfig(SplitRules):
             raise ValueError(f"validation_users {shares[0]!r} and test_users {shares[1]!r} leave nobody to learn from")
         return self
 
-    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[_Plan]:
+    def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Plan]:
         """Draw the users."""
         rows = log.row_of_event
         later = np.arange(log.num_events) - log.offsets[rows] >= self.shots
@@ -230,7 +231,7 @@ class FewShotConfig(SplitRules):
         part_of_user = np.zeros(len(log), np.int8)
         part_of_user[users[:num_test]] = TEST
         part_of_user[users[num_test : num_test + num_validation]] = VALIDATION
-        yield _Plan(np.where(later, part_of_user[rows], np.int8(TRAIN)), part_of_user != TRAIN)
+        yield Plan(np.where(later, part_of_user[rows], np.int8(TRAIN)), part_of_user != TRAIN)
 
 
 SplitConfig: TypeAlias = Annotated[
@@ -242,7 +243,7 @@ def split(data: Dataset, config: SplitConfig, rng: np.random.Generator) -> list[
     """Return one split, or one for each fold.
 
     A question's time is that of its first target. A user of whom nothing is learned is `UNKNOWN_USER` to the model,
-    though his columns are known. Impressions are learned from up to the first event that is held out of their user.
+    though their columns are known. Impressions are learned from up to the first event that is held out of their user.
 
     Raises:
         DataError: The log has too few likes, or no times, for this strategy.
@@ -257,7 +258,7 @@ def split(data: Dataset, config: SplitConfig, rng: np.random.Generator) -> list[
 
 
 def _assemble(
-    data: Dataset, times: NDArray[np.int64], plan: _Plan, cold: NDArray[np.bool_], config: SplitConfig
+    data: Dataset, times: NDArray[np.int64], plan: Plan, cold: NDArray[np.bool_], config: SplitConfig
 ) -> Split:
     log = data.interactions
     warm = ~cold[log.item_rows]
@@ -279,7 +280,7 @@ def _assemble(
 def _holdout(
     data: Dataset,
     times: NDArray[np.int64],
-    plan: _Plan,
+    plan: Plan,
     part: int,
     warm: NDArray[np.bool_],
     config: SplitRules,
@@ -294,7 +295,7 @@ def _holdout(
     keep = np.zeros(len(where), bool)
     keep[np.unique(pairs, return_index=True)[1]] = True
     if not config.repeats:
-        keep &= ~np.isin(pairs, past.row_of_event * data.num_items + past.item_rows)
+        keep &= ~is_among(pairs, past.row_of_event * data.num_items + past.item_rows)
     if not plan.new_users:
         keep &= past.lengths[users] > 0
     where = where[keep]
@@ -305,7 +306,7 @@ def _holdout(
 
 
 def _learned_impressions(
-    shown: Impressions, log: Interactions, times: NDArray[np.int64], plan: _Plan, cold: NDArray[np.bool_]
+    shown: Impressions, log: Interactions, times: NDArray[np.int64], plan: Plan, cold: NDArray[np.bool_]
 ) -> Impressions:
     """Keep what was shown before anything of its user is asked."""
     until = np.full(len(log) + 1, plan.cut)  # The last place is that of unknown users, whose row is -1.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -18,13 +17,13 @@ FONT_SIZE: Final = 12.0
 """In pixels."""
 LINE: Final = 15.0
 """From one line of text to the next, in pixels."""
-_LETTER: Final = 0.56 * FONT_SIZE
-"""Width of a usual Latin letter, in pixels."""
+_LETTER: Final = 0.6 * FONT_SIZE
+"""Width of a Latin letter in a wide font, in pixels: which font the reader has is not known."""
 
 
 def shorten(text: str, letters: int = 24) -> str:
     """Return the text as one line, cut at a width in Latin letters; a Chinese character is two letters wide."""
-    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     ends = np.cumsum([_letters(character) for character in line])
     if not line or ends[-1] <= letters:
         return line
@@ -49,9 +48,7 @@ def duration(seconds: float) -> str:
     return f"{number:.0f} {unit}" if number >= 10 or number == round(number) else f"{number:.1f} {unit}"
 
 
-def label_ends(
-    axes: Axes, ends: Sequence[tuple[float, float]], labels: Sequence[str], colors: Sequence[str]
-) -> None:
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float]], labels: Sequence[str], colors: Sequence[str]) -> None:
     """Write labels to the right of the axes, beside the ends of lines, moved apart as little as needed."""
     if not labels:
         return
@@ -103,7 +100,8 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], labels: Sequ
 
 
 def _in_pixels(axes: Axes, points: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
-    axes.autoscale_view()  # Otherwise the limits are found when the figure is drawn.
+    axes.get_xlim()  # Limits are set when somebody asks.
+    axes.get_ylim()
     pixels: NDArray[np.float64] = axes.transData.transform(np.asarray(points, float))
     return pixels
 

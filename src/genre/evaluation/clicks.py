@@ -183,13 +183,13 @@ def divide_impressions(
     for times, part in zip(asked, (validation, test), strict=True):
         np.minimum.at(times, part.queries.user_rows, part.queries.times)
         times[UNKNOWN_USER] = np.iinfo(np.int64).max
-    from_validation, from_test = (
-        (impressions.timestamps > 0) & (impressions.timestamps >= times[impressions.user_rows]) for times in asked
-    )
-    return tuple(
-        Impressions(**{name.name: getattr(impressions, name.name)[keep] for name in fields(impressions)})
-        for keep in (from_validation & ~from_test, from_test)
-    )
+    dated = impressions.timestamps > 0
+    later, latest = (dated & (impressions.timestamps >= times[impressions.user_rows]) for times in asked)
+    return _where(impressions, later & ~latest), _where(impressions, latest)
+
+
+def _where(impressions: Impressions, keep: NDArray[np.bool_]) -> Impressions:
+    return Impressions(**{part.name: getattr(impressions, part.name)[keep] for part in fields(impressions)})
 
 
 def _scores_in_answer(model: Recommender, queries: Queries, items: Ragged, num_items: int) -> NDArray[np.float64]:

@@ -64,10 +64,10 @@ def leaderboard(results: Results) -> pl.DataFrame:
 
     Columns: `model`; the primary metric with its `low` and `high` bound; `worse_by` how much and the adjusted
     `p_value` of the difference from the best (null for the best); `seeds_low` and `seeds_high` where there are several
-    seeds; the other metrics at the same list length; coverage; and the seconds of fitting.
+    seeds; NDCG, recall and MRR at the same list length; coverage; and the seconds of fitting.
     """
     primary = results.primary
-    k = primary.partition("@")[2]
+    shown = [f"{name}@{primary.partition('@')[2]}" for name in ("NDCG", "Recall", "MRR")]
     rows = []
     for name, model in results.models.items():
         value, test = model.test[primary], results.comparison.tests.get(name)
@@ -75,8 +75,7 @@ def leaderboard(results: Results) -> pl.DataFrame:
         row |= {"worse_by": test.mean if test else None, "p_value": test.p_adjusted if test else None}
         if seeds := model.seeds.get(primary):
             row |= {"seeds_low": seeds.low, "seeds_high": seeds.high}
-        same_length = {metric: at.mean for metric, at in model.test.items() if metric.endswith(f"@{k}")}
-        row |= {metric: mean for metric, mean in same_length.items() if metric != primary}
+        row |= {metric: model.test[metric].mean for metric in shown if metric != primary}
         if "coverage" in model.beyond:
             row["coverage"] = model.beyond["coverage"].mean
         rows.append(row | {"fit_seconds": model.seconds.get("fit")})

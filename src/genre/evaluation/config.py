@@ -74,6 +74,8 @@ class EvaluationConfig(Config):
     slices: SliceConfig = SliceConfig()
     click_negatives: int = Field(default=10, ge=1)
     """Unseen items drawn for each query where clicks are judged without a log of impressions: about a page of items."""
+    click_queries: int = Field(default=2000, ge=1)
+    """Queries drawn to judge clicks on where there is no log of impressions; 2000 fix an AUC to about 0.005."""
     bootstrap: int = Field(default=1000, ge=1)
     """Samples behind every interval."""
     confidence: float = Field(default=0.95, gt=0, lt=1)

@@ -27,16 +27,23 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 NUM_TONES: Final = 8
 """Colours that the style sheet tells models apart by; further models share the grey one."""
-WIDTH: Final = 520
-ROW, DOT, HEADING = 26, 9, 34
-"""Heights of a row, of each further dot in it, and of a heading."""
-_TIMES: Final = tuple(size * step for size in (1e-3, 1e-2, 0.1) for step in (1, 2, 5)) + (
-    *(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18_000, 36_000, 86_400),
+WIDTH: Final = 440
+"""Pages enlarge it a little; on a phone, where they shrink it, text can still be read."""
+HEIGHT: Final = 240
+"""Of the inside of a plot; rows of dots take what they need, and a few spread to this."""
+ROW, LARGEST_ROW, DOT = 22, 40, 8
+"""Heights of a row, of one with much room, and of each further dot in it."""
+# fmt: off
+_TIMES: Final = (
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
+    1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18_000, 36_000, 86_400,
 )
+# fmt: on
 """Seconds that a time axis may be labelled at."""
 # Matplotlib takes no variables: each has a colour of its own until the SVG is written.
 _VARIABLES: Final = ("ink", "muted", "line", "paper", "tone-rest", *(f"tone-{place}" for place in range(NUM_TONES)))
 _COLORS: Final = {name: f"#0000{number:02x}" for number, name in enumerate(_VARIABLES, 1)}
+_TO_VARIABLE: Final = {color: f"var(--{name})" for name, color in _COLORS.items()}
 _DASHED: Final[dict[str, Any]] = {"color": _COLORS["muted"], "linestyle": (0, (4, 3)), "linewidth": 1}
 
 
@@ -62,14 +69,6 @@ class Row:
     dots: tuple[Dot, ...]
     note: str = ""
     """Stands at the right end."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows below a heading, which may be empty."""
-
-    heading: str
-    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -101,28 +100,31 @@ def _as_svg(draw: Callable[P, Figure]) -> Callable[P, str]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
         from matplotlib import rc_context
 
-        style: dict[str, Any] = {
-            "svg.fonttype": "none",
-            "svg.hashsalt": draw.__name__,
-            "text.parse_math": False,
-            "text.color": _COLORS["ink"],
-            "font.family": "DejaVu Sans",
-            "font.size": FONT_SIZE,
-            "axes.edgecolor": _COLORS["line"],
-            "axes.facecolor": "none",
-            "axes.formatter.limits": (-4, 6),
-            "axes.formatter.useoffset": False,
-            "axes.labelcolor": _COLORS["muted"],
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "axes.unicode_minus": False,
-            "grid.color": _COLORS["line"],
-            "grid.linewidth": 1,
-            "figure.facecolor": "none",
-            **{f"{axis}tick.labelcolor": _COLORS["muted"] for axis in "xy"},
-        }
         file = StringIO()
-        with rc_context(style), warnings.catch_warnings():
+        style = rc_context(
+            {
+                "svg.fonttype": "none",
+                "svg.hashsalt": repr((draw.__name__, args, kwargs)),  # Plots of one page must not share element ids.
+                "text.parse_math": False,
+                "text.color": _COLORS["ink"],
+                "font.family": "DejaVu Sans",
+                "font.size": FONT_SIZE,
+                "axes.edgecolor": _COLORS["line"],
+                "axes.facecolor": "none",
+                "axes.formatter.limits": (-4, 6),
+                "axes.formatter.useoffset": False,
+                "axes.labelcolor": _COLORS["muted"],
+                "axes.spines.right": False,
+                "axes.spines.top": False,
+                "axes.unicode_minus": False,
+                "grid.color": _COLORS["line"],
+                "grid.linewidth": 1,
+                "figure.facecolor": "none",
+                "xtick.labelcolor": _COLORS["muted"],
+                "ytick.labelcolor": _COLORS["muted"],
+            }
+        )
+        with style, warnings.catch_warnings():
             # The reader's browser draws the letters: matplotlib, whose font lacks most scripts, only measures them.
             warnings.filterwarnings("ignore", r"Glyph .* missing from")
             draw(*args, **kwargs).savefig(file, format="svg", metadata={"Date": None})
@@ -132,37 +134,31 @@ def _as_svg(draw: Callable[P, Figure]) -> Callable[P, str]:
 
 
 @_as_svg
-def dots(groups: Sequence[Group], *, axis: str, reference: float | None = None) -> Figure:
+def dots(rows: Sequence[Row], *, axis: str, reference: float | None = None) -> Figure:
     """Draw values with their intervals, labels on the left and notes on the right.
 
     Args:
-        groups: What to draw, from top to bottom.
+        rows: What to draw, from top to bottom; at least one.
         axis: What the values are.
         reference: Where a dashed line goes from top to bottom.
     """
-    rows = [row for group in groups for row in group.rows]
-    height = sum(HEADING * bool(group.heading) + sum(map(_height, group.rows)) for group in groups)
-    left = 14 + max((width(shorten(row.label)) for row in rows), default=0)
-    right = 14 + max((width(row.note) for row in rows), default=0)
-    figure, axes = _axes(height, left=left, right=right)
-    axes.set(ylim=(height, 0), yticks=[], xlabel=axis)
+    room = min(LARGEST_ROW, HEIGHT / len(rows))
+    heights = [max(room, ROW + DOT * (len(row.dots) - 1)) for row in rows]
+    left = 14 + max(width(shorten(row.label)) for row in rows)
+    right = 14 + max(width(row.note) for row in rows)
+    figure, axes = _axes(sum(heights), left=left, right=right)
+    axes.set(ylim=(sum(heights), 0), yticks=[], xlabel=axis)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
     axes.margins(x=0.06)
-    if reference is not None and math.isfinite(reference):
+    if reference is not None:
         axes.axvline(reference, **_DASHED)
-    top = 0.0
-    for group in groups:
-        if group.heading:
-            _beside(axes, 0, top + HEADING - 13, shorten(group.heading, 50), 4 - left, fontweight="bold")
-            top += HEADING
-        for row in group.rows:
-            middle = top + _height(row) / 2
-            _beside(axes, 0, middle, shorten(row.label), -10, horizontalalignment="right")
-            _beside(axes, 1, middle, row.note, 10, color=_COLORS["muted"])
-            for place, dot in enumerate(row.dots):
-                _dot(axes, dot, middle + DOT * (place - (len(row.dots) - 1) / 2))
-            top += _height(row)
+    for row, height, bottom in zip(rows, heights, np.cumsum(heights), strict=True):
+        middle = bottom - height / 2
+        _beside(axes, 0, middle, shorten(row.label), -10, horizontalalignment="right")
+        _beside(axes, 1, middle, row.note, 10, color=_COLORS["muted"])
+        for place, dot in enumerate(row.dots):
+            _dot(axes, dot, middle + DOT * (place - (len(row.dots) - 1) / 2))
     axes.locator_params(axis="x", nbins=5)
     return figure
 
@@ -180,7 +176,7 @@ def scatter(
         more_x_is_better: Which way x is better.
         seconds: Whether x is a time, drawn on a logarithmic axis.
     """
-    figure, axes = _axes(300, left=44, right=20, above=30)
+    figure, axes = _axes(HEIGHT, left=44, right=20, above=30)
     _name(axes, x_axis, y_axis)
     axes.margins(x=0.12, y=0.12)
     if seconds:
@@ -189,11 +185,11 @@ def scatter(
     best = _frontier(points, more_x_is_better)
     axes.plot([point.x for point in best], [point.y for point in best], color=_COLORS["line"], linewidth=3)
     for point in points:
-        axes.plot(point.x, point.y, "o", color=_COLORS[point.tone], markersize=9, markeredgecolor=_COLORS["paper"])
+        axes.plot(point.x, point.y, "o", color=_COLORS[point.tone], markersize=8, markeredgecolor=_COLORS["paper"])
     axes.locator_params(axis="y", nbins=5)
     if seconds:
         low, high = axes.get_xlim()
-        times = [time for time in _TIMES if low <= time <= high]
+        times = [time for time in _TIMES if low <= time <= high] or [point.x for point in points]
         times = times[:: max(1, math.ceil(len(times) / 6))]
         axes.set_xticks(times, [duration(time) for time in times])
         axes.minorticks_off()
@@ -214,8 +210,8 @@ def curves(
         x_ticks: Where x has its labels; the x axis is then logarithmic.
         diagonal: Whether to draw the dashed line on which x and y are equal.
     """
-    right = 34 + max((width(shorten(curve.label, 16)) for curve in curves), default=0)
-    figure, axes = _axes(300, left=44, right=right, above=30)
+    right = 34 + max((width(shorten(curve.label, 14)) for curve in curves), default=0)
+    figure, axes = _axes(HEIGHT, left=44, right=right, above=30)
     _name(axes, x_axis, y_axis)
     if diagonal:
         axes.axline((0, 0), slope=1, **_DASHED)
@@ -223,8 +219,8 @@ def curves(
         color = _COLORS[curve.tone]
         axes.plot(curve.x, curve.y, color=color, linewidth=2)
         if curve.sizes:
-            areas = 8 + 100 * np.asarray(curve.sizes) / max(curve.sizes)
-            axes.scatter(curve.x, curve.y, areas, color=color, edgecolors=_COLORS["paper"], zorder=2)
+            areas = 20 + 100 * np.asarray(curve.sizes) / max(curve.sizes)
+            axes.scatter(curve.x, curve.y, areas, color=color, linewidths=0, zorder=2)
     if x_ticks:
         axes.set_xscale("log")
         axes.set_xticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
@@ -235,7 +231,7 @@ def curves(
     label_ends(
         axes,
         [(curve.x[-1], curve.y[-1]) for curve in curves],
-        [shorten(curve.label, 16) for curve in curves],
+        [shorten(curve.label, 14) for curve in curves],
         [_COLORS[curve.tone] for curve in curves],
     )
     return figure
@@ -245,7 +241,7 @@ def _axes(height: float, *, left: float, right: float, above: float = 10) -> tup
     """Return a figure whose axes are this high, with these margins, in pixels."""
     from matplotlib.figure import Figure
 
-    below = 44
+    below = 40
     total = height + below + above
     figure = Figure(figsize=(WIDTH / 72, total / 72), dpi=72)
     axes = figure.add_axes((left / WIDTH, below / total, 1 - (left + right) / WIDTH, height / total))
@@ -261,10 +257,6 @@ def _name(axes: Axes, x_axis: str, y_axis: str) -> None:
     axes.grid()
 
 
-def _height(row: Row) -> float:
-    return ROW + DOT * max(0, len(row.dots) - 1)
-
-
 def _dot(axes: Axes, dot: Dot, y: float) -> None:
     if not math.isfinite(dot.value.mean):
         return
@@ -272,7 +264,7 @@ def _dot(axes: Axes, dot: Dot, y: float) -> None:
     if math.isfinite(dot.value.low + dot.value.high):
         axes.plot([dot.value.low, dot.value.high], [y, y], color=color, linewidth=2, solid_capstyle="round")
     fill = _COLORS["paper"] if dot.hollow else color
-    axes.plot(dot.value.mean, y, "o", color=color, markersize=8, markerfacecolor=fill, markeredgewidth=2)
+    axes.plot(dot.value.mean, y, "o", color=color, markersize=7, markerfacecolor=fill, markeredgewidth=2)
 
 
 def _beside(axes: Axes, side: float, y: float, text: str, offset: float, **style: Any) -> None:
@@ -319,6 +311,3 @@ def _tag_for_page(tag: str) -> str:
     ):
         tag = re.sub(pattern, text, tag)
     return re.sub(r"#0000[0-9a-f]{2}", lambda color: _TO_VARIABLE.get(color[0], color[0]), tag)
-
-
-_TO_VARIABLE: Final = {color: f"var(--{name})" for name, color in _COLORS.items()}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from genre.core.errors import ModelError
 from genre.core.meter import Meter
-from genre.core.queries import Candidates, Holdout
+from genre.core.queries import NO_ITEM, Candidates, Holdout
 from genre.core.ragged import Ragged
 from genre.core.run import Progress, Silent
 from genre.core.topn import top_n
@@ -162,11 +162,19 @@ class RankingResult:
     """Bytes at the peak above what the process held before; scoring included."""
 
 
-def evaluate_ranking(model: Recommender, task: RankingTask, progress: Progress | None = None) -> RankingResult:
+def evaluate_ranking(
+    model: Recommender, task: RankingTask, progress: Progress | None = None, *, beyond: bool = True
+) -> RankingResult:
     """Judge one model.
 
     A `Scorer` is ranked by its scores: exact ranks, with ties counted half, in blocks of `memory_mib`. A model that
     only recommends is ranked by the places of its lists, as long as the longest of `ks`.
+
+    Args:
+        model: A fitted model.
+        task: What to answer.
+        progress: Shows how many blocks are done.
+        beyond: Whether lists are judged beyond accuracy too. Lists of sampled candidates never are.
     """
     config, targets = task.config, task.holdout.targets
     with Meter() as meter:
@@ -176,12 +184,12 @@ def evaluate_ranking(model: Recommender, task: RankingTask, progress: Progress |
     for group in task.groups:
         ranks, offsets, _ = only_targets(ranking.ranks, targets.offsets, group.keep)
         groups.setdefault(group.slice, {})[group.name] = METRICS[name](ranks, offsets, int(k))
-    full = isinstance(config.candidates, FullRanking)
+    whole = beyond and isinstance(config.candidates, FullRanking)
     item_rows = ranking.item_rows[:, : config.primary_k]
     return RankingResult(
         per_query=ranking_metrics(ranking.ranks, targets.offsets, config.ks),
-        beyond=_beyond(item_rows, ranking.ranks, task) if full else {},
-        totals=_totals(item_rows, task) if full else {},
+        beyond=_beyond(item_rows, ranking.ranks, task) if whole else {},
+        totals=_totals(item_rows, task) if whole else {},
         groups=groups,
         seconds=meter.seconds,
         memory=meter.memory,
@@ -218,12 +226,12 @@ def _rank(model: Recommender, task: RankingTask, progress: Progress) -> Ranking:
 
 def _beyond(item_rows: Rows, ranks: Ranks, task: RankingTask) -> dict[str, PerQuery]:
     """Measure lists (B, k) one by one."""
-    filled = item_rows >= 0
     targets = task.holdout.targets
     found = np.bincount(targets.row_of_value[np.isfinite(ranks)], minlength=len(targets)).astype(np.float64)
+    reachable: PerQuery = found / np.maximum(targets.lengths, 1)
     values: dict[str, PerQuery] = {
-        "answered": filled.any(axis=1).astype(np.float64),
-        "reachable": found / np.maximum(targets.lengths, 1),
+        "answered": np.not_equal(item_rows[:, 0], NO_ITEM).astype(np.float64),
+        "reachable": reachable,
         "novelty": novelty(item_rows, task.popularity),
         "serendipity": serendipity(item_rows, task.expected, targets),
         "average_popularity": average_popularity(item_rows, task.popularity),

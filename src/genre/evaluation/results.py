@@ -8,8 +8,11 @@
       NAME
         test, validation   NDCG@10: {mean, low, high}, ...       over queries, by bootstrap
         beyond             coverage: {mean, low, high}, ...      bounds are null where all lists give one number
-        clicks             auc: {mean, low, high}, ..., curve: {predicted, observed, sizes}; or null
-        slices             SLICE: {groups: {NAME: {value: {mean, low, high}, queries}}, gap: {value, best, worst} or null}
+        clicks             values: auc: {mean, low, high}, ..., curve: {predicted, observed, sizes}
+        slices
+          SLICE
+            groups         NAME: {value: {mean, low, high}, queries}
+            gap            {value, best, worst} or null
         seeds              NDCG@10: {mean, low, high}, ...       over seeds, by Student's t; empty for one seed
         seconds, memory    fit, evaluate                         memory in bytes at the peak
     comparison
@@ -84,7 +87,7 @@ class ModelResult:
     test: Intervals
     validation: Intervals
     beyond: Intervals
-    clicks: Clicks | None
+    clicks: Clicks
     slices: dict[str, SliceResult]
     seeds: Intervals
     """Over seeds, where there are several."""
@@ -143,10 +146,8 @@ class Results:
         """Write `metrics.json` and `per_query.npz` into an existing directory."""
         with atomic_file(directory / METRICS_FILE) as path:
             path.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")
-        names = np.array(list(self.per_query))
-        values = {f"model_{place}": values for place, values in enumerate(self.per_query.values())}
         with atomic_file(directory / PER_QUERY_FILE) as path, path.open("wb") as stream:
-            np.savez_compressed(stream, names=names, **values)
+            np.savez_compressed(stream, models=list(self.per_query), values=list(self.per_query.values()))
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -158,7 +159,7 @@ class Results:
         try:
             stored = _with_nan(json.loads((directory / METRICS_FILE).read_text(encoding="utf-8")))
             with np.load(directory / PER_QUERY_FILE) as arrays:
-                per_query = {str(name): arrays[f"model_{place}"] for place, name in enumerate(arrays["names"])}
+                per_query = dict(zip(arrays["models"].tolist(), arrays["values"], strict=True))
             models = TypeAdapter(dict[str, ModelResult]).validate_python(stored["models"])
             comparison = TypeAdapter(Comparison).validate_python(stored["comparison"])
             return cls(stored["primary"], stored["protocol"], models, comparison, per_query)

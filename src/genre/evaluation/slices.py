@@ -114,25 +114,35 @@ def _by_user_columns(users: pl.DataFrame | None, config: SliceConfig) -> Iterato
 
 
 def _groups_of(column: pl.Series, max_groups: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield the most frequent labels of a column, or four equal parts of its numbers, and who has them (B,)."""
-    labels = _number_labels(column) if column.dtype.is_numeric() else column
-    lists = labels if isinstance(labels.dtype, pl.List) else labels.cast(pl.String).reshape((-1, 1)).arr.to_list()
-    table = pl.DataFrame({"row": np.arange(len(column)), "label": lists}).explode("label").fill_null(UNKNOWN)
-    largest = table["label"].value_counts(sort=True).sort(["count", "label"], descending=[True, False])
-    for label in largest["label"].head(max_groups):
+    """Yield the most frequent labels of a column, or the four quarters of its numbers, and who has them (B,)."""
+    labels = _quarters(column) if column.dtype.is_numeric() else column
+    table = pl.DataFrame({"row": np.arange(len(column)), "label": labels})
+    if isinstance(labels.dtype, pl.List):
+        label = pl.col("label")
+        table = table.with_columns(pl.when(label.list.len() > 0).then(label)).explode("label")
+    table = table.with_columns(pl.col("label").cast(pl.String).fill_null(UNKNOWN))
+    frequent = table["label"].value_counts().sort("count", "label", descending=[True, False])["label"]
+    for label in frequent.head(max_groups):
         keep = np.zeros(len(column), bool)
         keep[table.filter(pl.col("label") == label)["row"].to_numpy()] = True
         yield label, keep
 
 
-def _number_labels(column: pl.Series) -> pl.Series:
-    """Turn numbers into labels: the numbers themselves if there are at most four, else the quarter they lie in."""
-    known = column.drop_nulls().drop_nans() if column.dtype.is_float() else column.drop_nulls()
-    if known.n_unique() <= 4:
-        return pl.Series([None if value is None else f"{value:g}" for value in column], dtype=pl.String)
-    edges = np.unique(np.quantile(known.to_numpy(), [0.25, 0.5, 0.75]))
-    names = [f"up to {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges))]
-    names.append(f"above {edges[-1]:g}")
+def _quarters(column: pl.Series) -> pl.Series:
+    """Label numbers: by themselves if there are at most four different ones, else by the quarter they lie in."""
     values = column.cast(pl.Float64).fill_nan(None)
-    places = np.searchsorted(edges, values.fill_null(0).to_numpy())
-    return pl.Series([names[place] for place in places]).set(values.is_null(), None)
+    known = values.drop_nulls().to_numpy()
+    different = np.unique(known)
+    if len(different) <= 4:
+        edges, names = different[:-1], [f"{value:g}" for value in different]
+    else:
+        edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75]))
+        names = [
+            f"up to {edges[0]:g}",
+            *(f"{low:g} to {high:g}" for low, high in pairwise(edges)),
+            f"above {edges[-1]:g}",
+        ]
+    places = np.searchsorted(edges, known)
+    labels = np.full(len(column), None, object)
+    labels[values.is_not_null().to_numpy()] = np.array(names, object)[places]
+    return pl.Series(labels, dtype=pl.String)

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 PairedTest = Literal["t", "wilcoxon", "bootstrap"]
 _CELLS = 1 << 22
@@ -111,6 +110,8 @@ def holm(p_values: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def seeds_interval(values: NDArray[np.floating], confidence: float = 0.95) -> Interval:
     """Return the mean over runs (S,) that differ in their seed, with Student's t interval; NaN bounds for one run."""
+    from scipy import stats
+
     mean = float(values.mean())
     if len(values) < 2:
         return Interval(mean, float("nan"), float("nan"))
@@ -125,6 +126,8 @@ def _percentiles(means: NDArray[np.float64], confidence: float) -> tuple[float, 
 
 def _p_value(difference: NDArray[np.float64], test: Literal["t", "wilcoxon"]) -> float:
     """Return the two-sided p-value of differences (B,) that are not all 0."""
+    from scipy import stats
+
     if len(difference) < 2:
         return 1.0
     if test == "wilcoxon":

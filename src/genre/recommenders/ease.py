@@ -11,13 +11,14 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import linalg
+from scipy import linalg, sparse
 
 from genre.core.errors import ModelError
 from genre.core.queries import Queries
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
+from genre.recommenders.sparse import in_blocks
 
 
 class EaseConfig(RecommenderConfig):
@@ -33,8 +34,8 @@ class EaseConfig(RecommenderConfig):
         return Ease(self)
 
     def estimate(self, size: DataSize) -> Estimate:
-        """One dense inversion: `num_items` cubed operations, and two matrices of `num_items` squared floats."""
-        return Estimate(memory=2 * 4 * size.num_items**2, seconds=size.num_items**3 / 3e10)
+        """One dense inversion in place: `num_items` cubed operations on `num_items` squared floats."""
+        return Estimate(memory=4 * size.num_items**2, seconds=size.num_items**3 / 9e10)
 
 
 class Ease(ScoringRecommender[EaseConfig]):
@@ -42,7 +43,7 @@ class Ease(ScoringRecommender[EaseConfig]):
 
     ``B = argmin |X - X B|^2 + regularization |B|^2`` with a zero diagonal, solved by
     ``P = (X'X + regularization I)^-1``, ``B[i, j] = -P[i, j] / P[j, j]``; the scores of a history are the sum of its
-    items' rows of B. Needs `num_items` squared floats to answer and twice that to fit: about 20,000 items on a laptop.
+    items' rows of B. Needs `num_items` squared floats, to fit as to answer: 1.6 GB for 20,000 items.
     """
 
     weights: NDArray[np.float32]
@@ -52,8 +53,7 @@ class Ease(ScoringRecommender[EaseConfig]):
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Solve the normal equations in place by Cholesky decomposition."""
-        likes = data.interactions.to_binary_csr(data.num_items)
-        gram = np.asfortranarray((likes.T @ likes).toarray())
+        gram = _gram(data.interactions.to_binary_csr(data.num_items))
         np.fill_diagonal(gram, gram.diagonal() + self.config.regularization)
         factor, failed = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1, clean=0)
         if failed:
@@ -82,9 +82,9 @@ class Ease(ScoringRecommender[EaseConfig]):
         return scores
 
     def similar(self, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return the rows (len(item_rows), I) of B."""
+        """Return the rows (len(item_rows), I) of B, minus infinity where they do not speak for an item."""
         rows = np.array(self.weights[item_rows])
-        rows[:, ~self.known] = -np.inf
+        rows[rows <= 0] = -np.inf
         return rows
 
     def state(self) -> State:
@@ -94,3 +94,15 @@ class Ease(ScoringRecommender[EaseConfig]):
     def restore(self, state: State) -> None:
         """Take B back."""
         self.weights, self.known = state["weights"], state["known"]
+
+
+def _gram(likes: sparse.csr_matrix) -> NDArray[np.float32]:
+    """Return X'X (I, I), dense and in Fortran order, in which LAPACK works on it in place."""
+    items = likes.T.tocsr()
+    gram = np.empty((likes.shape[1], likes.shape[1]), np.float32)
+
+    def fill(block: slice) -> None:
+        (items[block] @ likes).toarray(out=gram[block])
+
+    in_blocks(fill, *gram.shape)
+    return gram.T  # It is symmetric, so this is the same matrix.

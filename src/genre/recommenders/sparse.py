@@ -22,14 +22,15 @@ from genre.core.ragged import offsets_of
 
 PartT = TypeVar("PartT")
 
-_BLOCK_BYTES = 1 << 22
-"""Most that one dense float32 block (B, I) may take; sparse blocks of as many rows take at most twice that (8 MiB)."""
+BLOCK_CELLS = 1 << 22
+"""Most cells, stored or not, of the block of rows that one thread works on: 16 MiB if all were float32."""
+_FEWEST_ROWS = 64
+"""Fewer rows are not worth a thread."""
+_NUM_THREADS = min(8, os.cpu_count() or 1)
+"""More would wait for memory, and take more of it."""
+_STRIDES = 8
+"""Long rows are dealt into groups of 8, each of which has one best member."""
 _NOTHING = np.uint64(2**64 - 1)
-
-
-def block_rows(num_columns: int) -> int:
-    """Return how many rows of `num_columns` are worked on at once."""
-    return max(1, _BLOCK_BYTES // (4 * max(1, num_columns)))
 
 
 def in_blocks(work: Callable[[slice], PartT], num_rows: int, num_columns: int) -> list[PartT]:
@@ -37,18 +38,19 @@ def in_blocks(work: Callable[[slice], PartT], num_rows: int, num_columns: int) -
 
     Threads are enough: sparse products and numpy's passes over a block leave Python's lock free.
     """
-    size = block_rows(num_columns)
+    most = BLOCK_CELLS // max(1, num_columns)
+    size = max(1, min(most, max(_FEWEST_ROWS, -(-num_rows // _NUM_THREADS))))
     blocks = [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
     if len(blocks) < 2:
         return [work(block) for block in blocks]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:
         return list(pool.map(work, blocks))
 
 
 def decayed_likes(history: Interactions, num_items: int, decay: float) -> sparse.csr_matrix:
     """Return (B, I) how much each like counts: 1 for the newest, `decay` for the one before, and so on, added up."""
     likes = history.liked()
-    return likes.to_csr(num_items, np.power(decay, likes.steps_from_end))
+    return likes.to_csr(num_items, decay**likes.steps_from_end)
 
 
 def best_of_rows(matrix: sparse.csr_matrix, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -97,7 +99,8 @@ def recommend_from_evidence(
         if candidates is not None:
             allowed = np.zeros(found.shape, np.float32)
             candidates.take(rows).hide(allowed)
-            found.data += allowed[np.repeat(np.arange(found.shape[0]), np.diff(found.indptr)), found.indices]
+            row_starts = np.arange(0, allowed.size, num_items)
+            found.data += allowed.ravel().take(np.repeat(row_starts, np.diff(found.indptr)) + found.indices)
         answer.item_rows[rows], answer.scores[rows] = best_of_rows(found, n)
 
     in_blocks(answer_block, len(queries), num_items)
@@ -106,11 +109,14 @@ def recommend_from_evidence(
 
 
 def _lower_bounds(matrix: sparse.csr_matrix, k: int) -> NDArray[np.float32]:
-    """Return the k-th highest value (B,) of each row, 0 where the row has no more than k."""
+    """Return values (B,) that at least k of each row reach, and few others; 0 where the row has no more than k."""
     bounds = np.zeros(matrix.shape[0], np.float32)
     lowest_first = -matrix.data  # numpy finds the k lowest several times faster than the k highest.
     for row in np.flatnonzero(np.diff(matrix.indptr) > k):
         values = lowest_first[matrix.indptr[row] : matrix.indptr[row + 1]]
+        strides = min(_STRIDES, len(values) // (2 * k))
+        if strides > 1:
+            values = values[: len(values) // strides * strides].reshape(strides, -1).min(axis=0)
         values.partition(k - 1)
         bounds[row] = -values[k - 1]
     return np.maximum(bounds, 0)

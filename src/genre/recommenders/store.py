@@ -61,9 +61,8 @@ def load_model(
 def _to_arrays(state: State) -> dict[str, np.ndarray[Any, Any]]:
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for name, value in state.items():
-        if sparse.issparse(value):
-            matrix = sparse.csr_matrix(value)
-            parts = (matrix.data, matrix.indices, matrix.indptr, np.array(matrix.shape))
+        if isinstance(value, sparse.csr_matrix | sparse.csr_array):
+            parts = (value.data, value.indices, value.indptr, np.array(value.shape))
             arrays.update({f"{name}.{part}": array for part, array in zip(_PARTS, parts, strict=True)})
         else:
             arrays[name] = np.ascontiguousarray(value)

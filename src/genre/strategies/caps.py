@@ -54,7 +54,7 @@ class Cap:
             used = np.zeros((len(block), self._labels.shape[1]), np.int32)
             for place in range(block.shape[1]):
                 labels = self._labels[np.where(block[:, place] == NO_ITEM, -1, block[:, place])].toarray()
-                fits = ~((labels > 0) & (used >= self._most)).any(axis=1)
+                fits = np.logical_not(np.any((labels > 0) & (used >= self._most), axis=1))
                 keep[start : start + 1024, place] &= fits
                 used += labels * fits[:, None]
         return recommendations.compact(keep)

@@ -77,4 +77,4 @@ class Diversify:
     def _similarity(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return (P, P) cosines; the last item stands in for an empty place, which is never compared."""
         rows = self._features[items]
-        return (rows @ rows.T).toarray()
+        return np.asarray((rows @ rows.T).toarray(), dtype=np.float32)

@@ -34,7 +34,7 @@ class HideSeen:
 
 
 class ColumnRuleConfig(Config):
-    """Keep (`allow`) or hide (`deny`) the items that match in one column; all given conditions must hold for a match."""
+    """Keep (`allow`) or hide (`deny`) the items that match in one column: those that meet all given conditions."""
 
     kind: Literal["allow", "deny"]
     column: str
@@ -104,7 +104,9 @@ def _matching(items: Entities, rule: ColumnRuleConfig) -> NDArray[np.bool_]:
         conditions.append(column <= (np.inf if rule.at_most is None else rule.at_most))
     if not conditions:
         raise ConfigError(
-            f"the rule on {rule.column!r} has no condition", place=place, remedy="Give `values`, `at_least` or `at_most`."
+            f"the rule on {rule.column!r} has no condition",
+            place=place,
+            remedy="Give `values`, `at_least` or `at_most`.",
         )
     matches = np.ones(len(items), bool)
     for condition in conditions:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any, Final
@@ -16,8 +17,8 @@ from typing import Any, Final
 import polars as pl
 
 from genre.data.columns import ITEM_ID, TIMESTAMP, USER_ID, VALUE
-from genre.data.readers.jsonl import read_jsonl
 from genre.data.readers.file_table import FileTable
+from genre.data.readers.jsonl import read_jsonl
 from genre.data.readers.sources import Source
 
 _REVIEW_KEYS: Final = {
@@ -37,12 +38,13 @@ _PRODUCT_KEYS: Final = {
     "features": ("features", "feature"),
 }
 """Genre's name, and those of the releases: the first that has any value counts."""
+_PRODUCT: Final = r"""\{.*["'](parent_)?asin["']\s*:"""
 _PRICE: Final = r"^\$?\s*(\d[\d,]*(?:\.\d+)?)(?:\s*-.*)?$"
 
 
 def is_amazon(line: str) -> bool:
     """Return whether a line of JSON (or a Python literal) is one of Amazon's."""
-    return line.startswith("{") and any(f"{quote}{key}{quote}" in line for key in ("asin", "parent_asin") for quote in "\"'")
+    return re.match(_PRODUCT, line) is not None
 
 
 def read_reviews(source: Source) -> tuple[FileTable, dict[str, str]]:
@@ -65,8 +67,9 @@ def _read(source: Source, keys: Mapping[str, tuple[str, ...]]) -> tuple[FileTabl
     raw = read_jsonl(source, list(chain(*keys.values())), parse=ast.literal_eval if literal else json.loads)
     mapping: dict[str, str] = {}
     for name, candidates in keys.items():
-        used = [key for key in candidates if raw.frame[key].null_count() < len(raw.frame)]
-        mapping.update({name: key for key in used[:1]})
+        used = next((key for key in candidates if raw.frame[key].null_count() < len(raw.frame)), None)
+        if used is not None:
+            mapping[name] = used
     return raw.with_frame(raw.frame.select(mapping.values())), mapping
 
 

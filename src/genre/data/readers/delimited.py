@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from genre.data.findings import EXAMPLES, Finding, and_others, failure
-from genre.data.readers.file_table import FileTable, lines_at, rows_are_lines
+from genre.data.readers.file_table import FileTable, LineNumbers, lines_at
 from genre.data.readers.sources import Source
 
 SEPARATORS: Final = ("::", "\t", ",", ";", "|")
 """Looked for where none is set; of two that stand equally often, the first."""
 _BLOCK: Final = 100_000
+_SHOWN: Final = 80
+"""Characters of a wrong line in a message."""
 _QUOTED: Final = r'"[^"]*"'
+_NAMELESS: Final = "\0"
 
 
 def find_separator(head: Sequence[str]) -> str:
@@ -43,29 +47,62 @@ def read_delimited(
     Raises:
         DataError: The bytes are not text in the encoding, or a quotation mark is not closed.
     """
-    if len(separator) > 1:
-        return _tidy(_split_lines(source, separator, names))
-    try:
-        frame = _scan(source, separator, names, quoted).collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError):
-        return _tidy(_read_carefully(source, separator, names, quoted))
-    last = frame.columns[-1]
-    if frame[last].null_count() and _is_uneven(source, separator, frame.width, quoted):
-        return _tidy(_read_carefully(source, separator, names, quoted))
-    first = 1 if names else 2
-    return _tidy(FileTable(source.path, frame, rows_are_lines(first), is_typed=False))
+    header = _header(source, separator, quoted) if names is None else list(names)
+    first = 1 if names is not None else source.first_line + 1
+    raw = _split_lines(source, separator, header, first) if len(separator) > 1 else None
+    raw = raw or _read_fast(source, separator, header, first, quoted)
+    raw = raw or _read_carefully(source, separator, header, first, quoted)
+    return raw.with_frame(raw.frame.select(name for name in header if not name.startswith(_NAMELESS)))
 
 
-def _scan(source: Source, separator: str, names: Sequence[str] | None, quoted: bool) -> pl.LazyFrame:
-    return pl.scan_csv(
+def _header(source: Source, separator: str, quoted: bool) -> list[str]:
+    """Return the names of the columns; a nameless one, as pandas writes for its index, is marked, to be left out."""
+    line = source.head[0]
+    parted = (
+        line.split(separator) if len(separator) > 1 or not quoted else next(csv.reader([line], delimiter=separator))
+    )
+    names = [name.strip() or f"{_NAMELESS}{place}" for place, name in enumerate(parted)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        problem, remedy = f"two columns are called {twice!r}", "Give each column a name of its own."
+        raise failure(source.path, problem, remedy, line=source.first_line, column=twice)
+    return names
+
+
+def _read_fast(source: Source, separator: str, header: list[str], first: int, quoted: bool) -> FileTable | None:
+    """Let Polars read the records, which begin on line `first`; return None if anything looks odd."""
+    with_header = first > 1
+    scan = pl.scan_csv(
         source.content,
         separator=separator,
-        has_header=names is None,
-        new_columns=None if names is None else list(names),
-        quote_char='"' if quoted else None,
+        has_header=with_header,
+        skip_lines=max(0, first - 2),
+        schema=None if with_header else dict.fromkeys(header, pl.String),
         infer_schema=False,
+        quote_char='"' if quoted else None,
         glob=False,
     )
+    try:
+        frame = scan.collect(engine="streaming")
+        if frame.width != len(header):
+            return None
+        if frame[:, -1].null_count() and _is_uneven(source, separator, frame.width, quoted):
+            return None
+    except (pl.exceptions.PolarsError, OSError):
+        return None
+    frame.columns = header
+    return FileTable(source.path, frame, _counting_quoted_lines(frame, first), is_typed=False)
+
+
+def _counting_quoted_lines(frame: pl.DataFrame, first: int) -> LineNumbers:
+    """Return the numbering of records of which some may go over several lines, in quotation marks."""
+
+    def number(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        more = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True))).to_series()
+        before: NDArray[np.int64] = more.cum_sum().shift(1, fill_value=0).cast(pl.Int64).to_numpy()[rows]
+        return rows + first + before
+
+    return number
 
 
 def _is_uneven(source: Source, separator: str, width: int, quoted: bool) -> bool:
@@ -76,28 +113,27 @@ def _is_uneven(source: Source, separator: str, width: int, quoted: bool) -> bool
     return bool(pl.scan_lines(source.content, glob=False).select(odd.any()).collect(engine="streaming").item())
 
 
-def _read_carefully(source: Source, separator: str, names: Sequence[str] | None, quoted: bool) -> FileTable:
+def _read_carefully(source: Source, separator: str, header: list[str], first: int, quoted: bool) -> FileTable:
     """Read record by record; keep those with as many fields as the header, and report the others."""
     try:
-        return _assemble(source, names, _records(source, separator, quoted))
+        return _assemble(source, header, _records(source, separator, first, quoted))
     except csv.Error as error:
-        line = int(str(error.args[-1]))
         if separator == "\t":  # Most programs that write tabs write quotation marks as they are.
-            return _assemble(source, names, _records(source, separator, quoted=False))
+            return _assemble(source, header, _records(source, separator, first, quoted=False))
         raise failure(
             source.path,
             "a quotation mark opens a field here and is not closed, or stands undoubled inside it",
             'Write a quotation mark inside a quoted field twice (""), and close the field.',
-            line=line,
+            line=int(str(error.args[-1])),
         ) from error
 
 
-def _records(source: Source, separator: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
+def _records(source: Source, separator: str, first: int, quoted: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which each record starts, and its fields."""
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    lines = (line + "\n" for line in source.lines())
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    lines = (line + "\n" for line in source.lines()[first - 1 :])
     reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
-    start = 1
+    start = first
     while True:
         try:
             fields = next(reader, None)
@@ -107,19 +143,17 @@ def _records(source: Source, separator: str, quoted: bool) -> Iterator[tuple[int
             return
         if fields:
             yield start, fields
-        start = reader.line_num + 1
+        start = first + reader.line_num
 
 
-def _assemble(source: Source, names: Sequence[str] | None, records: Iterator[tuple[int, list[str]]]) -> FileTable:
+def _assemble(source: Source, header: list[str], records: Iterator[tuple[int, list[str]]]) -> FileTable:
     """Turn records into a frame, in blocks, since a list of Python strings takes ten times their memory."""
-    header = list(names) if names is not None else next(records)[1]
-    width = len(header)
     blocks: list[pl.DataFrame] = []
     block: list[list[str]] = []
     lines: list[int] = []
     uneven: list[tuple[int, int]] = []
     for line, fields in records:
-        if len(fields) != width:
+        if len(fields) != len(header):
             uneven.append((line, len(fields)))
             continue
         block.append(fields)
@@ -128,8 +162,8 @@ def _assemble(source: Source, names: Sequence[str] | None, records: Iterator[tup
             blocks.append(_frame(block, header))
             block = []
     blocks.append(_frame(block, header))
-    findings = (_uneven(source, uneven, width),) if uneven else ()
-    return FileTable(source.path, pl.concat(blocks), lines_at(np.array(lines, np.int64)), is_typed=False, findings=findings)
+    numbers = lines_at(np.array(lines, np.int64))
+    return FileTable(source.path, pl.concat(blocks), numbers, is_typed=False, findings=_uneven(source, uneven, header))
 
 
 def _frame(rows: list[list[str]], header: Sequence[str]) -> pl.DataFrame:
@@ -138,38 +172,32 @@ def _frame(rows: list[list[str]], header: Sequence[str]) -> pl.DataFrame:
     return frame.with_columns(pl.all().replace("", None))
 
 
-def _split_lines(source: Source, separator: str, names: Sequence[str] | None) -> FileTable:
-    """Read a table whose fields stand between two or more characters."""
-    lines = source.lines()
-    header = list(names) if names is not None else lines[0].split(separator)
-    body = lines if names is not None else lines[1:]
-    first = 1 if names is not None else 2
-    frame = body.to_frame("line").with_row_index("at").filter(pl.col("line") != "")
-    fields = frame["line"].str.count_matches(separator, literal=True) + 1
-    right = fields == len(header)
-    at = frame["at"].to_numpy().astype(np.int64) + first
-    uneven = [(int(line), int(count)) for line, count in zip(at[~right.to_numpy()], fields.filter(~right), strict=True)]
-    parts = frame.filter(right)["line"].str.splitn(separator, len(header)).struct.unnest()
-    parts.columns = header
+def _split_lines(source: Source, separator: str, header: list[str], first: int) -> FileTable:
+    """Read a table whose fields stand between two or more characters, nothing quoted."""
+    lines = source.lines()[first - 1 :].to_frame("line").with_row_index("at", offset=first)
+    fields = pl.col("line").str.count_matches(separator, literal=True) + 1
+    records = lines.filter(pl.col("line") != "").with_columns(fields.alias("fields"))
+    right = records.filter(fields == len(header))
+    uneven = records.filter(fields != len(header)).select("at", "fields").rows()
+    frame = right["line"].str.splitn(separator, len(header)).struct.unnest()
+    frame.columns = header
+    numbers = lines_at(right["at"].cast(pl.Int64).to_numpy())
     return FileTable(
         source.path,
-        parts.with_columns(pl.all().replace("", None)),
-        lines_at(at[right.to_numpy()]),
+        frame.with_columns(pl.all().replace("", None)),
+        numbers,
         is_typed=False,
-        findings=(_uneven(source, uneven, len(header)),) if uneven else (),
+        findings=_uneven(source, uneven, header),
     )
 
 
-def _uneven(source: Source, uneven: list[tuple[int, int]], width: int) -> Finding:
+def _uneven(source: Source, uneven: list[tuple[int, int]], header: list[str]) -> tuple[Finding, ...]:
+    """Describe the lines, of which (line, number of fields) is given, that do not have as many as the header."""
+    if not uneven:
+        return ()
     line, count = uneven[0]
-    text = source.lines()[line - 1]
+    text = source.lines()[line - 1][:_SHOWN]
     others = and_others([number for number, _ in uneven[:EXAMPLES]], len(uneven))
-    problem = f"{text[:80]!r} has {count} fields, not {width}{others}"
-    remedy = "Give every line as many fields as the header, with quotation marks around a field that holds the separator."
-    return Finding("error", str(source.path), line, None, text[:80], problem, remedy)
-
-
-def _tidy(raw: FileTable) -> FileTable:
-    """Take blanks off the column names, and out the nameless column that pandas writes for its index."""
-    names = {name: name.strip() for name in raw.frame.columns}
-    return raw.with_frame(raw.frame.select(pl.col(old).alias(new) for old, new in names.items() if new))
+    problem = f"{text!r} has {count} fields, not {len(header)}{others}"
+    remedy = "Give every line as many fields as the header, with quotation marks around one that holds a separator."
+    return (Finding("error", str(source.path), line, None, text, problem, remedy),)

@@ -54,7 +54,8 @@ class FileTable:
         lines: list[int] = [] if self.line_numbers is None else self.line_numbers(rows[:EXAMPLES]).tolist()
         text += and_others(lines, len(rows), self.unit)
         line = lines[0] if lines else None
-        return Finding(severity, str(self.path), line, self.names.get(column, column), shown, text, remedy)
+        name = self.names.get(column, column)
+        return Finding(severity, str(self.path), line, name, shown, text, remedy, self.unit)
 
 
 def rows_are_lines(first: int) -> LineNumbers:

@@ -15,8 +15,8 @@ from genre.core.config import Config
 from genre.data.aliases import TABLES, TableName
 from genre.data.findings import Finding, FindingError, Severity, failure
 from genre.data.readers import mind
-from genre.data.readers.layouts import Format, format_of, read_source
 from genre.data.readers.file_table import FileTable
+from genre.data.readers.layouts import Format, format_of, read_source
 from genre.data.readers.sources import UTF8, Source, open_source
 from genre.data.readers.standard import standardise
 from genre.data.roles import ColumnRoles
@@ -45,7 +45,7 @@ class FilesConfig(Config):
     """Between the fields of a text table. None, the default, is the one that stands most often in the first line."""
     encoding: str = UTF8
     """Of text files: `utf-8`, `gb18030`, `latin-1`, `utf-16`, ..."""
-    columns: dict[TableName, dict[str, str]] = {}
+    columns: dict[TableName, dict[str, str]] = Field(default_factory=dict)
     """Which column means what, by table, where the name does not tell: `{interactions: {user_id: viewer, timestamp:
     seen_at}}`. Other names rename a column."""
     item_columns: ColumnRoles | None = None
@@ -74,12 +74,10 @@ class FilesConfig(Config):
                 raise ValueError(f"`columns.{table}` is set, and `{table}` is not; name the file or leave it out")
         return self
 
-    def paths(self, table: TableName) -> tuple[Path, ...]:
-        """Return the files of a table, none where it is not set."""
-        given: Paths | None = getattr(self, table)
-        if given is None:
-            return ()
-        return given if isinstance(given, tuple) else (given,)
+    def paths(self, *tables: TableName) -> tuple[Path, ...]:
+        """Return the files of these tables, by default of all."""
+        given: list[Paths | None] = [getattr(self, table) for table in tables or TABLES]
+        return tuple(path for paths in given if paths for path in (paths if isinstance(paths, tuple) else (paths,)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +90,12 @@ class Loaded:
 
     def table(self, name: TableName) -> pl.DataFrame | None:
         """Return all rows of a table, or None where it was not set or not read."""
-        frames = [part.frame for part in self.parts[name]]
-        if len(frames) < 2:
-            return frames[0] if frames else None
-        return pl.concat(frames, how="diagonal_relaxed")
+        return joined(self.parts[name]) if self.parts[name] else None
+
+
+def joined(parts: Sequence[FileTable]) -> pl.DataFrame:
+    """Return the rows of all parts, one or more; a column that only some of them have is null in the others."""
+    return parts[0].frame if len(parts) == 1 else pl.concat([part.frame for part in parts], how="diagonal_relaxed")
 
 
 def read_tables(config: FilesConfig) -> Tables:
@@ -109,10 +109,13 @@ def read_tables(config: FilesConfig) -> Tables:
     for finding in loaded.findings:
         if finding.severity == "error":
             raise FindingError(finding)
-    interactions = loaded.table("interactions")
-    assert interactions is not None, "every reason not to have read them is an error"
-    rest = (loaded.table(name) for name in TABLES[1:])
-    return Tables(interactions, *rest, notices=tuple(map(str, loaded.findings)))
+    return Tables(
+        interactions=joined(loaded.parts["interactions"]),
+        items=loaded.table("items"),
+        users=loaded.table("users"),
+        impressions=loaded.table("impressions"),
+        notices=tuple(map(str, loaded.findings)),
+    )
 
 
 def load_files(config: FilesConfig) -> Loaded:
@@ -153,7 +156,8 @@ def _read_table(
         findings += [_judged(finding, config) for finding in part.findings]
         if part.frame.is_empty():
             severity: Severity = "error" if table == "interactions" else "warning"
-            findings.append(Finding(severity, str(part.path), None, None, None, "the file holds no rows", "Export it again."))
+            file = str(part.path)
+            findings.append(Finding(severity, file, None, None, None, "the file holds no rows", "Export it again."))
     return parts
 
 

@@ -105,8 +105,11 @@ def _column(name: str, values: list[Any], as_text: bool) -> pl.Series:
             return pl.Series(name, values, strict=True)
         except (TypeError, pl.exceptions.PolarsError):
             pass  # Their types differ.
-    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-    return pl.Series(name, texts, dtype=pl.String)
+    return pl.Series(name, [_as_text(value) for value in values], dtype=pl.String)
+
+
+def _as_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _no_object(source: Source, wrong: list[int], text: pl.Series) -> Finding:

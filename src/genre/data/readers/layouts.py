@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -15,9 +15,9 @@ from genre.data.columns import ITEM_ID, TIMESTAMP, USER_ID, VALUE
 from genre.data.findings import failure
 from genre.data.readers import amazon, mind
 from genre.data.readers.delimited import find_separator, read_delimited
+from genre.data.readers.file_table import FileTable
 from genre.data.readers.jsonl import read_jsonl
 from genre.data.readers.parquet import read_parquet
-from genre.data.readers.file_table import FileTable
 from genre.data.readers.sources import Source, open_source
 
 Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "recbole", "movielens", "amazon", "mind"]
@@ -32,23 +32,42 @@ class _MovieLensFile:
 
 
 _FILM_KINDS: Final = (
-    "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir Horror Musical "
-    "Mystery Romance Sci-Fi Thriller War Western"
-).split()
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+)
+_FILM_MARKS: Final = tuple(f"is {kind}" for kind in _FILM_KINDS)
 _RATING: Final = (USER_ID, ITEM_ID, VALUE, TIMESTAMP)
 _MOVIELENS: Final[Mapping[str, _MovieLensFile]] = {
     "u.data": _MovieLensFile("\t", _RATING),
-    "u.item": _MovieLensFile(
-        "|", (ITEM_ID, "title", "release_date", "video_release_date", "imdb_url", *(f"is {kind}" for kind in _FILM_KINDS))
-    ),
+    "u.item": _MovieLensFile("|", (ITEM_ID, "title", "release_date", "video_release_date", "imdb_url", *_FILM_MARKS)),
     "u.user": _MovieLensFile("|", (USER_ID, "age", "gender", "occupation", "zip_code")),
     "ratings.dat": _MovieLensFile("::", _RATING),
     "movies.dat": _MovieLensFile("::", (ITEM_ID, "title", "genres")),
     "users.dat": _MovieLensFile("::", (USER_ID, "gender", "age", "occupation", "zip_code")),
 }
-_MOVIELENS_CONTENT: Final = {"u.data": re.compile(r"\d+\t\d+\t\d+\t\d+"), "ratings.dat": re.compile(r"\d+::\d+::[\d.]+::\d+")}
+_MOVIELENS_CONTENT: Final = {
+    "u.data": re.compile(r"\d+\t\d+\t\d+\t\d+"),
+    "ratings.dat": re.compile(r"\d+::\d+::[\d.]+::\d+"),
+}
 _MOVIELENS_CSV: Final = {"ratings.csv": "userId,movieId,", "movies.csv": "movieId,title,"}
-_RECBOLE_NAMES: Final = (".inter", ".item", ".user")
+_RECBOLE_HEADER: Final = re.compile(r"\w+:(token|float)(_seq)?(\t|$)")
 _READABLE: Final = re.compile(r"title|name|text|description|summary|review|abstract")
 
 
@@ -59,7 +78,7 @@ def format_of(source: Source) -> Format:
     line = source.head[0] if source.head else ""
     if line.lstrip().startswith(("{", "[")):
         return "amazon" if amazon.is_amazon(line.lstrip()) else "jsonl"
-    if source.name.endswith(_RECBOLE_NAMES) and ":" in line:
+    if _RECBOLE_HEADER.match(line):
         return "recbole"
     if _movielens_file(source) is not None:
         return "movielens"
@@ -79,12 +98,23 @@ def read_source(source: Source, table: TableName, form: Format, separator: str |
         raise failure(source.path, f"the file {found}, and the format is {form!r}", "Set `data.format: auto`.")
     if not source.is_parquet and not source.head:
         raise failure(source.path, "the file holds nothing but blank lines", "Export it again.")
-    if form == "csv":
-        return read_delimited(source, separator or find_separator(source.head)), {}
-    return _READERS[form](source, table)
+    if form in ("csv", "tsv"):
+        found = "\t" if form == "tsv" else find_separator(source.head)
+        return read_delimited(source, separator or found), {}
+    if form == "jsonl":
+        return read_jsonl(source), {}
+    if form == "parquet":
+        return read_parquet(source), {}
+    if form == "recbole":
+        return _read_recbole(source), {}
+    if form == "movielens":
+        return _read_movielens(source, table), {}
+    if form == "amazon":
+        return amazon.read_products(source) if table == "items" else amazon.read_reviews(source)
+    return (mind.read_news(source) if table == "items" else mind.read_behaviours(source)), {}
 
 
-def _read_recbole(source: Source, table: TableName) -> Mapped:
+def _read_recbole(source: Source) -> FileTable:
     """Read a header like `user_id:token title:token_seq price:float`, in which a sequence has blanks between parts."""
     raw = read_delimited(source, "\t", quoted=False)
     columns = []
@@ -96,7 +126,7 @@ def _read_recbole(source: Source, table: TableName) -> Mapped:
         elif kind == "token_seq" and not _READABLE.search(name.lower()):
             cell = cell.str.split(" ")
         columns.append(cell.alias(name))
-    return raw.with_frame(raw.frame.select(columns)), {}
+    return raw.with_frame(raw.frame.select(columns))
 
 
 def _movielens_file(source: Source) -> str | None:
@@ -106,7 +136,7 @@ def _movielens_file(source: Source) -> str | None:
     return next((name for name, pattern in _MOVIELENS_CONTENT.items() if pattern.fullmatch(line)), None)
 
 
-def _read_movielens(source: Source, table: TableName) -> Mapped:
+def _read_movielens(source: Source, table: TableName) -> FileTable:
     name = _movielens_file(source)
     if name is None:
         raise failure(
@@ -116,15 +146,16 @@ def _read_movielens(source: Source, table: TableName) -> Mapped:
         )
     if name in _MOVIELENS_CSV:
         raw = read_delimited(source, ",")
-        return raw.with_frame(raw.frame.with_columns(pl.col(pl.String).replace("(no genres listed)", None))), {}
+        return raw.with_frame(raw.frame.with_columns(pl.col(pl.String).replace("(no genres listed)", None)))
     layout = _MOVIELENS[name]
     source = source if table == "interactions" else _readable(source)
     raw = read_delimited(source, layout.separator, names=layout.columns, quoted=False)
     frame = raw.frame
     if name == "u.item":
-        marks = [pl.when(pl.col(f"is {kind}") == "1").then(pl.lit(kind)) for kind in _FILM_KINDS]
+        kinds = zip(_FILM_MARKS, _FILM_KINDS, strict=True)
+        marks = [pl.when(pl.col(mark) == "1").then(pl.lit(kind)) for mark, kind in kinds]
         frame = frame.select(ITEM_ID, "title", "release_date", pl.concat_list(marks).list.drop_nulls().alias("genres"))
-    return raw.with_frame(frame), {}
+    return raw.with_frame(frame)
 
 
 def _readable(source: Source) -> Source:
@@ -134,34 +165,3 @@ def _readable(source: Source) -> Source:
     except DataError:
         return open_source(source.path, "latin-1")
     return source
-
-
-def _read_tsv(source: Source, table: TableName) -> Mapped:
-    return read_delimited(source, "\t"), {}
-
-
-def _read_jsonl(source: Source, table: TableName) -> Mapped:
-    return read_jsonl(source), {}
-
-
-def _read_parquet(source: Source, table: TableName) -> Mapped:
-    return read_parquet(source), {}
-
-
-def _read_amazon(source: Source, table: TableName) -> Mapped:
-    return amazon.read_products(source) if table == "items" else amazon.read_reviews(source)
-
-
-def _read_mind(source: Source, table: TableName) -> Mapped:
-    return (mind.read_news(source) if table == "items" else mind.read_behaviours(source)), {}
-
-
-_READERS: Final[Mapping[Format, Callable[[Source, TableName], Mapped]]] = {
-    "tsv": _read_tsv,
-    "jsonl": _read_jsonl,
-    "parquet": _read_parquet,
-    "recbole": _read_recbole,
-    "movielens": _read_movielens,
-    "amazon": _read_amazon,
-    "mind": _read_mind,
-}

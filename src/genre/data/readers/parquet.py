@@ -26,6 +26,8 @@ def read_parquet(source: Source) -> FileTable:
             size = stream.seek(0, 2)
             stream.seek(max(0, size - len(_MAGIC)))
             whole = stream.read() == _MAGIC
-        problem = f"the Parquet file is damaged ({error})" if whole else f"the Parquet file is cut off at {size:,} bytes"
+        problem = (
+            f"the Parquet file is damaged ({error})" if whole else f"the Parquet file ends too early, at {size:,} bytes"
+        )
         raise failure(source.path, problem, "Copy or export it again.") from error
     return FileTable(source.path, frame, rows_are_lines(1), unit="row")

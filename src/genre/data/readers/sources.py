@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import BinaryIO, Final, cast
 
 import polars as pl
 
@@ -16,8 +17,7 @@ UTF8: Final = "utf-8"
 _HEAD_BYTES: Final = 1 << 16
 _HEAD_LINES: Final = 20
 _GZIP, _ZSTD, _PARQUET, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04"
-_BOMS: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_BOM: Final = b"\xef\xbb\xbf"
+_UTF16, _BOM = (b"\xff\xfe", b"\xfe\xff"), b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,8 @@ class Source:
     text in UTF-8."""
     head: tuple[str, ...]
     """The first lines that are not blank, without their ends; of a Parquet file none."""
+    first_line: int = 1
+    """Number of the line that the head begins with; blank ones may stand before it."""
     is_parquet: bool = False
 
     @property
@@ -50,13 +52,7 @@ class Source:
 
     def explain(self, error: Exception) -> FindingError:
         """Turn what Polars says of the bytes of this file into an error that names the place."""
-        if "utf" in str(error).lower():
-            return _wrong_encoding(self.path)
-        if isinstance(error, OSError):
-            return failure(
-                self.path, f"the file cannot be unpacked ({error})", "It is cut off or damaged: fetch it again."
-            )
-        return failure(self.path, f"the file cannot be read ({error})", "Check that it is what its name says.")
+        return _wrong_encoding(self.path) if "utf" in str(error).lower() else _cut_off(self.path, error)
 
 
 def open_source(path: Path, encoding: str = UTF8) -> Source:
@@ -72,15 +68,18 @@ def open_source(path: Path, encoding: str = UTF8) -> Source:
         raise failure(path, "the file is a zip archive or a spreadsheet", "Unpack it, or export it as CSV.")
     if start.startswith(_ZSTD):
         return _open_zstd(path, encoding)
-    with _unpacked(path) as stream:
-        head = stream.read(_HEAD_BYTES)
-        for bom, found in _BOMS.items():
-            if head.startswith(bom) and encoding == UTF8:
-                raise failure(path, f"the text is in {found.upper()}", f"Set `data.encoding: {found}`.", line=1)
-        plain = encoding == UTF8 and not head.startswith(_BOM)
-        content = path if plain else _in_utf8(path, head + stream.read(), encoding)
+    try:
+        with _unpacked(path) as stream:
+            head = stream.read(_HEAD_BYTES)
+            if head.startswith(_UTF16) and encoding == UTF8:
+                raise failure(path, "the text is in UTF-16", "Set `data.encoding: utf-16`.", line=1)
+            is_plain = encoding == UTF8 and not head.startswith(_BOM) and (b"\n" in head or b"\r" not in head)
+            content = path if is_plain else _in_utf8(path, head + stream.read(), encoding)
+    except (EOFError, OSError) as error:
+        raise _cut_off(path, error) from error
     text = head if isinstance(content, Path) else content[:_HEAD_BYTES]
-    return Source(path, content, _first_lines(text))
+    lines = text.decode(UTF8, errors="replace").splitlines()
+    return Source(path, content, *_first_lines(lines[:-1] if len(text) == _HEAD_BYTES and len(lines) > 1 else lines))
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -103,11 +102,10 @@ def _first_bytes(path: Path) -> bytes:
     return start
 
 
-def _unpacked(path: Path) -> IO[bytes]:
-    stream = path.open("rb")
-    packed = stream.read(2) == _GZIP
-    stream.seek(0)
-    return gzip.open(stream) if packed else stream
+def _unpacked(path: Path) -> BinaryIO:
+    with path.open("rb") as stream:
+        packed = stream.read(2) == _GZIP
+    return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
 
 
 def _open_zstd(path: Path, encoding: str) -> Source:
@@ -118,21 +116,27 @@ def _open_zstd(path: Path, encoding: str) -> Source:
         head = pl.scan_lines(path, n_rows=_HEAD_LINES, glob=False).collect()["line"]
     except (pl.exceptions.PolarsError, OSError) as error:
         raise Source(path, path, ()).explain(error) from error
-    return Source(path, path, tuple(line for line in head if line.strip()))
+    return Source(path, path, *_first_lines(head.to_list()))
+
+
+def _cut_off(path: Path, error: Exception) -> FindingError:
+    return failure(path, f"the file cannot be unpacked ({error})", "It is cut off or damaged: fetch it again.")
 
 
 def _in_utf8(path: Path, text: bytes, encoding: str) -> bytes:
+    """Return the text in UTF-8, its lines ending as they do everywhere but on old Macs."""
     try:
-        return text.removeprefix(_BOM).decode(encoding).encode()
+        lines = text.removeprefix(_BOM).decode(encoding)
+        return (lines if "\n" in lines else lines.replace("\r", "\n")).encode()
     except UnicodeDecodeError as error:
         line = text.count(b"\n", 0, error.start) + 1
         raise _not_in(encoding, path, line, text[error.start : error.start + 1], "utf-8") from None
 
 
-def _first_lines(text: bytes) -> tuple[str, ...]:
-    lines = text.decode(UTF8, errors="replace").splitlines()
-    whole = lines[:-1] if len(text) == _HEAD_BYTES and len(lines) > 1 else lines
-    return tuple(line for line in whole[:_HEAD_LINES] if line.strip())
+def _first_lines(lines: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """Return the lines of the beginning that are not blank, and the number of the first."""
+    filled = [(number, line) for number, line in enumerate(lines[:_HEAD_LINES], start=1) if line.strip()]
+    return tuple(line for _, line in filled), filled[0][0] if filled else 1
 
 
 def _wrong_encoding(path: Path) -> FindingError:

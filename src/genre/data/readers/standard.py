@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from genre.data import cells
 from genre.data.aliases import TableName, recognise_columns
+from genre.data.cells import Converted
 from genre.data.columns import (
     CLICKED,
     EVENT,
@@ -23,12 +24,17 @@ from genre.data.columns import (
     USER_ID,
     VALUE,
 )
-from genre.data.findings import Finding, failure
+from genre.data.findings import Finding, FindingError, failure
 from genre.data.readers.file_table import FileTable, LineNumbers
 from genre.data.readers.times import Times, to_seconds
-from genre.data.cells import Converted
 
-_IDS: Final = {"interactions": (USER_ID, ITEM_ID), "items": (ITEM_ID,), "users": (USER_ID,), "impressions": (LIST_ID, ITEM_ID)}
+_IDS: Final[Mapping[TableName, tuple[str, ...]]] = {
+    "interactions": (USER_ID, ITEM_ID),
+    "items": (ITEM_ID,),
+    "users": (USER_ID,),
+    "impressions": (LIST_ID, ITEM_ID),
+}
+"""Columns in which every row needs an id."""
 _CONVERT: Final[Mapping[str, Callable[[pl.Series], Converted]]] = {
     POSITION: cells.whole_numbers,
     EVENT: cells.labels,
@@ -47,6 +53,8 @@ def standardise(raw: FileTable, table: TableName, mapping: Mapping[str, str]) ->
     Raises:
         DataError: A needed column is missing, or two columns could be meant.
     """
+    if raw.frame.is_empty() and raw.findings:
+        raise FindingError(raw.findings[0])
     _require_header(raw, mapping)
     names = recognise_columns(raw.frame.columns, table, mapping, raw.path)
     findings = list(raw.findings)
@@ -77,7 +85,7 @@ def _of_rows(numbers: LineNumbers | None, kept: NDArray[np.integer]) -> LineNumb
 def _require_header(raw: FileTable, mapping: Mapping[str, str]) -> None:
     names = raw.frame.columns
     numbers = [name for name in names if name.lstrip("-").replace(".", "", 1).isdigit()]
-    if numbers and not mapping:
+    if 2 * len(numbers) >= len(names) > 0 and not mapping:
         raise failure(
             raw.path,
             f"the first line holds {', '.join(map(repr, names))}, which look like data, not like column names",

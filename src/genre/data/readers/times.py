@@ -19,7 +19,7 @@ _UNITS: Final = (("seconds", 1, 1e11), ("milliseconds", 10**3, 1e14), ("microsec
 thousands of years ahead in its own unit, and in early 1973 in the next smaller one."""
 _FORMATS: Final = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y年%m月%d日", "%m %d, %Y", "%d-%b-%Y")
 """ISO 8601 and its shorter forms; the last two are what Amazon and MovieLens files hold."""
-_OFFSET: Final = r"\d\d(Z|[+-]\d\d:?\d\d)$"
+_OFFSET: Final = r":\d\d(\.\d+)? ?(Z|[+-]\d\d:?\d\d)$"
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ def to_seconds(column: pl.Series) -> Times:
         return _read_all(column, column.cast(pl.Datetime("us")).dt.timestamp("us") // 1_000_000, "seconds")
     if column.dtype.is_numeric():
         return _from_numbers(column, column)
-    text = as_text(column).str.strip_chars()
-    text = without(text, is_missing(text))
-    numbers = text.cast(pl.Int64, strict=False)
+    text, numbers = column, as_text(column).cast(pl.Int64, strict=False)
     if numbers.null_count() > text.null_count():
+        text = as_text(column).str.strip_chars()
+        text = without(text, is_missing(text))
         numbers = text.cast(pl.Float64, strict=False)
-    if 2 * numbers.count() > text.count():
+    if 2 * numbers.count() >= text.count():
         return _from_numbers(text, numbers)
-    return _read_all(text, _from_text(text), "seconds")
+    return _read_all(text, _from_text(as_text(text)), "seconds")
 
 
 def _from_numbers(column: pl.Series, numbers: pl.Series) -> Times:
@@ -76,8 +76,7 @@ def _unit_of(typical: float) -> tuple[str, int]:
 def _from_text(text: pl.Series) -> pl.Series:
     """Try one format after the other on what is still unread."""
     plain = text.str.replace_all("/", "-", literal=True).str.replace(r"(\d)[T ]+(\d)", "${1} ${2}")
-    with_offset = plain.str.contains(_OFFSET)
-    seconds = _parse(without(plain, ~with_offset), "%+") if with_offset.any() else pl.repeat(None, len(text), dtype=pl.Int64, eager=True)
+    seconds = _parse(without(plain, ~plain.str.contains(_OFFSET)), "%+")
     for form in _FORMATS:
         if seconds.null_count() == text.null_count():
             break

@@ -1,0 +1,419 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import genre.evaluation
+from genre.evaluation._measures import decimals, measure, number, size
+from genre.evaluation.report import render_report
+from genre.evaluation.results import (
+    AgainstBest,
+    Clicks,
+    Comparison,
+    Curve,
+    GroupResult,
+    ModelResult,
+    Results,
+    SliceResult,
+)
+from genre.evaluation.slices import Gap
+from genre.metrics.ranking import METRICS
+from genre.metrics.statistics import Interval
+
+EVIL = "<script>alert('重庆')</script>"
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+FACTORS = {"NDCG": 1.0, "Recall": 0.9, "HitRate": 0.9, "MRR": 0.8, "MAP": 0.8, "Precision": 0.1, "F1": 0.2}
+MEANS = {"ease": 0.3, "item_knn": 0.29, "内容": 0.2, "popularity": 0.1}
+
+
+def around(mean: float) -> Interval:
+    return Interval(mean, mean - 0.01, mean + 0.01)
+
+
+def model_result(mean: float) -> ModelResult:
+    alone = Interval(1 - mean, math.nan, math.nan)
+    groups = {"FR": GroupResult(around(mean), 40), "中国": GroupResult(around(mean / 2), 60)}
+    return ModelResult(
+        test={f"{name}@{k}": around(FACTORS[name] * mean * k / 10) for name in METRICS for k in (5, 10)},
+        validation={f"{name}@{k}": around(mean + 0.05) for name in METRICS for k in (5, 10)},
+        beyond={"coverage": alone, "gini": alone, "popularity_lift": alone, "novelty": around(9 - mean)},
+        clicks=Clicks(
+            {"auc": alone, "gauc": alone, "log_loss": alone, "calibration_error": alone},
+            Curve([0.1, 0.3], [0.12, 0.28], [10, 20]),
+        ),
+        slices={"user.country": SliceResult(groups, Gap(mean / 2, "FR", "中国"))},
+        seeds={},
+        seconds={"fit": 10 * mean, "evaluate": 1.0},
+        memory={"fit": 3 << 20, "evaluate": 1 << 20},
+    )
+
+
+def make_results(means: dict[str, float] = MEANS, *, p_adjusted: float = 0.001) -> Results:
+    best, *others = means
+    tests = {name: AgainstBest(0.1, 0.0, 0.2, 0.001, p_adjusted) for name in others}
+    if "item_knn" in tests:
+        tests["item_knn"] = replace(tests["item_knn"], p_adjusted=0.4)
+    return Results(
+        primary="NDCG@10",
+        protocol={
+            "confidence": 0.95,
+            "queries": {"validation": 90, "test": 1100},
+            "candidates": {"kind": "full"},
+            "clicks_from": "sampled",
+            "click_negatives": 10,
+            "probabilities": "Platt scaling",
+            "slices": {"min_queries": 30},
+        },
+        models={name: model_result(mean) for name, mean in means.items()},
+        comparison=Comparison(best, tests),
+        per_query={name: np.full(3, mean) for name, mean in means.items()},
+    )
+
+
+def render(results: Results | None = None, **changes: Any) -> str:
+    results = results or make_results()
+    plan = [
+        {"name": name, "kind": "popularity" if name == "popularity" else "ease", "memory": 1, "seconds": 1}
+        for name in results.models
+    ]
+    step = {
+        "rule": "bots",
+        "table": "interactions",
+        "looked_at": "more than 500 events (2 users)",
+        "rows_before": 4000,
+        "rows_dropped": 1000,
+        "cells_filled": 0,
+    }
+    example = {"user_id": "u1", "item_id": "i1", "score": 0.5, "source": "personal", "reason": "Because you liked A."}
+    arguments: dict[str, Any] = {
+        "title": "films",
+        "config_yaml": "name: films\n",
+        "manifest": {
+            "genre": "0.1.0",
+            "python": "3.11.9",
+            "libraries": {"numpy": "2.0", "lightgbm": None},
+            "finished": "2026-03-01T10:22:03+00:00",
+            "key": {"config": "ab12"},
+            "chosen": "ease",
+            "ranking": ["ease", "item_knn"],
+            "seeds": [0, 1],
+        },
+        "account": {
+            "before": {"events": 4000, "users": 120, "items": 50, "catalogue": 60},
+            "users": 100,
+            "items": 60,
+            "events": 3000,
+            "likes": 2500,
+            "cold_items": 4,
+            "queries": {"validation": 90, "test": 1100},
+            "privacy": {
+                "users_hashed": 120,
+                "masked": [
+                    {"table": "items", "column": "title", "kind": "email", "rows": 2, "places": 3},
+                    {"table": "items", "column": "title", "kind": "phone", "rows": 0, "places": 0},
+                ],
+            },
+            "cleaning": {"steps": [step]},
+            "fingerprint": "9f2c51",
+        },
+        "plan": [*({**planned, "skipped": None} for planned in plan)],
+        "results": json.loads(json.dumps(results.to_dict())),
+        "examples": [
+            {**example, "history": ["oldest", "newest"], "rank": 2, "title": "second"},
+            {**example, "history": ["oldest", "newest"], "rank": 1, "title": "first"},
+        ],
+        "notice": None,
+    }
+    return render_report(**arguments | changes)
+
+
+class Page(HTMLParser):
+    """Reads a page: its elements with their text, and whether every one is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value) for name, value in [("", None), *attrs]]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value) for name, value in [("", None), *attrs]]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() and self.open:
+            self.texts.append((self.open[-1], data.strip()))
+
+    @property
+    def tags(self) -> Counter[str]:
+        return Counter(tag for tag, name, _ in self.attributes if name == "")
+
+    @property
+    def words(self) -> str:
+        """What a person reads, with single blanks."""
+        return re.sub(r"\s+([.,;:)])", r"\1", " ".join(" ".join(text for _, text in self.texts).split()))
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return render()
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_the_page_is_well_formed_and_its_ids_are_unique(page: Page) -> None:
+    assert not page.open
+    ids = Counter(value for _, name, value in page.attributes if name == "id")
+    assert max(ids.values()) == 1
+    wanted = {value for _, name, value in page.attributes if name == "href" and value.startswith("#")}
+    assert {f"#{name}" for name in ids} >= wanted
+    assert "#leaderboard" in wanted
+
+
+def test_the_page_asks_for_nothing_from_anywhere(html: str, page: Page) -> None:
+    assert not re.findall(r"https?:|//[a-z]|@import|url\((?!#)", html)
+    assert {value for _, name, value in page.attributes if name == "src"} == set()
+    links = {value for tag, name, value in page.attributes if name in ("href", "data", "action", "poster")}
+    assert all(value.startswith("#") or value == "data:," for value in links)
+
+
+def test_the_headline_names_the_best_model_its_interval_and_its_gain_over_popularity(page: Page) -> None:
+    assert (
+        "ease ranks best: its NDCG@10 is 0.300 (95 % interval 0.290–0.310), 3.0 times that of popularity" in page.words
+    )
+    assert "item_knn is not significantly different from it." in page.words
+    assert "By other measures: ease is best by Recall@10, MRR@10;" in page.words  # Hit rate and MAP repeat these here.
+    assert "内容 is best by" not in page.words
+    assert "popularity is best by coverage, novelty" in page.words
+
+
+@pytest.mark.parametrize(
+    ("means", "sentence"),
+    [
+        (
+            {"ease": 0.15, "popularity": 0.1},
+            "is 0.150 (95 % interval 0.140–0.160), 50 % above that of popularity, 0.100.",
+        ),
+        (
+            {"popularity": 0.2, "ease": 0.1},
+            "popularity ranks best: its NDCG@10 is 0.200 (95 % interval 0.190–0.210); no model beats",
+        ),
+        ({"ease": 0.2}, "ease ranks best: its NDCG@10 is 0.200 (95 % interval 0.190–0.210)."),
+        ({"ease": 0.2, "popularity": 0.0}, "ease ranks best: its NDCG@10 is 0.200 (95 % interval 0.190–0.210)."),
+    ],
+)
+def test_the_headline_says_what_popularity_leaves_to_say(means: dict[str, float], sentence: str) -> None:
+    assert sentence in Page(render(make_results(means))).words
+
+
+def test_a_gain_that_may_be_chance_is_called_so() -> None:
+    results = make_results({"ease": 0.15, "popularity": 0.1}, p_adjusted=0.2)
+    assert "50 % above that of popularity, 0.100; this may be chance." in Page(render(results)).words
+
+
+def test_the_notice_stands_above_all_results(html: str) -> None:
+    noticed = render(notice="Viewers are simulated.")
+    assert 0 < noticed.index("Viewers are simulated.") < noticed.index("ranks best")
+    assert 'class="notice"' not in html
+
+
+def test_the_leaderboard_shows_test_and_validation_with_intervals_and_marks_best_and_equal_models(html: str) -> None:
+    board = html[html.index('id="leaderboard"') :]
+    rows = re.findall(r"<tr.*?</tr>", board[: board.index("</table>")], re.DOTALL)
+    assert [re.findall(r"</i>([^<]+)", row)[0].strip() for row in rows[1:]] == list(MEANS)
+    heads = ["NDCG@10", "Validation", "Recall@10", "MRR@10", "Coverage", "Novelty", "Time to fit", "Memory"]
+    assert re.findall(r'data-descending="\d">([^<]+)', rows[0]) == heads  # Hit rate and MAP repeat others here.
+    assert "≈" in rows[2]
+    assert "≈" not in rows[1] + rows[3] + rows[4]
+    cells = re.findall(r'<td data-value="([^"]+)"( class="best")?>([^<]+)(?:<small>([^<]*))?', rows[1])
+    assert cells[0] == ("0.3", ' class="best"', "0.300", "0.290–0.310")
+    assert cells[1][2:] == ("0.350", "0.340–0.360")
+    assert [cell[2] for cell in cells[-2:]] == ["3 s", "3.0 MiB"]
+    assert 'class="best"' in rows[4].partition("0.900")[0][-30:]  # Popularity covers most.
+
+
+def test_models_that_were_skipped_are_named_with_the_reason(html: str) -> None:
+    skipped = {"name": "big", "kind": "ease", "memory": 1, "seconds": 1, "skipped": "needs about 64.0 GiB"}
+    plan = [{**skipped, "name": name, "skipped": None} for name in MEANS]
+    assert "big (ease): needs about 64.0 GiB" in Page(render(plan=[*plan, skipped])).words
+    assert "Not fitted" not in html
+
+
+def test_every_plot_is_there_and_draws_every_model(html: str) -> None:
+    figures = dict(re.findall(r"<figure.*?<h3>(.*?)</h3>(.*?)</figure>", html, re.DOTALL))
+    assert list(figures) == [
+        "Accuracy: NDCG@10",
+        "At other list lengths",
+        "Accuracy and time to fit",
+        "Accuracy and coverage",
+        "Accuracy and novelty",
+        "How much popular items are favoured",
+        "Country",
+        "Are the probabilities true?",
+    ]
+    for title, figure in figures.items():
+        assert all(re.search(rf">{name}<|</i>{name}", figure) for name in MEANS), title
+    assert ">中国</text>" in figures["Country"]
+
+
+def test_groups_come_with_the_gap_between_best_and_worst_served(page: Page) -> None:
+    assert "0.150 FR over 中国" in page.words
+    assert "at least 30 queries" in page.words
+
+
+def test_cleaning_shows_what_each_rule_dropped_and_kept(html: str, page: Page) -> None:
+    assert "bots interactions more than 500 events (2 users) 4,000 1,000 0 75.0 %" in page.words
+    assert 'style="width: 75.0%"' in html
+    assert "4,000 → 3,000" in page.words
+
+
+def test_privacy_says_what_was_hidden(page: Page) -> None:
+    assert (
+        "120 user ids are replaced by pseudonyms. Personal data was masked in texts: email in items.title: 3 in 2 rows"
+        in page.words
+    )
+    assert "phone" not in page.words
+
+
+def test_examples_show_the_history_newest_first_beside_ranked_titles_with_reasons(page: Page) -> None:
+    words = page.words[page.words.index("Examples", page.words.index("Privacy")) :]
+    places = [words.index(text) for text in ("u1", "newest", "oldest", "first", "Because you liked A.", "second")]
+    assert places[1] < places[2] < places[4] < places[5]
+    assert words.index("first", places[2]) < places[4]
+
+
+def test_what_is_needed_to_run_it_again_is_there(page: Page) -> None:
+    for text in ("Genre 0.1.0", "Python 3.11.9", "numpy: 2.0; lightgbm: none", "Seeds 0, 1", "9f2c51", "config: ab12"):
+        assert text in page.words
+    assert ("pre", "name: films") in page.texts
+
+
+def test_everything_that_comes_from_outside_is_escaped(html: str) -> None:
+    results = make_results({EVIL: 0.3, "popularity": 0.1})
+    evil = {
+        "user_id": EVIL,
+        "history": [EVIL],
+        "rank": 1,
+        "item_id": EVIL,
+        "title": EVIL,
+        "score": 1.0,
+        "source": EVIL,
+        "reason": EVIL,
+    }
+    bad = render(results, title=EVIL, config_yaml=EVIL, notice=EVIL, examples=[evil])
+    assert bad.count("<script") == html.count("<script") == 1
+    assert "<script>alert" not in bad
+    page = Page(bad)
+    assert page.tags["script"] == 1
+    for tag in ("h1", "title", "pre", "li", "b", "p", "h3", "span", "text"):
+        assert any(EVIL[:15] in text for where, text in page.texts if where == tag), tag
+
+
+def test_parts_without_results_are_left_out() -> None:
+    results = make_results({"ease": 0.3})
+    no_clicks = Clicks({"auc": Interval(math.nan, math.nan, math.nan)}, Curve([], [], []))
+    bare = {name: replace(model, beyond={}, slices={}, clicks=no_clicks) for name, model in results.models.items()}
+    html = render(replace(results, models=bare), examples=[])
+    assert not Page(html).open
+    for part in ("clicks", "groups", "examples"):
+        assert f'id="{part}"' not in html
+        assert f'href="#{part}"' not in html
+    assert html.count("<figure") == 2
+    assert "The dashed line is popularity" not in html
+
+
+def test_unknown_numbers_are_dashes_and_a_column_without_any_number_is_left_out() -> None:
+    results = make_results()
+    unknown = dict.fromkeys(results.models["ease"].validation, Interval(math.nan, math.nan, math.nan))
+    one = {
+        name: replace(model, validation=unknown if name == "ease" else model.validation)
+        for name, model in results.models.items()
+    }
+    html = render(replace(results, models=one))
+    assert '<td data-value="nan">–</td>' in html
+    assert ">Validation</th>" in html
+    every = {name: replace(model, validation=unknown) for name, model in results.models.items()}
+    assert ">Validation</th>" not in render(replace(results, models=every))
+
+
+def test_sampled_ranking_is_told_from_full_ranking(html: str) -> None:
+    results = make_results()
+    sampled = replace(results, protocol={**results.protocol, "candidates": {"kind": "sampled", "num": 77}})
+    assert "ranked among 77 sampled ones, not among all" in render(sampled)
+    assert "sampled ones" not in html
+
+
+def test_several_seeds_get_a_column(html: str) -> None:
+    results = make_results()
+    models = {name: replace(model, seeds={"NDCG@10": around(0.25)}) for name, model in results.models.items()}
+    assert ">Over seeds</th>" in render(replace(results, models=models))
+    assert ">Over seeds</th>" not in html
+
+
+def test_the_run_says_why_it_answers_with_another_model() -> None:
+    manifest = {"genre": "1", "python": "3", "libraries": {}, "finished": "2026-03-01T10:22", "key": {}}
+    chosen = render(manifest={**manifest, "chosen": "内容", "ranking": ["内容", "ease"]})
+    assert "This run answers with 内容, the best on the validation events" in Page(chosen).words
+    told = render(manifest={**manifest, "chosen": "内容", "ranking": ["ease", "内容"]})
+    assert "This run answers with 内容, as its config says." in Page(told).words
+
+
+def test_the_same_run_gives_the_same_report(html: str) -> None:
+    assert render() == html
+
+
+def test_the_style_sheet_knows_every_colour_in_light_and_in_dark(html: str) -> None:
+    css = Path(genre.evaluation.__file__).with_name("report.css").read_text(encoding="utf-8")
+    light, dark = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    used = set(re.findall(r"var\(--([\w-]+)\)", html))
+    assert "tone-0" in used
+    assert used <= set(re.findall(r"--([\w-]+):", light))
+    assert set(re.findall(r"--([\w-]+):", light)) == set(re.findall(r"--([\w-]+):", dark))
+
+
+@pytest.mark.parametrize(
+    "name", [*(f"{metric}@7" for metric in METRICS), "coverage", "novelty", "serendipity", "diversity"]
+)
+def test_a_measure_is_explained_in_one_sentence(name: str) -> None:
+    explained = measure(name)
+    assert explained.meaning.endswith(".")
+    assert "{" not in explained.meaning
+    assert explained.title[0].isupper()
+    assert (("7" in explained.label) and ("7" in explained.meaning or name.startswith("MAP"))) == ("@" in name)
+
+
+def test_a_measure_that_nobody_knows_is_called_by_its_name() -> None:
+    assert (measure("shelf_life@5").label, measure("shelf_life").meaning) == ("shelf life@5", "")
+
+
+def test_numbers_are_written_with_the_decimals_that_their_column_needs() -> None:
+    assert [decimals([x, math.nan]) for x in (0.004, 0.3, 7.1, 23.0, 4000.0)] == [4, 3, 2, 1, 0]
+    assert decimals([]) == 4
+    assert [number(-0.25, 2), number(12345.6, 0), number(math.nan)] == ["−0.25", "12,346", "–"]
+    assert [size(x) for x in (900 << 10, 3 << 20, 12 << 20, 1.5 * 2**30)] == [
+        "< 1 MiB",
+        "3.0 MiB",
+        "12 MiB",
+        "1.5 GiB",
+    ]

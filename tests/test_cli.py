@@ -1,0 +1,209 @@
+"""The commands, run as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from genre.cli import app, main
+
+RATINGS = """\
+userId,movieId,rating,timestamp
+ann,solaris,5,1700050000
+ann,dune,4,1700100000
+ann,arrival,5,1700150000
+ann,stalker,4,1700200000
+ann,paris,2,1700250000
+bob,paris,4,1700300000
+bob,once,4,1700350000
+bob,her,4,1700400000
+bob,stalker,2,1700450000
+bob,carol,5,1700500000
+bob,amelie,4,1700550000
+cid,dune,5,1700600000
+cid,stalker,4,1700650000
+cid,alien,5,1700700000
+cid,solaris,5,1700750000
+cid,once,2,1700800000
+dee,amelie,5,1700850000
+dee,dune,2,1700900000
+dee,carol,5,1700950000
+dee,paris,4,1701000000
+dee,her,4,1701050000
+dee,once,4,1701100000
+eve,dune,5,1701150000
+eve,arrival,5,1701200000
+eve,stalker,5,1701250000
+eve,alien,4,1701300000
+eve,amelie,1,1701350000
+fay,once,4,1701400000
+fay,amelie,4,1701450000
+fay,her,5,1701500000
+fay,dune,2,1701550000
+fay,paris,4,1701600000
+fay,carol,4,1701650000
+gus,stalker,5,1701700000
+gus,dune,5,1701750000
+gus,her,2,1701800000
+gus,arrival,5,1701850000
+gus,alien,4,1701900000
+hal,once,5,1701950000
+hal,her,5,1702000000
+hal,alien,2,1702050000
+hal,amelie,4,1702100000
+hal,carol,4,1702150000
+hal,paris,5,1702200000
+"""
+FILMS = """\
+movieId,title,genres
+alien,Alien,Horror|Science Fiction
+dune,Dune,Science Fiction
+stalker,Stalker,Science Fiction|Drama
+solaris,Solaris,Science Fiction|Drama
+arrival,Arrival,Science Fiction|Drama
+amelie,Amélie,Comedy|Romance
+paris,Before Sunset,Romance
+once,Once,Music|Romance
+carol,Carol,Drama|Romance
+her,Her,Romance|Science Fiction
+contact,Contact,Science Fiction|Drama
+"""
+
+
+def genre(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with own files, a config and a finished run, all made by commands."""
+    directory = tmp_path_factory.mktemp("own")
+    (directory / "ratings.csv").write_text(RATINGS, encoding="utf-8")
+    (directory / "films.csv").write_text(FILMS, encoding="utf-8")
+    config = directory / "films.yaml"
+    genre("init", str(directory / "ratings.csv"), str(directory / "films.csv"), "--out", str(config))
+    genre("run", str(config), "--runs", str(directory / "runs"), "--set", "evaluation.bootstrap=20")
+    return directory
+
+
+def test_init_writes_a_config_that_says_what_was_found(own: Path) -> None:
+    text = (own / "films.yaml").read_text(encoding="utf-8")
+    assert "# 44 events of 8 users with 10 items" in text
+    assert "like_at: 4" in text
+    assert "interactions: ratings.csv" in text
+
+
+def test_init_does_not_overwrite(own: Path) -> None:
+    result = CliRunner().invoke(app, ["init", str(own / "ratings.csv"), "--out", str(own / "films.yaml")])
+    assert result.exit_code == 1
+    assert "the file exists" in str(result.exception)
+
+
+def test_recommend_shows_titles_and_reasons(own: Path) -> None:
+    shown = genre("recommend", str(own / "runs" / "films"), "ann", "-n", "3", "--reasons", "en")
+    assert "Because" in shown
+    assert "reason" in shown
+
+
+def test_recommend_takes_a_history(own: Path) -> None:
+    assert "guest-1" in genre("recommend", str(own / "runs" / "films"), "--history", "alien,dune", "-n", "2")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_recommend_writes_everybody_to_a_file(own: Path, suffix: str) -> None:
+    out = own / f"recs.{suffix}"
+    genre("recommend", str(own / "runs" / "films"), "--all", "--out", str(out))
+    read = {"parquet": pl.read_parquet, "csv": pl.read_csv, "jsonl": pl.read_ndjson}[suffix]
+    assert read(out)["user_id"].unique().sort().to_list() == ["ann", "bob", "cid", "dee", "eve", "fay", "gus", "hal"]
+
+
+def test_similar_evaluate_and_report(own: Path) -> None:
+    run = str(own / "runs" / "films")
+    assert "Stalker" in genre("similar", run, "dune")
+    assert "NDCG@3" in genre("evaluate", run, "--set", "ks=[3]", "--set", "primary=NDCG@3")
+    (own / "runs" / "films" / "report.html").unlink()
+    assert genre("report", run).strip() == f"{run}/report.html"
+    assert (own / "runs" / "films" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_dry_run_only_plans(own: Path, tmp_path: Path) -> None:
+    shown = genre("run", str(own / "films.yaml"), "--dry-run", "--runs", str(tmp_path))
+    assert "What fitting would take" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_check_names_what_is_wrong_and_ends_with_an_error(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(RATINGS.replace("ann,dune,4", "ann,dune,four"), encoding="utf-8")
+    result = CliRunner().invoke(app, ["data", "check", str(log)])
+    assert result.exit_code == 1
+    assert "log.csv:3, column 'rating'" in result.output
+    assert "'four'" in result.output
+
+
+def test_data_check_says_what_cleaning_would_drop(own: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(RATINGS + "hal,paris,5,1702200000\n", encoding="utf-8")
+    shown = genre("data", "check", str(log), str(own / "films.csv"))
+    assert "duplicates" in shown
+    assert "What cleaning would drop" in shown
+
+
+def test_models_and_schema_list_what_there_is() -> None:
+    assert "ease" in genre("models")
+    assert "regularization" in genre("models", "ease")
+    assert "Experiment" in json.loads(genre("schema"))["title"]
+
+
+def test_an_error_is_one_message_without_a_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["genre", "recommend", "nowhere", "ann"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.startswith("error: nowhere: there is no run here.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recommend", "RUN"], "it is not clear whom to answer"),
+        (["recommend", "RUN", "ann", "--all"], "it is not clear whom to answer"),
+        (["recommend", "RUN", "ann", "--out", "x.xls"], "the name ends in '.xls'"),
+        (["recommend", "RUN", "ann", "-n", "-2"], "n is -2"),
+        (["similar", "RUN", "nix"], "'nix' is not in the catalogue"),
+        (["models", "nix"], "there is no recommender 'nix'"),
+    ],
+)
+def test_wrong_arguments_are_explained(own: Path, arguments: list[str], message: str) -> None:
+    filled = [str(own / "runs" / "films") if part == "RUN" else part for part in arguments]
+    result = CliRunner().invoke(app, filled)
+    assert result.exit_code == 1
+    assert message in str(result.exception)
+
+
+def test_help_answers_at_once() -> None:
+    command = [sys.executable, "-c", "from genre.cli import main; main()", "--help"]
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    # Half a second on an idle machine; this leaves room for a busy one.
+    assert min(seconds) < 1.5
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; import genre.cli; print(','.join(sys.modules))"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split(",")
+    assert {"numpy", "polars", "scipy", "pydantic", "matplotlib"}.isdisjoint(modules)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from genre.core.errors import ConfigError, DataError, ModelError
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset
+from genre.engine import Engine
+from genre.recommenders.ease import EaseConfig
+from genre.recommenders.popularity import PopularityConfig
+from genre.strategies.caps import CapConfig
+from genre.strategies.rules import ColumnRuleConfig, HideSeenConfig
+
+
+@pytest.fixture(scope="module")
+def engine(dataset: Dataset) -> Engine:
+    run = RunContext()
+    model = EaseConfig(regularization=10).build({}).fit(dataset, run)
+    popularity = PopularityConfig().build({}).fit(dataset, run)
+    return Engine(dataset, model, rules=(HideSeenConfig().build(dataset),), fallback=(popularity,))
+
+
+def test_answers_carry_external_ids_titles_and_sources(engine: Engine) -> None:
+    frame = engine.recommend("u3", n=4)
+    assert frame.columns == ["user_id", "rank", "item_id", "title", "score", "source"]
+    assert frame["user_id"].to_list() == ["u3"] * 4
+    assert frame["rank"].to_list() == [1, 2, 3, 4]
+    titles = dict(zip(engine.data.items.vocabulary.ids, engine.data.items.title, strict=True))
+    assert frame["title"].to_list() == [titles[item] for item in frame["item_id"]]
+    assert set(frame["source"]) == {"personal"}
+
+
+def test_nothing_seen_is_recommended(engine: Engine) -> None:
+    data = engine.data
+    seen = pl.DataFrame(
+        {
+            "user_id": data.users.vocabulary.names(data.interactions.row_of_event),
+            "item_id": data.items.vocabulary.names(data.interactions.item_rows),
+        }
+    )
+    everybody = engine.recommend(n=10)
+    assert everybody["user_id"].n_unique() == data.num_users
+    assert everybody.join(seen, on=["user_id", "item_id"]).is_empty()
+
+
+def test_somebody_unknown_is_answered_by_what_is_popular(engine: Engine) -> None:
+    frame = engine.recommend(["nobody", "u3"], n=3)
+    assert frame.filter(pl.col("user_id") == "nobody")["source"].to_list() == ["popular"] * 3
+    assert frame.filter(pl.col("user_id") == "u3")["source"].to_list() == ["personal"] * 3
+
+
+def test_a_history_stands_in_for_a_user(engine: Engine) -> None:
+    frame = engine.recommend(histories=[["i0", "i4"], []], n=3)
+    assert frame["user_id"].to_list() == ["guest-1"] * 3 + ["guest-2"] * 3
+    assert set(frame["item_id"][:3]).isdisjoint({"i0", "i4"})
+    assert frame["source"].to_list() == ["personal"] * 3 + ["popular"] * 3
+
+
+def test_a_history_replaces_what_the_log_knows_of_a_user(engine: Engine) -> None:
+    other = engine.recommend(["u3"], histories=[["i0"]], n=3)
+    guest = engine.recommend(histories=[["i0"]], n=3)
+    assert other["item_id"].to_list() == guest["item_id"].to_list()
+
+
+@pytest.mark.parametrize("n", [0, 1000])
+def test_any_n_is_answered_with_what_there_is(engine: Engine, n: int) -> None:
+    frame = engine.recommend("u3", n=n)
+    known = 37  # Three items were never touched, and no model here can score them.
+    seen = len(set(engine.data.interactions.items[3]))
+    assert len(frame) == min(n, known - seen)
+
+
+def test_somebody_who_has_seen_everything_gets_nothing(engine: Engine) -> None:
+    everything = engine.data.items.vocabulary.ids.to_list()
+    assert engine.recommend(histories=[everything], n=5).is_empty()
+
+
+def test_reasons_are_a_column(engine: Engine) -> None:
+    frame = engine.recommend("u3", n=3, reasons="en")
+    assert frame["reason"].str.starts_with("Because you liked ").any()
+    assert frame["reason"].str.ends_with(".").all()
+
+
+def test_rules_and_strategies_shape_the_list(engine: Engine, dataset: Dataset) -> None:
+    shaped = Engine(
+        dataset,
+        engine.model,
+        rules=(*engine.rules, ColumnRuleConfig(kind="deny", column="genres", values=("horror",)).build(dataset)),
+        strategies=(CapConfig(column="genres", most=2).build(dataset),),
+        fallback=engine.fallback,
+    )
+    genres = dict(zip(dataset.items.vocabulary.ids, dataset.items.frame["genres"], strict=True))
+    frame = shaped.recommend(n=10)
+    labels = frame.select("user_id", genre=pl.col("item_id").replace_strict({k: v[0] for k, v in genres.items()}))
+    assert "horror" not in labels["genre"]
+    assert labels.group_by("user_id", "genre").len()["len"].max() == 2
+
+
+def test_similar_items_are_named_and_exclude_the_item_itself(engine: Engine) -> None:
+    frame = engine.similar("i0", n=5)
+    assert frame.columns == ["rank", "item_id", "title", "similarity"]
+    assert "i0" not in frame["item_id"]
+    assert frame["similarity"].is_sorted(descending=True)
+
+
+def test_a_model_without_similarity_says_so(engine: Engine, dataset: Dataset) -> None:
+    with pytest.raises(ModelError, match=r"'popularity' knows no similarity of items\. Use a model that does"):
+        Engine(dataset, engine.fallback[0]).similar("i0")
+
+
+def test_unknown_items_and_wrong_numbers_are_named(engine: Engine) -> None:
+    with pytest.raises(DataError, match=r"item_id: 'i999' is not in the catalogue\. Use ids"):
+        engine.recommend(histories=[["i0", "i999"]])
+    with pytest.raises(DataError, match="'i999' is not in the catalogue"):
+        engine.similar("i999")
+    with pytest.raises(ConfigError, match=r"n is -1\. Ask for 0 or more"):
+        engine.recommend("u3", n=-1)
+    with pytest.raises(ConfigError, match="1 histories for 2 users"):
+        engine.recommend(["u1", "u2"], histories=[["i0"]])

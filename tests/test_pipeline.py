@@ -1,0 +1,177 @@
+"""A whole run, small: what it leaves behind, that it resumes, and that what is saved answers as it did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from genre import pipeline, stages
+from genre.config import Experiment
+from genre.core.errors import ArtifactError, ConfigError, DataError
+from genre.evaluation.results import Results
+from genre.recommenders.ease import Ease
+from genre.runs import open_run
+from genre.workspace import read_manifest
+
+SETTINGS: dict[str, Any] = {
+    "name": "small",
+    "data": {"kind": "sample", "num_viewers": 60},
+    "feedback": {"like_at": 3},
+    "split": {"kind": "leave_one_out", "cold_items": 0.02},
+    "models": {
+        "ease": {"kind": "ease", "regularization": 50},
+        "item_knn": {"kind": "item_knn"},
+        "fusion": {"kind": "fusion", "members": ["ease", "popularity"]},
+    },
+    "answer": {"strategies": [{"kind": "hide_seen"}, {"kind": "cap", "column": "director", "most": 1}], "examples": 3},
+    "evaluation": {"bootstrap": 50},
+}
+
+
+def experiment(**changes: Any) -> Experiment:
+    return Experiment.model_validate({**SETTINGS, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pipeline.run(experiment(), tmp_path_factory.mktemp("runs"))
+
+
+def test_a_run_leaves_everything_behind(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "account.json", "config.yaml", "content.jsonl", "data", "manifest.json", "metrics.json", "models",
+        "per_query.npz", "recommendations.parquet", "report.html",
+    }  # fmt: skip
+    assert {path.name for path in (finished / "models").iterdir()} == {"ease", "item_knn", "fusion", "popularity"}
+    assert [path.name for path in finished.parent.iterdir()] == ["small"]
+
+
+def test_the_config_of_a_run_is_whole_and_reads_back(finished: Path) -> None:
+    settings = yaml.safe_load((finished / "config.yaml").read_text(encoding="utf-8"))
+    assert Experiment.model_validate(settings) == experiment()
+    assert settings["evaluation"]["primary"] == "NDCG@10"
+
+
+def test_the_best_model_on_validation_is_chosen(finished: Path) -> None:
+    manifest, results = read_manifest(finished), Results.load(finished)
+    values = {name: model.validation["NDCG@10"].mean for name, model in results.models.items()}
+    assert values[manifest["chosen"]] == max(values.values())
+    assert manifest["ranking"] == sorted(values, key=lambda name: -values[name])
+
+
+def test_everybody_is_answered_within_the_rules(finished: Path) -> None:
+    answers = pl.read_parquet(finished / "recommendations.parquet")
+    engine = open_run(finished)
+    assert answers["user_id"].n_unique() == engine.data.num_users
+    assert answers.group_by("user_id").len()["len"].min() == 10
+    directors = dict(zip(engine.data.items.vocabulary.ids, engine.data.items.frame["director"], strict=True))
+    for user in answers["user_id"].unique().sort()[:10]:
+        shown = answers.filter(pl.col("user_id") == user)["item_id"]
+        names = [name for item in shown for name in directors[item]]
+        assert len(names) == len(set(names))
+
+
+def test_the_opened_run_answers_as_the_run_did(finished: Path) -> None:
+    answers = pl.read_parquet(finished / "recommendations.parquet")
+    again = open_run(finished).recommend(n=10)
+    assert again.equals(answers)
+
+
+def test_examples_carry_reasons_and_evidence(finished: Path) -> None:
+    lines = [json.loads(line) for line in (finished / "content.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len({line["user_id"] for line in lines}) == 3
+    assert all(line["reason"].endswith(".") and "liked_by" in line["evidence"] for line in lines)
+
+
+def test_a_finished_run_is_not_run_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "prepare", lambda _: pytest.fail("the data was prepared again"))
+    assert pipeline.run(experiment(), finished.parent) == finished
+    with pytest.raises(ConfigError, match=r"a finished run of another config.*--force"):
+        pipeline.run(experiment(seeds=[5]), finished.parent)
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(finished: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ease, "fit", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.run(experiment(models={"item_knn": {"kind": "item_knn"}, **SETTINGS["models"]}), tmp_path)
+    assert not (tmp_path / "small").exists()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "prepare", lambda _: pytest.fail("the data was prepared again"))
+        directory = pipeline.run(experiment(models={"item_knn": {"kind": "item_knn"}, **SETTINGS["models"]}), tmp_path)
+    answers = pl.read_parquet(directory / "recommendations.parquet")
+    assert answers.equals(pl.read_parquet(finished / "recommendations.parquet"))
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_seeds_and_folds_are_summed_up_and_only_the_first_models_kept(tmp_path: Path) -> None:
+    several = experiment(
+        seeds=[1, 2],
+        split={"kind": "k_fold", "folds": 3},
+        models={"ease": {"kind": "ease", "regularization": 50}},
+    )
+    directory = pipeline.run(several, tmp_path)
+    results = Results.load(directory)
+    assert results.models["ease"].seeds["NDCG@10"].low <= results.models["ease"].test["NDCG@10"].mean
+    assert not (directory / "trials").exists()
+    users = sum(len(part.test) for part in stages.Prepared.load(directory / "data").splits)
+    assert len(results.per_query["ease"]) == users
+
+
+def test_a_model_that_does_not_fit_is_skipped_with_the_figure() -> None:
+    plan = stages.make_plan(experiment(memory_gib=0.0005), stages.prepare(experiment()).data)
+    skipped = {planned.name: planned.skipped for planned in plan}
+    assert skipped["popularity"] is None
+    assert skipped["ease"] is not None
+    assert "GiB may be used" in skipped["ease"]
+    assert skipped["fusion"] is not None
+
+
+def test_nothing_that_fits_is_an_error_before_work_starts() -> None:
+    with pytest.raises(ConfigError, match=r"models: no model can be fitted: needs about .* GiB.*raise `memory_gib`"):
+        pipeline.dry_run(experiment(memory_gib=1e-9))
+
+
+def test_a_run_can_be_judged_again_with_other_settings(finished: Path) -> None:
+    results = pipeline.evaluate_again(finished, ["ks=[3,10]"])
+    assert "NDCG@3" in results.models["ease"].test
+    before = Results.load(finished).models["ease"].test["NDCG@10"].mean
+    assert results.models["ease"].test["NDCG@10"].mean == pytest.approx(before)
+
+
+def test_other_models_of_a_run_can_answer(finished: Path) -> None:
+    assert open_run(finished, model="popularity").recommend(n=1)["source"].unique().to_list() == ["popular"]
+    assert len(open_run(finished, similar=True).similar("spirited-away-2001", n=3)) == 3
+    with pytest.raises(ConfigError, match=r"the run has no model 'als'\. Choose from \["):
+        open_run(finished, model="als")
+
+
+def test_a_damaged_model_is_refused(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+    state = copy / "models" / "popularity" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-5])
+    with pytest.raises(ArtifactError, match=r"state\.safetensors: the file is not what the run wrote"):
+        open_run(copy, model="popularity")
+
+
+def test_a_missing_file_is_named_before_work_starts(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "data": {"kind": "files", "interactions": str(tmp_path / "none.csv")}}
+    with pytest.raises(DataError, match=r"none\.csv: `data\.interactions` names a file that is not there"):
+        pipeline.run(Experiment.model_validate(settings), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_left_after_cleaning_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"interactions: .*Loosen `clean`"):
+        pipeline.run(experiment(feedback={"like_at": 99}), tmp_path)
