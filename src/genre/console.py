@@ -52,7 +52,9 @@ def show(frame: pl.DataFrame, title: str | None = None) -> None:
     """Print a frame as a table."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
-        table.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left")
+        table.add_column(
+            name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold"
+        )
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     console.print(table)

@@ -67,7 +67,7 @@ class Engine:
             users: Ids; None asks for every known user. Somebody unknown is answered without a history.
             histories: For each user, the ids of liked items, oldest first, in place of what the log knows.
             n: Answers for each user.
-            reasons: Add a column of reasons in this language.
+            reasons: Add a column of reasons in this language; titles are in it too where the catalogue has them.
 
         Returns:
             One row for each answer: `user_id, rank, item_id, title, score, source` and, if asked, `reason`.
@@ -80,7 +80,7 @@ class Engine:
             raise ConfigError(f"n is {n!r}", place="recommend", remedy="Ask for 0 or more.")
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)
         answer = self.answer(queries, n)
-        frame = self.to_frame(names, answer)
+        frame = self.to_frame(names, answer, reasons)
         if reasons is not None:
             sentences = Reasons(self.data).explain(queries, answer, reasons)
             frame = frame.with_columns(pl.Series(REASON, [why.text for row in sentences for why in row], pl.String))
@@ -109,7 +109,7 @@ class Engine:
         frame = self.to_frame(pl.Series([item_id]), one)
         return frame.select(RANK, ITEM_ID, TITLE, pl.col(SCORE).alias(SIMILARITY))
 
-    def to_frame(self, names: pl.Series, answer: Recommendations) -> pl.DataFrame:
+    def to_frame(self, names: pl.Series, answer: Recommendations, language: str | None = None) -> pl.DataFrame:
         """Turn answers into one row for each filled place, under external ids."""
         filled = answer.filled
         places = np.broadcast_to(np.arange(1, answer.n + 1), filled.shape)
@@ -119,7 +119,7 @@ class Engine:
                 USER_ID: names.gather(np.nonzero(filled)[0]),
                 RANK: places[filled],
                 ITEM_ID: self.data.items.vocabulary.ids.gather(rows),
-                TITLE: self.data.items.title.gather(rows),
+                TITLE: self.data.items.title_in(language).gather(rows),
                 SCORE: answer.scores[filled],
                 SOURCE: pl.Series([Source(code).name.lower() for code in answer.sources[filled]], dtype=pl.String),
             }

@@ -83,6 +83,10 @@ def test_text_columns_become_numbers_where_all_cells_are(text: list[str | None],
     assert found.to_list() == expected.to_list()
 
 
+def test_a_word_far_down_keeps_a_column_text() -> None:
+    assert cells.typed(pl.Series(["1"] * 5000 + ["x"])).dtype == pl.String
+
+
 def test_lists_and_records_become_json() -> None:
     lists = cells.as_text(pl.Series("tags", [["a", "b"], None]))
     assert (lists.name, lists.to_list()) == ("tags", ['["a","b"]', None])

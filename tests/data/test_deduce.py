@@ -60,6 +60,16 @@ def test_event_types(tmp_path: Path) -> None:
     assert found.data == {"kind": "files", "interactions": str(log)}
 
 
+def test_pages_are_no_event_types(tmp_path: Path) -> None:
+    log = write(tmp_path, "user_id,item_id,event", *(f"a,{n},page {n}" for n in range(31)))
+    assert deduce(log).feedback == {}
+
+
+def test_days_beyond_the_calendar_are_shown_in_seconds(tmp_path: Path) -> None:
+    log = write(tmp_path, "user_id,item_id,timestamp", "a,1,1400000000", "a,2,1400000000", "b,1,999999999999999")
+    assert "2014-05-13 to 999999999999999 s." in deduce(log).notes[0]
+
+
 def test_a_single_type_is_a_like_whatever_it_is_called(tmp_path: Path) -> None:
     log = write(tmp_path, "user_id,item_id,event", "a,1,click", "b,2,click")
     assert deduce(log).feedback == {"events": {"click": 1.0}}

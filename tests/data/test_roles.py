@@ -51,6 +51,8 @@ def column(name: str, *values: Any, times: int = 1) -> pl.Series:
         (column("released", date(1995, 1, 1)), None),
         (column("code", *(f"x{n}" for n in range(MANY))), None),
         (column("nothing", None, None), None),
+        (column("categories", [["Beauty", "Nails"], ["Gifts"]]), "category"),
+        (column("share", "0.5", "0.25"), "number"),
         (column("vector", [1.0, 2.0]), None),
         (column("details", {"a": 1}), None),
     ],
@@ -102,11 +104,12 @@ def test_columns_are_shaped_for_the_models() -> None:
             "genres": ["Drama| War|Drama", "War", ""],
             "tags": [["x", None, " ", "x"], [], None],
             "kind": [3.0, None, 4.0],
+            "paths": [[["a", "b"], ["a", "c"]], None, [[]]],
             "price": ["1.5", "NaN", None],
             "left": [1, 2, 3],
         }
     )
-    roles = ColumnRoles(text=("title", "notes"), category=("genres", "tags", "kind"), number=("price",))
+    roles = ColumnRoles(text=("title", "notes"), category=("genres", "tags", "kind", "paths"), number=("price",))
     shaped = shape_columns(table, roles, PLACE)
     assert shaped.to_dict(as_series=False) == {
         "item_id": ["a", "b", "c"],
@@ -115,6 +118,7 @@ def test_columns_are_shaped_for_the_models() -> None:
         "genres": [["Drama", "War"], ["War"], None],
         "tags": [["x"], None, None],
         "kind": [["3"], None, ["4"]],
+        "paths": [["a", "b", "c"], None, None],
         "price": [1.5, None, None],
         "left": [1, 2, 3],
     }
@@ -148,6 +152,14 @@ def test_words_among_numbers_are_an_error() -> None:
         "data.item_columns.number: column 'price' holds 'cheap', which is not a number. "
         "Correct the cells, or name the column under `category` or `text`."
     )
+
+
+def test_records_are_no_labels() -> None:
+    table = pl.DataFrame({"item_id": ["a"], "details": [[{"a": 1}]]})
+    with pytest.raises(
+        ConfigError, match=r"data\.item_columns\.category: column 'details' holds records \(List\(Struct"
+    ):
+        shape_columns(table, ColumnRoles(category=("details",)), PLACE)
 
 
 @pytest.mark.parametrize(

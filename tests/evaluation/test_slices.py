@@ -54,7 +54,7 @@ def test_targets_are_grouped_by_thirds_of_all_likes_and_by_never_having_been_lik
         "head": [True, False, False, False, False, False],
         "torso": [False, False, True, False, True, False],
         "tail": [False, False, False, True, False, True],
-        "cold (never liked in training)": [False, True, False, False, False, False],
+        "never liked": [False, True, False, False, False, False],
     }
 
 

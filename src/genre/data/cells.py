@@ -9,6 +9,7 @@ import polars as pl
 _MISSING: Final = r"(?i)^\s*(nan|nat|null|none|<na>|\\n)?\s*$"
 """What programs write for nothing; the last is the database's backslash-N."""
 _TRUTH: Final = {"1": True, "true": True, "t": True, "yes": True, "0": False, "false": False, "f": False, "no": False}
+_TRIED: Final = 1000
 _LEADING_ZERO: Final = r"^[+-]?0\d"
 
 
@@ -91,6 +92,8 @@ def typed(text: pl.Series) -> pl.Series:
 
     Digits after a zero ("007") are no number but a code.
     """
+    if numbers(text.head(_TRIED)).wrong.any():  # Long texts would take long to try.
+        return text
     found = numbers(text)
     if found.wrong.any() or found.values.null_count() == len(text) or text.str.contains(_LEADING_ZERO).any():
         return text

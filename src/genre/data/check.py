@@ -26,9 +26,9 @@ def check_files(config: FilesConfig) -> list[Finding]:
     loaded = load_files(config)
     findings = list(loaded.findings)
     for part in loaded.parts["interactions"]:
-        findings += _times(part) + _repeated_events(part)
+        findings += _times(part, "interactions") + _repeated_events(part)
     for part in loaded.parts["impressions"]:
-        findings += _times(part)
+        findings += _times(part, "impressions")
     for table, column in ID_COLUMNS.items():
         for part in loaded.parts[table]:
             findings += _repeated_ids(part, column)
@@ -37,8 +37,8 @@ def check_files(config: FilesConfig) -> list[Finding]:
     return findings + _roles(loaded, config)
 
 
-def _times(part: FileTable) -> list[Finding]:
-    """Find times before 1971, and behind 2100, where those in another unit than the column's are too."""
+def _times(part: FileTable, table: TableName) -> list[Finding]:
+    """Find times before 1971 and after 2100, where those are that are not in the column's unit."""
     if TIMESTAMP not in part.frame.columns:
         return []
     seconds = part.frame[TIMESTAMP]
@@ -47,7 +47,7 @@ def _times(part: FileTable) -> list[Finding]:
     if early.any():
         column = part.names.get(TIMESTAMP, TIMESTAMP)
         all_early = early.sum() == seconds.count() > 1
-        order = f"If they are a running number, set `columns: {{interactions: {{{POSITION}: {column}}}}}`."
+        order = f"If they are a running number, set `columns: {{{table}: {{{POSITION}: {column}}}}}`."
         findings.append(part.finding("error", early, TIMESTAMP, "is before 1971", order if all_early else _CLEANED))
     milliseconds = late & (seconds // 1000).is_between(EARLIEST, LATEST).fill_null(value=False)
     if milliseconds.any():

@@ -172,7 +172,7 @@ def clean(tables: Tables, config: CleaningConfig) -> tuple[Tables, CleaningRepor
             last = f" {done[0].looked_at} ({done[0].rule})" if done else ""
             raise DataError(
                 f"no event is left after looking for{last}" if last else "there is no event",
-                place="cleaning",
+                place="clean",
                 remedy="Loosen or turn off this rule, or check that the columns are mapped and in the right unit.",
             )
     return tables, CleaningReport(tuple(steps))
@@ -240,7 +240,7 @@ def _treat_missing(tables: Tables, config: CleaningConfig) -> Outcome:
         frame: pl.DataFrame | None = getattr(tables, table)
         if frame is None or column not in frame.columns:
             there = "no such table" if frame is None else f"one of {', '.join(frame.columns)}"
-            raise ConfigError(f"{name!r} is not in the data", place="cleaning.missing", remedy=f"There is {there}.")
+            raise ConfigError(f"{name!r} is not in the data", place="clean.missing", remedy=f"There is {there}.")
         if treatment == "drop":
             tables, done = _drop_empty(tables, table, frame, column)
         else:
@@ -278,7 +278,7 @@ def _fill_empty(tables: Tables, table: str, frame: pl.DataFrame, column: str, va
     if fill.to_list() != [cell]:
         raise ConfigError(
             f"{value!r} cannot stand in the column {column!r} of type {dtype}",
-            place=f"cleaning.missing.{table}.{column}",
+            place=f"clean.missing.{table}.{column}",
             remedy="Give a `value` of the column's type, or `drop`; means and medians are set under `columns`.",
         )
     empty = _is_empty(dtype, column)

@@ -79,6 +79,11 @@ class Entities:
         ids = self.vocabulary.ids
         return self.frame[self.roles.text[0]].fill_null(ids) if self.roles.text else ids
 
+    def title_in(self, language: str | None) -> pl.Series:
+        """(size,) the column `title_zh` for the language `zh` and so on where there is one, `title` otherwise."""
+        column = f"title_{language}"
+        return self.frame[column].fill_null(self.title) if column in self.frame.columns else self.title
+
 
 @dataclass(frozen=True, eq=False)
 class Impressions:

@@ -27,6 +27,8 @@ _LIKED_FROM: Final = 0.65
 """Of the range of ratings: 4 of 1 to 5 stars, 7 of 1 to 10."""
 _MOST_RATINGS: Final = 21
 """A rating has at most as many different values (0 to 10 in halves); more are an amount."""
+_MOST_TYPES: Final = 30
+"""A column with more different events holds something else: pages, or searches."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,8 @@ def _feedback(log: pl.DataFrame) -> tuple[dict[str, Any], list[str]]:
     """Return the section, and what it rests on."""
     feedback: dict[str, Any] = {}
     comments: list[str] = []
-    if EVENT in log.columns and log[EVENT].null_count() == 0:
-        counts = log[EVENT].value_counts(sort=True)
+    counts = log[EVENT].value_counts(sort=True) if EVENT in log.columns else pl.DataFrame()
+    if 0 < len(counts) <= _MOST_TYPES and None not in counts[EVENT]:
         feedback["events"] = {event: _weight(event, len(counts)) for event in counts[EVENT]}
         found = ", ".join(f"{event!s} {count:,}" for event, count in counts.iter_rows())
         comments.append(f"Event types: {found}. The weights are a first guess; 0 is seen and not liked.")

@@ -120,9 +120,10 @@ def _key(config: PrivacyConfig) -> bytes:
 def _hash_users(tables: Tables, key: bytes, bits: int) -> tuple[Tables, int]:
     present = {table: frame for table in _TABLES if (frame := _frame(tables, table)) is not None and USER_ID in frame}
     ids = pl.concat([frame[USER_ID] for frame in present.values()]).drop_nulls().unique()
-    names = pl.Series([pseudonym(user_id, key, bits) for user_id in ids], dtype=pl.String)
+    names = pl.Series(USER_ID, [pseudonym(user_id, key, bits) for user_id in ids], dtype=pl.String)
+    place = pl.Enum(ids)  # Numbers the ids: several times faster than replacing strings by strings.
     changed: dict[str, Any] = {
-        table: frame.with_columns(pl.col(USER_ID).replace_strict(ids, names, default=None))
+        table: frame.with_columns(names.gather(frame[USER_ID].cast(place).to_physical()))
         for table, frame in present.items()
     }
     return replace(tables, **changed), len(ids)

@@ -15,7 +15,7 @@ from pydantic import model_validator
 from genre.core.config import Config
 from genre.core.errors import ConfigError
 from genre.data.aliases import normal_name
-from genre.data.cells import as_text, ids, numbers, without
+from genre.data.cells import as_text, ids, numbers, typed, without
 from genre.data.dataset import Roles
 
 Role: TypeAlias = Literal["text", "category", "number", "image"]
@@ -104,8 +104,8 @@ def deduce_role(column: pl.Series) -> Role | None:
     cells = column.drop_nulls().head(_SAMPLE)
     if cells.is_empty() or _is_code(column.name):
         return None
-    if isinstance(cells.dtype, pl.List | pl.Array):
-        return "category" if cells.dtype.inner in (pl.String, pl.Categorical) else None
+    if isinstance(cells.dtype, pl.List):
+        return "category" if _innermost(cells.dtype) in (pl.String, pl.Categorical) else None
     if cells.dtype == pl.Boolean:
         return "category"
     if cells.dtype.is_numeric():
@@ -121,14 +121,14 @@ def shape_columns(table: pl.DataFrame, roles: ColumnRoles, place: str) -> pl.Dat
     Text: String. Category: lists of String. Number: Float64. Image: String. Blank cells are null.
 
     Raises:
-        ConfigError: A named column does not exist, or holds no numbers where numbers are said to be.
+        ConfigError: A named column does not exist, or does not hold what it is said to hold.
     """
     _require_columns(table, roles, place)
     columns = {name: _text(table[name]) for name in (*roles.text, *roles.image)}
     columns |= {name: _number(table[name], place) for name in roles.number}
     for name in roles.category:
         given = roles.separator.get(name) if isinstance(roles.separator, dict) else roles.separator
-        columns[name] = _labels(table[name], given)
+        columns[name] = _labels(table[name], given, place)
     return table.with_columns(cells.alias(name) for name, cells in columns.items())
 
 
@@ -174,8 +174,8 @@ def _role_of_text(name: str, cells: pl.Series) -> Role | None:
         return "text"
     if name in _LABELS or find_separator(cells, are_labels=False) is not None:
         return "category"
-    if cells.cast(pl.Float64, strict=False).null_count() == 0:
-        return None if cells.str.starts_with("0").any() else "number"
+    if typed(cells).dtype.is_numeric():
+        return "number"
     if _share(cells.is_duplicated()) >= 0.5:
         return "category"
     words = cells.str.count_matches(r"\S+").mean()
@@ -223,9 +223,25 @@ def _number(column: pl.Series, place: str) -> pl.Series:
     return found.values
 
 
-def _labels(column: pl.Series, separator: str | None) -> pl.Series:
-    """Return lists of labels, each once; null where there is none."""
-    if isinstance(column.dtype, pl.List | pl.Array):
+def _innermost(dtype: pl.DataType) -> pl.DataType:
+    """Return the type of what lists of lists hold in the end."""
+    while isinstance(dtype, pl.List):
+        inner = dtype.inner
+        dtype = inner() if isinstance(inner, type) else inner
+    return dtype
+
+
+def _labels(column: pl.Series, separator: str | None, place: str) -> pl.Series:
+    """Return lists of labels, each once; null where there is none. Lists in lists are joined."""
+    if _innermost(column.dtype).is_nested():
+        raise ConfigError(
+            f"column {column.name!r} holds records ({column.dtype}), not labels",
+            place=f"{place}.category",
+            remedy="Leave it out, or write a column of labels.",
+        )
+    if isinstance(column.dtype, pl.List):
+        while isinstance(column.dtype.inner, pl.List):
+            column = column.list.eval(pl.element().list.explode())
         lists = column.cast(pl.List(pl.String))
     else:
         text = ids(column).values if column.dtype.is_float() else as_text(column)

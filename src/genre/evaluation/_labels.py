@@ -50,8 +50,6 @@ def duration(seconds: float) -> str:
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, float]], labels: Sequence[str], colors: Sequence[str]) -> None:
     """Write labels to the right of the axes, beside the ends of lines, moved apart as little as needed."""
-    if not labels:
-        return
     ends_in_pixels = _in_pixels(axes, ends)
     y, box = ends_in_pixels[:, 1], axes.bbox
     order = np.argsort(y, kind="stable")
@@ -84,8 +82,6 @@ _SPOTS: Final = [("left", 9, 0), ("right", -9, 0), ("center", 0, 13), ("center",
 
 def label_points(axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
     """Write each label beside its point, one after the other, where it covers least of what is there already."""
-    if not labels:
-        return
     centres = _in_pixels(axes, points)
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in centres]
     bounds: Box = (axes.bbox.x0, axes.bbox.y0, axes.bbox.x1 + 16, axes.bbox.y1 + 8)

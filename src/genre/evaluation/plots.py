@@ -170,7 +170,7 @@ def scatter(
     """Draw labelled points, more y being better, and a line through those that no other beats in both directions.
 
     Args:
-        points: What to draw.
+        points: What to draw; at least one.
         x_axis: What x is.
         y_axis: What y is.
         more_x_is_better: Which way x is better.
@@ -204,13 +204,13 @@ def curves(
     """Draw lines with their labels at the right end.
 
     Args:
-        curves: What to draw, the most important first.
+        curves: What to draw, the most important first; at least one.
         x_axis: What x is.
         y_axis: What y is.
         x_ticks: Where x has its labels; the x axis is then logarithmic.
         diagonal: Whether to draw the dashed line on which x and y are equal.
     """
-    right = 34 + max((width(shorten(curve.label, 14)) for curve in curves), default=0)
+    right = 34 + max(width(shorten(curve.label, 14)) for curve in curves)
     figure, axes = _axes(HEIGHT, left=44, right=right, above=30)
     _name(axes, x_axis, y_axis)
     if diagonal:

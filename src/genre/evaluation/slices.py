@@ -92,7 +92,7 @@ def _by_popularity(holdout: Holdout, popularity: NDArray[np.float64]) -> Iterato
     liked = popularity > 0
     for part, name in enumerate(("head", "torso", "tail")):
         yield name, (liked & (third == part))[holdout.targets.values]
-    yield "cold (never liked in training)", ~liked[holdout.targets.values]
+    yield "never liked", ~liked[holdout.targets.values]
 
 
 def _by_user_columns(users: pl.DataFrame | None, config: SliceConfig) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:

@@ -71,13 +71,12 @@ class Reasons:
         self._likes = data.interactions.to_binary_csr(data.num_items).T.tocsr()
         self._liked_by = np.diff(self._likes.indptr)
         self._labels = [_labels_of(row) for row in data.items.frame.select(data.items.roles.category).iter_rows()]
-        self._titles = data.items.title
 
     def explain(
         self, queries: Queries, recommendations: Recommendations, language: Language = "en"
     ) -> list[list[Reason]]:
         """Return a reason for every filled place of every answer."""
-        titles = self._titles_in(language)
+        titles = self._data.items.title_in(language)
         liked = queries.history.liked()
         return [
             [
@@ -87,11 +86,6 @@ class Reasons:
             ]
             for row in range(len(queries))
         ]
-
-    def _titles_in(self, language: Language) -> pl.Series:
-        column = f"title_{language}"
-        frame = self._data.items.frame
-        return frame[column].fill_null(self._titles) if column in frame.columns else self._titles
 
     def _reason(
         self, history: NDArray[np.int32], item: int, source: Source, titles: pl.Series, language: Language

@@ -34,8 +34,9 @@ class EaseConfig(RecommenderConfig):
         return Ease(self)
 
     def estimate(self, size: DataSize) -> Estimate:
-        """One dense inversion in place: `num_items` cubed operations on `num_items` squared floats."""
-        return Estimate(memory=4 * size.num_items**2, seconds=size.num_items**3 / 9e10)
+        """Pairs of items that one user liked, and a dense inversion in place of `num_items` squared floats."""
+        pairs = size.num_events**2 // max(1, size.num_users)
+        return Estimate(memory=4 * size.num_items**2, seconds=1e-8 * pairs + size.num_items**3 / 9e10)
 
 
 class Ease(ScoringRecommender[EaseConfig]):

@@ -273,3 +273,4 @@ def test_all_paths_are_listed() -> None:
     assert config.paths() == (Path("a"), Path("b"), Path("c"))
     assert config.paths("interactions") == (Path("a"), Path("b"))
     assert config.paths("items") == ()
+    assert FilesConfig.model_validate({"interactions": ["a", "b"]}).paths() == (Path("a"), Path("b"))

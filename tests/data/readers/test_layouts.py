@@ -177,7 +177,7 @@ def test_amazon_2023(tmp_path: Path) -> None:
         "meta.jsonl",
         '{"parent_asin": "7", "title": "Brush", "store": "Acme", "main_category": "Beauty", "categories": ["Hair"], '
         '"price": "$1,005.99", "description": ["One.", "Two."], "features": [], "average_rating": 4.2, "details": {}}',
-        '{"parent_asin": "9", "title": "Comb", "categories": [], "price": "from 3"}',
+        '{"parent_asin": "9", "title": "Comb", "categories": [], "price": "from 3", "description": "[sic"}',
     )
     tables = read(interactions=reviews, items=products)
     assert columns(tables.interactions) == EVENTS
@@ -188,7 +188,7 @@ def test_amazon_2023(tmp_path: Path) -> None:
         "categories": [["Hair"], None],
         "main_category": ["Beauty", None],
         "price": [1005.99, None],
-        "description": ["One.\nTwo.", None],
+        "description": ["One.\nTwo.", "[sic"],
         "features": [None, None],
     }
     assert tables.notices == (

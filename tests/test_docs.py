@@ -1,0 +1,81 @@
+"""What the docs say works: the guide's examples are run, and the page on adding a recommender is followed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from genre.cli import app
+
+ROOT = Path(__file__).parent.parent
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "add-a-recommender.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty directory with the guide's files in it, entered."""
+    for name, text in re.findall(r"```csv (\S+)\n(.*?)```", GUIDE, re.DOTALL):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_guide_can_be_followed(workplace: Path) -> None:
+    commands = [line for block in blocks(GUIDE, "sh") for line in block.splitlines() if line.startswith("genre ")]
+    assert len(commands) >= 8
+    for command in commands:
+        words = command.split("#")[0].split(">")[0].split()[1:]
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+    assert (workplace / "recs.parquet").exists()
+    names: dict[str, object] = {}
+    for code in blocks(GUIDE, "python"):
+        exec(compile(code, "guide.md", "exec"), names)  # noqa: S102
+
+
+def test_the_readme_example_runs(workplace: Path) -> None:
+    for name in ("README.md", "README.zh.md"):
+        code = blocks((ROOT / name).read_text(encoding="utf-8"), "python")[0]
+        exec(compile(code.replace('"42"', '"ann"'), name, "exec"), {})  # noqa: S102
+
+
+def test_every_kind_is_in_the_guide() -> None:
+    from genre.api import kinds_of_recommenders
+
+    for kind in kinds_of_recommenders():
+        assert f"| `{kind}` |" in GUIDE
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.slow
+def test_a_recommender_can_be_added_by_following_the_page(tmp_path: Path) -> None:
+    file, line = blocks(PAGE, "python")
+    for name in ("src", "tests", "pyproject.toml"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    (tmp_path / "src" / "genre" / "recommenders" / "recent.py").write_text(file, encoding="utf-8")
+    config = tmp_path / "src" / "genre" / "config.py"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("from genre.recommenders.segment", f"{line}from genre.recommenders.segment"), "utf-8")
+    command = [sys.executable, "-m", "pytest", "tests/recommenders/test_contract.py", "-k", "recent", "-q"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) >= 15
