@@ -45,7 +45,8 @@ def test_the_guide_can_be_followed(workplace: Path) -> None:
         exec(compile(code, "guide.md", "exec"), names)  # noqa: S102
 
 
-def test_the_readme_example_runs(workplace: Path) -> None:
+@pytest.mark.usefixtures("workplace")
+def test_the_readme_example_runs() -> None:
     for name in ("README.md", "README.zh.md"):
         code = blocks((ROOT / name).read_text(encoding="utf-8"), "python")[0]
         exec(compile(code.replace('"42"', '"ann"'), name, "exec"), {})  # noqa: S102
@@ -73,7 +74,8 @@ def test_a_recommender_can_be_added_by_following_the_page(tmp_path: Path) -> Non
     (tmp_path / "src" / "genre" / "recommenders" / "recent.py").write_text(file, encoding="utf-8")
     config = tmp_path / "src" / "genre" / "config.py"
     text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace("from genre.recommenders.segment", f"{line}from genre.recommenders.segment"), "utf-8")
+    before = "from genre.recommenders.segment"
+    config.write_text(text.replace(before, line + before), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "tests/recommenders/test_contract.py", "-k", "recent", "-q"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -128,7 +128,7 @@ def test_seeds_and_folds_are_summed_up_and_only_the_first_models_kept(tmp_path: 
 
 
 def test_a_model_that_does_not_fit_is_skipped_with_the_figure() -> None:
-    plan = stages.make_plan(experiment(memory_gib=0.0005), stages.prepare(experiment()).data)
+    plan = stages.make_plan(experiment(memory_gib=0.0002), stages.prepare(experiment()).data)
     skipped = {planned.name: planned.skipped for planned in plan}
     assert skipped["popularity"] is None
     assert skipped["ease"] is not None

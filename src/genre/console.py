@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +15,7 @@ from rich.table import Table
 from genre.evaluation.comparison import leaderboard
 from genre.evaluation.results import Results
 from genre.stages import Planned
-from genre.workspace import read_manifest
+from genre.workspace import ACCOUNT, read_manifest
 
 T = TypeVar("T")
 console = Console()
@@ -52,9 +53,7 @@ def show(frame: pl.DataFrame, title: str | None = None) -> None:
     """Print a frame as a table."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
-        table.add_column(
-            name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold"
-        )
+        table.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     console.print(table)
@@ -101,6 +100,9 @@ def show_results(results: Results, title: str) -> None:
 def show_run(run: Path) -> None:
     """Print a finished run's leaderboard and what it chose."""
     manifest = read_manifest(run)
+    account = json.loads((run / ACCOUNT).read_text(encoding="utf-8"))
+    for notice in account["data"]["notices"]:
+        console.print(f"notice: {notice}", highlight=False, markup=False)
     show_results(Results.load(run), f"{manifest['name']}: test events")
     for name, reason in manifest["skipped"].items():
         console.print(f"{name} was skipped: it {reason}.")

@@ -39,9 +39,9 @@ from genre.stages import (
     prepare,
     source_key,
 )
-from genre.workspace import Workspace, read_manifest
+from genre.workspace import ACCOUNT, Workspace, read_manifest
 
-ANSWERS, CONTENT, REPORT, ACCOUNT = "recommendations.parquet", "content.jsonl", "report.html", "account.json"
+ANSWERS, CONTENT, REPORT = "recommendations.parquet", "content.jsonl", "report.html"
 
 
 def run(experiment: Experiment, directory: Path, *, force: bool = False, progress: Progress | None = None) -> Path:

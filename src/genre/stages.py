@@ -96,7 +96,7 @@ def prepare(experiment: Experiment) -> Prepared:
     """
     config = experiment.data
     tables = read_tables(config) if isinstance(config, FilesConfig) else sample_tables(config)
-    before = _counts(tables)
+    before, notices = _counts(tables), tables.notices
     tables, privacy = protect(tables, experiment.privacy)
     tables, cleaning = clean(tables, experiment.clean)
     roles = (config.item_columns, config.user_columns) if isinstance(config, FilesConfig) else (None, None)
@@ -114,6 +114,7 @@ def prepare(experiment: Experiment) -> Prepared:
     shown = replace(transforms[0].apply(data), items=data.items)
     account = {
         "before": before,
+        "notices": notices,
         "users": data.num_users,
         "items": data.num_items,
         "events": data.num_events,

@@ -21,7 +21,7 @@ from genre.core.errors import ArtifactError, ConfigError
 from genre.core.files import atomic_directory, atomic_file, sha256
 
 T = TypeVar("T")
-MANIFEST = "manifest.json"
+MANIFEST, ACCOUNT = "manifest.json", "account.json"
 KEY = "key.json"
 FORMAT = 1
 """Version of the run directory's form."""

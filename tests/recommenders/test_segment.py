@@ -63,14 +63,6 @@ def test_who_likes_nothing_known_has_no_segment() -> None:
     assert (model.score(Queries.of(disliked)) == NEVER).all()
 
 
-def test_segments_follow_the_genres_of_the_users(dataset: Dataset) -> None:
-    model = fit(dataset, num_segments=4, half_life_days=None)
-    genre_of_item = np.arange(dataset.num_items) % 4
-    best = model.recommend(dataset.queries(), 3).item_rows
-    genre_of_user = np.arange(dataset.num_users) % 4
-    assert (genre_of_item[best] == genre_of_user[:, None]).mean() > 0.6
-
-
 @pytest.mark.parametrize("num_segments", [3, 100])
 def test_no_more_segments_than_different_users(num_segments: int) -> None:
     data = make_dataset(num_users=4, num_items=7).with_interactions(Interactions.of(Ragged.of([[0], [0], [1], []])))

@@ -75,8 +75,8 @@ class Als(ScoringRecommender[AlsConfig]):
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Alternate between the users and the items."""
+        solver = self._new_solver(int(run.rng("als").integers(2**31)))
         with threadpool_limits(1, "blas"):  # The library has threads of its own.
-            solver = self._new_solver(int(run.rng("als").integers(2**31)))
             solver.fit(data.interactions.to_csr(data.num_items), show_progress=False)
         self.restore({"vectors": solver.item_factors, "known": data.interactions.item_counts(data.num_items) > 0})
         return self
@@ -105,17 +105,17 @@ class Als(ScoringRecommender[AlsConfig]):
     def restore(self, state: State) -> None:
         """Take the vectors back."""
         self.vectors, self.known = state["vectors"], state["known"]
-        with threadpool_limits(1, "blas"):
-            self._solver = self._new_solver(seed=0)
+        self._solver = self._new_solver(seed=0)
         self._solver.item_factors = self.vectors
 
     def _new_solver(self, seed: int) -> AlternatingLeastSquares:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        return AlternatingLeastSquares(
-            factors=self.config.embedding_size,
-            regularization=self.config.regularization,
-            alpha=self.config.confidence,
-            iterations=self.config.epochs,
-            random_state=seed,
-        )
+        with threadpool_limits(1, "blas"):  # It warns where it finds more.
+            return AlternatingLeastSquares(
+                factors=self.config.embedding_size,
+                regularization=self.config.regularization,
+                alpha=self.config.confidence,
+                iterations=self.config.epochs,
+                random_state=seed,
+            )

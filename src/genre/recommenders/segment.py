@@ -68,9 +68,8 @@ class Segment(ScoringRecommender[SegmentConfig]):
         """Reduce the histories, group them, and count."""
         seed = int(run.rng("segment").integers(2**31))
         likes = data.interactions.to_binary_csr(data.num_items)
-        with threadpool_limits(1):  # Several threads would add up in an order that differs between runs.
-            self.projection = _projection(likes, self.config.embedding_size, seed)
-            labels, self.centres = _groups(self._embed(likes), self.config.num_segments, seed)
+        self.projection = _projection(likes, self.config.embedding_size, seed)
+        labels, self.centres = _groups(self._embed(likes), self.config.num_segments, seed)
         self.scores = self._count(data, labels)
         return self
 
@@ -123,7 +122,8 @@ def _groups(
     from sklearn.cluster import KMeans
 
     num_different = len(np.unique(embedded.round(4), axis=0))
-    found = KMeans(min(num_segments, num_different), random_state=seed).fit(embedded)
+    with threadpool_limits(1):  # Several threads would add up in an order that differs between runs.
+        found = KMeans(min(num_segments, num_different), random_state=seed).fit(embedded)
     centres = found.cluster_centers_.astype(np.float32)
     return _nearest(embedded, centres), centres
 
