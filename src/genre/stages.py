@@ -14,7 +14,6 @@ from genre.config import Experiment, parse_recommender
 from genre.core.errors import ConfigError, DataError
 from genre.core.files import sha256
 from genre.core.meter import Meter
-from genre.core.queries import Holdout
 from genre.core.run import Progress, RunContext
 from genre.data.aliases import TABLES
 from genre.data.build import build_dataset
@@ -26,7 +25,7 @@ from genre.data.readers import FilesConfig, read_tables
 from genre.data.sample import sample_tables
 from genre.data.splits import Split, split
 from genre.data.tables import Tables
-from genre.data.transforms import ColumnTransforms, fit_columns
+from genre.data.transforms import fit_columns
 from genre.evaluation.judge import Judge, Judgement
 from genre.features.content import ContentConfig, ContentFeatures
 from genre.recommenders.base import DataSize, Estimate, Recommender
@@ -110,7 +109,7 @@ def prepare(experiment: Experiment) -> Prepared:
     seed = experiment.seeds[0]
     raw = split(data, experiment.split, RunContext(seed=seed).rng("split"))
     transforms = [fit_columns(part.train, experiment.columns) for part in raw]
-    splits = tuple(_transformed(part, by) for part, by in zip(raw, transforms, strict=True))
+    splits = tuple(by.apply_split(part) for part, by in zip(raw, transforms, strict=True))
     shown = replace(transforms[0].apply(data), items=data.items)
     account = {
         "before": before,
@@ -254,18 +253,6 @@ def make_judges(experiment: Experiment, prepared: Prepared) -> list[Judge]:
     features = ContentFeatures.fit(items, ContentConfig()).transform(items)
     run = RunContext(seed=experiment.seeds[0])
     return [Judge.of(prepared.data, part, experiment.evaluation, run, features=features) for part in prepared.splits]
-
-
-def _transformed(part: Split, by: ColumnTransforms) -> Split:
-    """Return the split with its tables as models see them, the questions' user columns too."""
-    train = by.apply(part.train)
-
-    def ask(holdout: Holdout) -> Holdout:
-        asked = holdout.queries
-        again = train.queries(asked.user_rows, history=asked.history, times=asked.times)
-        return replace(holdout, queries=again)
-
-    return replace(part, train=train, validation=ask(part.validation), test=ask(part.test))
 
 
 def _counts(tables: Tables) -> dict[str, int]:

@@ -167,5 +167,5 @@ class Dataset:
         for part in (log.offsets, log.item_rows, log.timestamps, log.weights):
             digest.update(np.ascontiguousarray(part).tobytes())
         for table in (self.items, self.users):
-            digest.update(table.frame.hash_rows(seed=0).to_numpy().tobytes())
+            digest.update(table.frame.write_ndjson().encode())
         return digest.hexdigest()[:16]
