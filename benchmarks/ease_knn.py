@@ -34,7 +34,7 @@ from genre.stages import prepare
 
 PEERS = {"ease": ("rectools", "lenskit"), "item_knn": ("implicit", "rectools", "lenskit")}
 OURS: dict[str, RecommenderConfig] = {
-    "ease": EaseConfig(regularization=250),
+    "ease": EaseConfig(regularization=250, history_decay=1),
     "item_knn": ItemKnnConfig(k=100, shrinkage=0, history_decay=1.0),
 }
 ROUNDS = 3

@@ -17,7 +17,7 @@ from tests.conftest import make_dataset
 
 
 def fit(data: Dataset, regularization: float = 20.0) -> Ease:
-    return EaseConfig(regularization=regularization).build({}).fit(data, RunContext())
+    return EaseConfig(regularization=regularization, history_decay=1).build({}).fit(data, RunContext())
 
 
 @pytest.mark.parametrize("regularization", [5.0, 250.0])
@@ -42,6 +42,14 @@ def test_scores_add_up_the_rows_of_the_liked_items(dataset: Dataset) -> None:
     expected = np.stack([model.weights[1] + model.weights[2], model.weights[0]])
     expected[:, ~model.known] = -np.inf
     np.testing.assert_allclose(model.score(Queries.of(history)), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_older_likes_count_less(dataset: Dataset) -> None:
+    model = EaseConfig(regularization=20, history_decay=0.5).build({}).fit(dataset, RunContext())
+    expected = 0.25 * model.weights[3] + 0.5 * model.weights[1] + model.weights[2]
+    expected[~model.known] = -np.inf
+    scores = model.score(Queries.of(Interactions.of(Ragged.of([[3, 1, 2]]))))
+    np.testing.assert_allclose(scores[0], expected, rtol=1e-5, atol=1e-7)
 
 
 def test_what_nobody_liked_is_not_scored(dataset: Dataset) -> None:

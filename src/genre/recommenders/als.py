@@ -40,9 +40,9 @@ class AlsConfig(RecommenderConfig):
     confidence: float = Field(default=20.0, gt=0)
     """What a like of weight 1 counts, where an item without an event counts 1. Sparse data want more."""
     regularization: float = Field(default=10.0, gt=0)
-    """Pulls the vectors towards 0. Values from 1 to 30 did nearly alike."""
+    """Pulls the vectors towards 0. Values from 1 to 30 differed by less than a tenth."""
     epochs: int = Field(default=15, ge=1)
-    """Times that all vectors are solved for. Half as many cost 2 to 5 %."""
+    """Times that all vectors are solved for. Half as many cost 2 to 7 %."""
     history_decay: float = Field(default=0.7, gt=0, le=1)
     """What each like of a query counts of the next newer one; 1 counts all alike, as fitting does. 0.7 finds
     a tenth more than 1 on Amazon Beauty, and half as many again on MovieLens, as the next like depends on the last

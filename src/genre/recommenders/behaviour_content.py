@@ -44,9 +44,8 @@ class BehaviourContentConfig(RecommenderConfig):
     out, since no one value suits both news (hours) and films (years)."""
     history_length: int = Field(default=50, ge=1)
     """Newest likes that a profile is made of; with the default `decay`, older ones count nothing."""
-    l2_behaviour: float = Field(default=1.0, ge=0)
-    """Penalty on Theta, in choices: the higher, the more an item is judged by its content. Sparse logs of rich content
-    like 0.3, dense ones 10."""
+    l2_behaviour: float = Field(default=0.5, ge=0)
+    """Penalty on Theta, in choices: the higher, the more an item is judged by its content alone."""
     l2_content: float = Field(default=1.0, ge=0)
     """Penalty on Phi, in choices."""
     l1: float = Field(default=0.0, ge=0)

@@ -50,7 +50,7 @@ class ItemKnnConfig(RecommenderConfig):
         """All pairs of items that one user liked, a block at a time, and `num_items * k` neighbours."""
         neighbours = size.num_items * self.k
         pairs = min(size.num_items**2, size.num_events**2 // max(1, size.num_users))
-        block = min(pairs, 2 * BLOCK_CELLS * pairs // size.num_items**2)
+        block = min(pairs, 2 * BLOCK_CELLS * pairs // max(1, size.num_items) ** 2)
         return Estimate(memory=16 * neighbours + 20 * block, seconds=1.5e-8 * pairs + 3e-8 * neighbours)
 
 

@@ -1,6 +1,7 @@
 """User-kNN: what the people like who liked what you liked.
 
-Paul Resnick et al.: GroupLens: An Open Architecture for Collaborative Filtering of Netnews. CSCW 1994.
+John Breese, David Heckerman, Carl Kadie: Empirical Analysis of Predictive Algorithms for Collaborative Filtering. UAI
+1998 (vector similarity).
 """
 
 from __future__ import annotations
