@@ -14,7 +14,9 @@ from genre import pipeline, stages
 from genre.config import Experiment
 from genre.core.errors import ArtifactError, ConfigError, DataError
 from genre.evaluation.results import Results
-from genre.recommenders.ease import Ease
+from genre.recommenders.base import Estimate
+from genre.recommenders.ease import Ease, EaseConfig
+from genre.recommenders.popularity import PopularityConfig
 from genre.runs import open_run
 from genre.workspace import read_manifest
 
@@ -132,12 +134,62 @@ def test_a_model_that_does_not_fit_is_skipped_with_the_figure() -> None:
     skipped = {planned.name: planned.skipped for planned in plan}
     assert skipped["popularity"] is None
     assert skipped["ease"] is not None
-    assert "GiB may be used" in skipped["ease"]
-    assert skipped["fusion"] is not None
+    assert "MiB may be used" in skipped["ease"]
+    assert {planned.name for planned in plan if not planned.fitted} >= {"ease", "fusion"}
+
+
+def test_a_composite_model_does_without_a_skipped_member(tmp_path: Path) -> None:
+    models = {"large": {"kind": "ease"}, "fusion": {"kind": "fusion", "members": ["large", "popularity", "item_knn"]}}
+    small = experiment(models={**models, "item_knn": {"kind": "item_knn"}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EaseConfig, "estimate", lambda *_: Estimate(memory=2**60, seconds=1.0))
+        directory = pipeline.run(small, tmp_path)
+    assert read_manifest(directory)["skipped"]["fusion"] == "does without the skipped large"
+    assert not (directory / "models" / "large").exists()
+    assert len(open_run(directory, model="fusion").recommend(n=3)) > 0
+
+
+def test_the_model_that_shall_answer_must_fit() -> None:
+    named = experiment(memory_gib=0.0002, answer={"model": "ease"})
+    with pytest.raises(ConfigError, match=r"'ease' shall answer and cannot be fitted: it needs about 0\.\d+ MiB"):
+        pipeline.dry_run(named)
+
+
+def test_a_model_of_ones_own_runs_from_python(tmp_path: Path) -> None:
+    class OwnConfig(PopularityConfig):
+        kind: str = "own"  # type: ignore[assignment]
+
+    own = experiment(models={"own": OwnConfig(half_life_days=3)})
+    directory = pipeline.run(own, tmp_path)
+    assert (directory / "report.html").exists()
+    assert len(open_run(directory, model="own", experiment=own).recommend("viewer-0001", n=3)) == 3
+
+
+def test_hashed_users_are_found_under_their_own_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENRE_PRIVACY_KEY", "a key that is long enough to be used as one")
+    hashed = experiment(privacy={"hash_users": True}, models={"item_knn": {"kind": "item_knn"}})
+    directory = pipeline.run(hashed, tmp_path)
+    engine = open_run(directory)
+    assert "viewer-0003" not in engine.data.users.vocabulary.ids
+    assert set(engine.recommend("viewer-0003", n=3)["source"]) == {"personal"}
+    monkeypatch.delenv("GENRE_PRIVACY_KEY")
+    assert set(open_run(directory).recommend("viewer-0003", n=3)["source"]) == {"popular"}
+
+
+def test_models_are_chosen_by_other_questions_than_weights_are() -> None:
+    part = stages.prepare(experiment(data={"kind": "sample", "num_viewers": 120})).splits[0]
+    learn, choose = stages.divide_validation(experiment(), part)
+    assert abs(len(learn) - len(choose)) <= 1
+    assert set(learn.queries.user_rows).isdisjoint(choose.queries.user_rows)
+    assert len(learn) + len(choose) == len(part.validation)
+    alone = experiment(models={"ease": {"kind": "ease"}})
+    assert stages.divide_validation(alone, part) == (part.validation, part.validation)
 
 
 def test_nothing_that_fits_is_an_error_before_work_starts() -> None:
-    with pytest.raises(ConfigError, match=r"models: no model can be fitted: needs about .* GiB.*raise `memory_gib`"):
+    with pytest.raises(
+        ConfigError, match=r"models: no model can be fitted: ease needs about .* MiB.*raise `memory_gib`"
+    ):
         pipeline.dry_run(experiment(memory_gib=1e-9))
 
 

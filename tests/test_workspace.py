@@ -30,7 +30,7 @@ def killed() -> str:
 def finished(final: Path) -> Path:
     work = Workspace(final, KEY)
     work.stage("data", lambda: "one", save=save, load=load)
-    work.finish(chosen="ease")
+    work.finish(work.describe(chosen="ease"))
     return final
 
 
@@ -67,7 +67,7 @@ def test_a_run_appears_only_when_it_is_finished(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(ArtifactError, match=r"run: the run was not finished\. Run the experiment \(again\)"):
         read_manifest(tmp_path / "run")
-    work.finish(chosen="ease")
+    work.finish(work.describe(chosen="ease"))
     assert read_manifest(tmp_path / "run")["chosen"] == "ease"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -82,8 +82,40 @@ def test_a_finished_run_is_not_run_again_and_not_overwritten(tmp_path: Path) -> 
 
 def test_a_directory_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    with pytest.raises(ConfigError, match="holds something else"):
-        Workspace(tmp_path / "run", KEY)
+    (tmp_path / "run" / "mine.txt").write_text("mine", encoding="utf-8")
+    for force in (False, True):
+        with pytest.raises(ConfigError, match="something here that is no run"):
+            Workspace(tmp_path / "run", KEY, force=force)
+    assert (tmp_path / "run" / "mine.txt").exists()
+
+
+def test_a_kill_while_finishing_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Workspace(tmp_path / "run", KEY)
+    work.stage("data", lambda: "one", save=save, load=load)
+    with monkeypatch.context() as patch:
+        patch.setattr("genre.workspace.sha256", lambda _: killed())
+        with pytest.raises(KeyboardInterrupt):
+            work.finish(work.describe())
+    assert Workspace(tmp_path / "run", KEY).stage("data", never, save=save, load=load) == "one"
+
+
+def test_what_dead_processes_left_half_written_is_removed(tmp_path: Path) -> None:
+    work = Workspace(tmp_path / "run", KEY)
+    work.stage("models/ease", lambda: "one", save=save, load=load)
+    half = work.directory / "models" / ".graph.999999999.tmp"
+    half.mkdir()
+    Workspace(tmp_path / "run", KEY)
+    assert not half.exists()
+
+
+def test_a_replaced_run_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    final = finished(tmp_path / "run")
+    other = Workspace(final, {**KEY, "config": "c"}, force=True)
+    other.stage("data", lambda: "two", save=save, load=load)
+    assert load(final / "data") == "one"
+    other.finish(other.describe())
+    assert load(final / "data") == "two"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_missing_run_says_so(tmp_path: Path) -> None:

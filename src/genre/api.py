@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from genre.config import RECOMMENDERS
-from genre.config_file import read_experiment
+from genre.config_file import parse, read_experiment
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import RunContext
@@ -54,10 +54,13 @@ def load(
             recognised.
 
     Raises:
+        ConfigError: An argument cannot be used.
         DataError: A file cannot be read or understood.
     """
-    config = FilesConfig(interactions=interactions, items=items, users=users, columns=columns or {})
-    return build_dataset(read_tables(config), FeedbackConfig(like_at=like_at), config.item_columns, config.user_columns)
+    files = {"interactions": interactions, "items": items, "users": users, "columns": columns or {}}
+    config = parse(FilesConfig, files, "load")
+    feedback = parse(FeedbackConfig, {"like_at": like_at}, "load")
+    return build_dataset(read_tables(config), feedback, config.item_columns, config.user_columns)
 
 
 def fit(
@@ -76,15 +79,24 @@ def fit(
         members: Fitted models, for a composite one.
         run: Seed, device and so on.
         settings: The kind's settings, such as `regularization=100`.
+
+    Raises:
+        ConfigError: There is no such kind, or a setting is wrong, or a member is missing.
     """
     context = run or RunContext()
     if isinstance(model, str):
         if model not in (kinds := kinds_of_recommenders()):
             raise ConfigError(f"there is no recommender {model!r}", place="fit", remedy=f"Choose from {sorted(kinds)}.")
-        model = kinds[model](**settings)
+        named = {"members": tuple(members)} if members else {}
+        model = parse(kinds[model], named | settings, "fit")
     elif settings:
         raise ConfigError(
             f"settings {sorted(settings)} beside a config object", place="fit", remedy="Put them into the config."
+        )
+    missing = [name for name in model.member_names if name not in (members or {})]
+    if missing:
+        raise ConfigError(
+            f"the member {missing[0]!r} is not given", place="fit", remedy="Pass every fitted member in `members`."
         )
     fitted = model.build(members or {}).fit(data, context)
     popularity = PopularityConfig().build({}).fit(data, context)

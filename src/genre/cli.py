@@ -24,12 +24,12 @@ CountOption = Annotated[int, typer.Option("-n", help="Answers for each user.")]
 
 
 def main() -> None:
-    """Run the command line; a deliberate error ends it with its message and exit code 1."""
+    """Run the command line; an error of Genre or of the file system ends it with its message and exit code 1."""
     from genre.core.errors import GenreError
 
     try:
         app()
-    except GenreError as error:
+    except (GenreError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from None
 

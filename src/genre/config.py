@@ -9,7 +9,15 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
-from pydantic import Field, SerializeAsAny, TypeAdapter, WrapValidator, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    SerializeAsAny,
+    StringConstraints,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from genre.core.config import Config
 from genre.data.cleaning import CleaningConfig
@@ -23,6 +31,7 @@ from genre.evaluation.config import EvaluationConfig
 from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import RecommenderConfig
 from genre.recommenders.behaviour_content import BehaviourContentConfig
+from genre.recommenders.boosted import BoostedConfig
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.fusion import FusionConfig
 from genre.recommenders.graph import GraphConfig
@@ -64,7 +73,8 @@ else:
         WrapValidator(lambda value, parse: value if isinstance(value, RecommenderConfig) else parse(value)),
     ]
 
-parse_recommender = TypeAdapter[RecommenderConfig](AnyRecommender).validate_python
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
+"""Of a run or a model: what may also name a directory."""
 
 AnyData: TypeAlias = Annotated[FilesConfig | SampleConfig, Field(discriminator="kind")]
 AnyStrategy: TypeAlias = Annotated[
@@ -96,9 +106,9 @@ class Experiment(Config):
 
     format: int = FORMAT
     """Version of this form."""
-    name: str = Field(default="run", pattern=r"^[\w.-]+$")
+    name: Name = "run"
     """Names the run directory."""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     """Every model is fitted and judged once for each; the first one's models are kept."""
     data: AnyData
     privacy: PrivacyConfig = PrivacyConfig()
@@ -106,7 +116,7 @@ class Experiment(Config):
     clean: CleaningConfig = CleaningConfig()
     columns: ColumnsConfig = ColumnsConfig()
     split: SplitConfig = LeaveOneOutConfig()
-    models: dict[str, AnyRecommender] = Field(min_length=1)
+    models: dict[Name, AnyRecommender] = Field(min_length=1)
     """By a name of your own; composite models name others as `members`. Where none is called `popularity`, one is
     added as the baseline and the fallback."""
     answer: AnswerConfig = AnswerConfig()
@@ -129,6 +139,21 @@ class Experiment(Config):
     def _have_a_baseline(cls, models: dict[str, RecommenderConfig]) -> dict[str, RecommenderConfig]:
         """Add popularity, without which no figure says anything, and which answers where nothing else can."""
         return models if BASELINE in models else {**models, BASELINE: PopularityConfig()}
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{list(seeds)} names a seed twice, which would count one result twice")
+        return seeds
+
+    @model_validator(mode="after")
+    def _repeats_can_be_hit(self) -> Experiment:
+        if self.split.repeats and self.evaluation.hide_seen:
+            raise ValueError(
+                "split.repeats: items already seen are targets, and `evaluation.hide_seen` hides them: set it to false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Experiment:

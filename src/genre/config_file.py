@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,7 +17,10 @@ from genre.core.config import Config
 from genre.core.errors import ConfigError
 
 Place = tuple[str | int, ...]
+ConfigT = TypeVar("ConfigT", bound=Config)
 _PATHS = ("interactions", "items", "users", "impressions")
+_PYDANTIC = ("function-", "lax-or-strict[", "tuple[", "[key]")
+"""How pydantic calls steps of its own that stand between settings in a location."""
 
 
 def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -36,7 +41,7 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         ) from error
     try:
         settings, lines = yaml.safe_load(text), _lines_of(yaml.compose(text))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # The last two: no such day, an alias of itself.
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(
@@ -55,6 +60,14 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise ConfigError(explain(error, str(path), lines)) from error
 
 
+def digest_of(experiment: Experiment) -> str:
+    """Return a hash of all settings but where data files lie: of these, the content counts."""
+    settings = experiment.model_dump(mode="json")
+    for name in _PATHS:
+        settings["data"].pop(name, None)
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def to_yaml(experiment: Experiment) -> str:
     """Return an experiment with all its defaults, and with data paths that hold from anywhere."""
     settings = experiment.model_dump(mode="json")
@@ -62,13 +75,28 @@ def to_yaml(experiment: Experiment) -> str:
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
-def explain(error: ValidationError, file: str = "config", lines: Mapping[Place, int] | None = None) -> str:
-    """Put a validation error into words: one line for each mistake."""
-    return "\n".join(_explain_one(dict(problem), file, lines or {}) for problem in error.errors(include_url=False))
+def parse(config: type[ConfigT], settings: Mapping[str, Any], place: str) -> ConfigT:
+    """Build one config from Python.
+
+    Raises:
+        ConfigError: A setting is wrong; the message begins with `place`.
+    """
+    try:
+        return config(**settings)
+    except ValidationError as error:
+        raise ConfigError(explain(error, place, owner=config)) from error
 
 
-def _explain_one(problem: dict[str, Any], file: str, lines: Mapping[Place, int]) -> str:
-    place, owner = _without_tags(problem["loc"])
+def explain(
+    error: ValidationError, file: str, lines: Mapping[Place, int] | None = None, owner: type[Config] = Experiment
+) -> str:
+    """Put a validation error of an `owner` into words: one line for each mistake."""
+    problems = error.errors(include_url=False)
+    return "\n".join(_explain_one(dict(problem), file, lines or {}, owner) for problem in problems)
+
+
+def _explain_one(problem: dict[str, Any], file: str, lines: Mapping[Place, int], root: type[Config]) -> str:
+    place, owner = _without_tags(problem["loc"], root)
     kind, value = problem["type"], problem["input"]
     if kind == "union_tag_invalid":
         place = (*place, "kind")
@@ -96,15 +124,15 @@ def _choices(given: str, valid: Sequence[str]) -> str:
     return f"{guess}Valid: {', '.join(sorted(valid))}."
 
 
-def _without_tags(location: Place) -> tuple[Place, type[BaseModel]]:
+def _without_tags(location: Place, root: type[BaseModel]) -> tuple[Place, type[BaseModel]]:
     """Return the path as written in YAML (pydantic adds the kinds it passed) and the class that holds its end."""
-    owner: type[BaseModel] = Experiment
+    owner = root
     path: list[str | int] = []
     kinds: dict[str | int, type[BaseModel]] = {}
     key_comes = False
     for part in location:
-        if isinstance(part, str) and part.startswith("function-"):
-            continue  # pydantic's name for a validator, not a setting
+        if isinstance(part, str) and part.startswith(_PYDANTIC):
+            continue
         if not key_comes and part in kinds:
             owner, kinds = kinds[part], {}
             continue
@@ -175,15 +203,29 @@ def _override(settings: dict[str, Any], override: str) -> None:
     *parents, last = path.split(".")
     target: Any = settings
     for step, key in enumerate(parents):
-        target = target[int(key)] if isinstance(target, list) else target.setdefault(key, {})
+        target = target[_index(target, key, override)] if isinstance(target, list) else target.setdefault(key, {})
         if not isinstance(target, dict | list):
             raise ConfigError(
                 f"{'.'.join(parents[: step + 1])} holds {target!r}, which has no parts",
                 place="--set",
                 remedy="Set it as a whole.",
             )
-    value = yaml.safe_load(text)
-    if isinstance(target, list):
-        target[int(last)] = value
-    else:
-        target[last] = value
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(
+            f"{text!r} is not valid YAML ({getattr(error, 'problem', error)})",
+            place=f"--set {path}",
+            remedy="Put quotes around text with special characters.",
+        ) from error
+    target[_index(target, last, override) if isinstance(target, list) else last] = value
+
+
+def _index(parts: list[Any], key: str, override: str) -> int:
+    if not key.isdecimal() or int(key) >= len(parts):
+        raise ConfigError(
+            f"{override!r} asks for part {key!r} of a list of {len(parts)}",
+            place="--set",
+            remedy="Count from 0, or set the list as a whole.",
+        )
+    return int(key)

@@ -70,7 +70,7 @@ def show_plan(plan: Sequence[Planned]) -> None:
     rows = [
         {
             "model": planned.name,
-            "kind": planned.kind,
+            "kind": planned.config.kind,
             "memory, GiB": round(planned.estimate.memory / 2**30, 3),
             "seconds": round(planned.estimate.seconds, 1),
             "skipped": planned.skipped,
@@ -105,5 +105,5 @@ def show_run(run: Path) -> None:
         console.print(f"notice: {notice}", highlight=False, markup=False)
     show_results(Results.load(run), f"{manifest['name']}: test events")
     for name, reason in manifest["skipped"].items():
-        console.print(f"{name} was skipped: it {reason}.")
+        console.print(f"{name} {reason}.")
     console.print(f"Chosen on the validation events: {manifest['chosen']}. Everything is in {run}.")

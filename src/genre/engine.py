@@ -5,16 +5,18 @@ Shapes: B queries, n answers for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import polars as pl
 
 from genre.core.errors import ConfigError, DataError, ModelError
 from genre.core.interactions import Interactions
-from genre.core.queries import Candidates, Queries, Recommendations, Source
+from genre.core.queries import UNKNOWN_USER, Candidates, Queries, Recommendations, Source
 from genre.core.ragged import Ragged
+from genre.core.topn import top_n
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset
 from genre.generation.reasons import Language, Reasons
@@ -39,9 +41,12 @@ class Engine:
     pool: int = 100
     """How long the list is that strategies choose from; longer lists make them slower and more effective."""
     seed: int = 0
+    pseudonym: Callable[[str], str] | None = None
+    """Hashes a user's id as the data's were, where they were."""
 
     def answer(self, queries: Queries, n: int) -> Recommendations:
         """Return the best n items for each query, in dense rows."""
+        n = min(n, self.data.num_items)
         candidates = Candidates()
         for rule in self.rules:
             candidates = rule.narrow(queries, candidates)
@@ -73,11 +78,17 @@ class Engine:
             One row for each answer: `user_id, rank, item_id, title, score, source` and, if asked, `reason`.
 
         Raises:
-            ConfigError: `n` is negative, or there are not as many histories as users.
+            ConfigError: `n` is negative, there are not as many histories as users, or there are no reasons in this
+                language.
             DataError: A history names an item that is not in the catalogue.
         """
-        if n < 0:
-            raise ConfigError(f"n is {n!r}", place="recommend", remedy="Ask for 0 or more.")
+        _require_count(n, "recommend")
+        if reasons is not None and reasons not in get_args(Language):
+            raise ConfigError(
+                f"there are no reasons in {reasons!r}",
+                place="recommend",
+                remedy=f"Choose from {list(get_args(Language))}.",
+            )
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)
         answer = self.answer(queries, n)
         frame = self.to_frame(names, answer, reasons)
@@ -87,12 +98,14 @@ class Engine:
         return frame
 
     def similar(self, item_id: str, n: int = 10) -> pl.DataFrame:
-        """Return the n items that go best with one item: `rank, item_id, title, similarity`.
+        """Return the n allowed items that go best with one item: `rank, item_id, title, similarity`.
 
         Raises:
+            ConfigError: `n` is negative.
             DataError: The item is not in the catalogue.
             ModelError: The model knows no similarity of items.
         """
+        _require_count(n, "similar")
         if not isinstance(self.model, Similar):
             raise ModelError(
                 f"{self.model.config.kind!r} knows no similarity of items",
@@ -102,10 +115,12 @@ class Engine:
         row = self._item_rows([item_id])
         scores = self.model.similar(row)
         scores[:, row] = -np.inf
-        one = Recommendations.empty(1, n)
-        order = np.lexsort((np.arange(scores.shape[1]), -scores[0]))[:n]
-        order = order[np.isfinite(scores[0, order])]
-        one.item_rows[0, : len(order)], one.scores[0, : len(order)] = order, scores[0, order]
+        candidates = Candidates()
+        for rule in self.rules:
+            candidates = rule.narrow(Queries.of(Interactions.empty(1)), candidates)
+        candidates.hide(scores)
+        one = Recommendations.empty(1, min(n, self.data.num_items))
+        one.item_rows[:], one.scores[:] = top_n(scores, one.n)
         frame = self.to_frame(pl.Series([item_id]), one)
         return frame.select(RANK, ITEM_ID, TITLE, pl.col(SCORE).alias(SIMILARITY))
 
@@ -129,10 +144,16 @@ class Engine:
         if users is None and histories is None:
             return self.data.users.vocabulary.ids, self.data.queries()
         count = len(histories or ()) if users is None else len(users)
-        names = pl.Series(
-            [f"guest-{place}" for place in range(1, count + 1)] if users is None else users, dtype=pl.String
-        )
-        rows = self.data.users.vocabulary.rows(names)
+        if users is None:
+            names = pl.Series([f"guest-{place}" for place in range(1, count + 1)], dtype=pl.String)
+            rows = np.full(count, UNKNOWN_USER, np.int32)
+        else:
+            names = pl.Series([str(name) for name in users], dtype=pl.String)
+            rows = self.data.users.vocabulary.rows(names)
+            if self.pseudonym is not None:
+                # Under their stored, hashed ids users are known at once, under their own only after hashing.
+                hashed = self.data.users.vocabulary.rows([self.pseudonym(name) for name in names])
+                rows = np.where(rows == UNKNOWN_USER, hashed, rows)
         if histories is None:
             log = self.data.interactions
             nobody = Interactions(np.append(log.offsets, log.offsets[-1]), log.item_rows, log.timestamps, log.weights)
@@ -158,3 +179,8 @@ class Engine:
                 remedy="Use ids of the item file; `genre data check` lists what it holds.",
             )
         return rows
+
+
+def _require_count(n: int, place: str) -> None:
+    if n < 0:
+        raise ConfigError(f"n is {n!r}", place=place, remedy="Ask for 0 or more.")

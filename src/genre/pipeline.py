@@ -6,7 +6,7 @@ Read `run` from top to bottom; every step is a call into the package that does i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,18 @@ import numpy as np
 
 from genre._version import __version__
 from genre.config import Experiment
-from genre.config_file import read_experiment, to_yaml
+from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.files import atomic_file
 from genre.core.run import Progress, RunContext, Silent
 from genre.data.sample import NOTICE, SampleConfig
 from genre.engine import Engine
 from genre.evaluation.judge import Judge, Judgement
 from genre.evaluation.report import render_report
-from genre.evaluation.results import Results
+from genre.evaluation.results import METRICS_FILE, PER_QUERY_FILE, Results
 from genre.evaluation.summary import summarize
 from genre.generation.reasons import Reasons
 from genre.recommenders.base import Recommender
-from genre.runs import CONFIG, build_engine, load_into
+from genre.runs import CONFIG, load_into, open_engine
 from genre.stages import (
     JUDGEMENTS,
     TRIALS,
@@ -34,14 +34,16 @@ from genre.stages import (
     Prepared,
     Trial,
     cost_of,
-    make_judges,
+    make_judge,
     make_plan,
     prepare,
     source_key,
 )
-from genre.workspace import ACCOUNT, Workspace, read_manifest
+from genre.workspace import ACCOUNT, Workspace, read_manifest, verify
 
 ANSWERS, CONTENT, REPORT = "recommendations.parquet", "content.jsonl", "report.html"
+PARTS = (CONFIG, ACCOUNT, "data", "models", METRICS_FILE, PER_QUERY_FILE, ANSWERS, CONTENT)
+"""All that a run holds but the report, which can be written again."""
 
 
 def run(experiment: Experiment, directory: Path, *, force: bool = False, progress: Progress | None = None) -> Path:
@@ -54,30 +56,35 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         progress: Shows how far it has come.
     """
     progress = progress or Silent()
-    key = {"config": experiment.digest(), "data": source_key(experiment), "genre": __version__}
+    key = {"config": digest_of(experiment), "data": source_key(experiment), "genre": __version__}
     work = Workspace(directory / experiment.name, key, force=force)
     if work.finished:
+        verify(work.final, *PARTS)
+        if not (work.final / REPORT).exists():
+            write_report(work.final)
         return work.final
     work.write(CONFIG, to_yaml(experiment))
 
     prepared = work.stage("data", lambda: prepare(experiment), save=Prepared.save, load=Prepared.load)
     plan = make_plan(experiment, prepared.data)
-    judges = make_judges(experiment, prepared)
+    judges = [make_judge(experiment, prepared, index) for index in range(len(prepared.splits))]
     judgements = _fit_and_judge(experiment, plan, prepared, judges, work, progress)
     results = summarize(judgements, judges, experiment.evaluation, RunContext(seed=experiment.seeds[0]))
     results.save(work.directory)
 
     ranking = _by_validation(results)
     chosen = ranking[0] if experiment.answer.model == "best" else experiment.answer.model
-    engine = _engine(experiment, prepared, work.directory, chosen)
+    engine = open_engine(experiment, work.directory, prepared.data, chosen)
     _recommend(engine, experiment, work.directory)
     _write(engine, experiment, work.directory)
 
     work.write(ACCOUNT, json.dumps({"data": prepared.account, "plan": [_plain(planned) for planned in plan]}, indent=2))
     skipped = {planned.name: planned.skipped for planned in plan if planned.skipped}
-    facts = {"name": experiment.name, "chosen": chosen, "ranking": ranking, "skipped": skipped}
-    work.finish(discard=(TRIALS, JUDGEMENTS), **facts, seeds=experiment.seeds)
-    write_report(work.final)
+    manifest = work.describe(
+        name=experiment.name, chosen=chosen, ranking=ranking, skipped=skipped, seeds=experiment.seeds
+    )
+    _report(work.directory, experiment, manifest)
+    work.finish(manifest, discard=(TRIALS, JUDGEMENTS))
     return work.final
 
 
@@ -87,7 +94,7 @@ def dry_run(experiment: Experiment) -> list[Planned]:
 
 
 def evaluate_again(run: Path, overrides: Sequence[str] = (), progress: Progress | None = None) -> Results:
-    """Judge the saved models of a run once more, under other evaluation settings.
+    """Judge the saved models of a run, which are those of its first seed and split, under other evaluation settings.
 
     Args:
         run: Directory of a finished run.
@@ -95,36 +102,29 @@ def evaluate_again(run: Path, overrides: Sequence[str] = (), progress: Progress 
         progress: Shows how far it has come.
     """
     manifest = read_manifest(run)
+    verify(run, CONFIG, "data")
     experiment = read_experiment(run / CONFIG, [f"evaluation.{override}" for override in overrides])
     prepared = Prepared.load(run / "data")
-    judges = make_judges(experiment, prepared)
+    judge = make_judge(experiment, prepared, 0)
     models: dict[str, Recommender] = {}
     judgements: dict[str, list[list[Judgement]]] = {}
     for name in manifest["ranking"]:
         load_into(models, experiment, run, name)
-        found = judges[0].judge(models[name], **cost_of(run / "models" / name), progress=progress)
+        found = judge.judge(models[name], **cost_of(run / "models" / name), progress=progress)
         judgements[name] = [[found]]
-    return summarize(judgements, judges[:1], experiment.evaluation, RunContext(seed=experiment.seeds[0]))
+    return summarize(judgements, [judge], experiment.evaluation, RunContext(seed=experiment.seeds[0]))
 
 
 def write_report(run: Path) -> Path:
-    """Write the report of a finished run, and return its path."""
-    experiment = read_experiment(run / CONFIG)
-    account = json.loads((run / ACCOUNT).read_text(encoding="utf-8"))
-    lines = (run / CONTENT).read_text(encoding="utf-8").splitlines()
-    page = render_report(
-        title=experiment.name,
-        config_yaml=(run / CONFIG).read_text(encoding="utf-8"),
-        manifest=read_manifest(run),
-        account=account["data"],
-        plan=account["plan"],
-        results=Results.load(run).to_dict(),
-        examples=[json.loads(line) for line in lines],
-        notice=NOTICE if isinstance(experiment.data, SampleConfig) else None,
-    )
-    with atomic_file(run / REPORT) as path:
-        path.write_text(page, encoding="utf-8")
-    return run / REPORT
+    """Write the report of a finished run again, and return its path.
+
+    Raises:
+        ArtifactError: There is no finished run, or its files are damaged.
+    """
+    verify(run, CONFIG, ACCOUNT, CONTENT, METRICS_FILE, PER_QUERY_FILE)
+    manifest = read_manifest(run)
+    verify(run, CONFIG, METRICS_FILE, PER_QUERY_FILE, ACCOUNT, CONTENT)
+    return _report(run, read_experiment(run / CONFIG), manifest)
 
 
 def _fit_and_judge(
@@ -136,30 +136,22 @@ def _fit_and_judge(
     progress: Progress,
 ) -> dict[str, list[list[Judgement]]]:
     """Fit every planned model, members first, and judge it: for each seed, once for each split."""
-    wanted = [planned.name for planned in plan if not planned.skipped]
-    judgements: dict[str, list[list[Judgement]]] = {name: [[] for _ in experiment.seeds] for name in wanted}
+    wanted = [planned for planned in plan if planned.fitted]
+    judgements: dict[str, list[list[Judgement]]] = {planned.name: [[] for _ in experiment.seeds] for planned in wanted}
     for place, seed in enumerate(experiment.seeds):
         for index, judge in enumerate(judges):
             trial = Trial.of(experiment, prepared, index, seed, work, progress)
             models: dict[str, Recommender] = {}
-            for name in progress.track(wanted, f"fit and judge: seed {seed}, split {index + 1}", len(wanted)):
-                fitted = trial.fit(name, models)
-                models[name] = fitted.model
-                judgements[name][place].append(trial.judge(name, fitted, judge))
+            for planned in progress.track(wanted, f"fit and judge: seed {seed}, split {index + 1}", len(wanted)):
+                fitted = trial.fit(planned, models)
+                models[planned.name] = fitted.model
+                judgements[planned.name][place].append(trial.judge(planned.name, fitted, judge))
     return judgements
 
 
 def _by_validation(results: Results) -> list[str]:
     """Return the models by the primary metric on the validation events, best first."""
     return sorted(results.models, key=lambda name: -results.models[name].validation[results.primary].mean)
-
-
-def _engine(experiment: Experiment, prepared: Prepared, directory: Path, chosen: str) -> Engine:
-    models: dict[str, Recommender] = {}
-    for name in (chosen, *experiment.answer.fallback):
-        if (directory / "models" / name).exists():
-            load_into(models, experiment, directory, name, finished=False)
-    return build_engine(experiment, prepared.data, models, chosen)
 
 
 def _recommend(engine: Engine, experiment: Experiment, directory: Path) -> None:
@@ -170,25 +162,44 @@ def _recommend(engine: Engine, experiment: Experiment, directory: Path) -> None:
 
 
 def _write(engine: Engine, experiment: Experiment, directory: Path) -> None:
-    """Write reasons for a few users, spread over those with the shortest to the longest histories."""
-    data, language = engine.data, experiment.answer.reasons or "en"
+    """Write examples, with reasons if wanted: users spread over those with the shortest to the longest histories."""
+    data, language = engine.data, experiment.answer.reasons
     by_length = np.argsort(data.interactions.lengths, kind="stable")
     picked = np.unique(np.linspace(0, len(by_length) - 1, experiment.answer.examples).astype(int))
     queries = data.queries(by_length[picked])
+    users = data.users.vocabulary.names(queries.user_rows)
     answer = engine.answer(queries, experiment.answer.n)
-    frame = engine.to_frame(data.users.vocabulary.names(queries.user_rows), answer)
-    reasons = [why for row in Reasons(data).explain(queries, answer, language) for why in row]
-    titles = {
-        user: data.items.title.gather(queries.history.liked().items[row][-10:]).to_list()
-        for row, user in enumerate(data.users.vocabulary.names(queries.user_rows))
-    }
+    rows = engine.to_frame(users, answer, language).to_dicts()
+    if language is not None:
+        reasons = (why for found in Reasons(data).explain(queries, answer, language) for why in found)
+        rows = [row | {"reason": why.text, "evidence": asdict(why)} for row, why in zip(rows, reasons, strict=True)]
+    titles = data.items.title_in(language)
+    liked = queries.history.liked().items
+    histories = {user: titles.gather(liked[row][-10:]).to_list() for row, user in enumerate(users)}
     with atomic_file(directory / CONTENT) as path, path.open("w", encoding="utf-8") as stream:
-        for row, why in zip(frame.iter_rows(named=True), reasons, strict=True):
-            line = {"kind": "reason", "language": language, "history": titles[row["user_id"]], **row}
-            line |= {"reason": why.text, "evidence": {**asdict(why)}}
-            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+        for row in rows:
+            line = {"kind": "example", "language": language, "history": histories[row["user_id"]], "reason": None}
+            stream.write(json.dumps(line | row, ensure_ascii=False) + "\n")
+
+
+def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]) -> Path:
+    account = json.loads((directory / ACCOUNT).read_text(encoding="utf-8"))
+    lines = (directory / CONTENT).read_text(encoding="utf-8").splitlines()
+    page = render_report(
+        title=experiment.name,
+        config_yaml=(directory / CONFIG).read_text(encoding="utf-8"),
+        manifest=manifest,
+        account=account["data"],
+        plan=account["plan"],
+        results=Results.load(directory).to_dict(),
+        examples=[json.loads(line) for line in lines],
+        notice=NOTICE if isinstance(experiment.data, SampleConfig) else None,
+    )
+    with atomic_file(directory / REPORT) as path:
+        path.write_text(page, encoding="utf-8")
+    return directory / REPORT
 
 
 def _plain(planned: Planned) -> dict[str, Any]:
     estimate = {"memory": planned.estimate.memory, "seconds": planned.estimate.seconds}
-    return {"name": planned.name, "kind": planned.kind, **estimate, "skipped": planned.skipped}
+    return {"name": planned.name, "kind": planned.config.kind, **estimate, "skipped": planned.skipped}

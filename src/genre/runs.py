@@ -9,6 +9,7 @@ from genre.config_file import read_experiment
 from genre.core.errors import ConfigError
 from genre.data.dataset import Dataset
 from genre.data.files import load_dataset
+from genre.data.privacy import pseudonymiser
 from genre.engine import Engine
 from genre.recommenders.base import Recommender, Similar
 from genre.stages import Fitted
@@ -18,27 +19,16 @@ from genre.workspace import read_manifest, verify
 CONFIG = "config.yaml"
 
 
-def build_engine(experiment: Experiment, data: Dataset, models: dict[str, Recommender], name: str) -> Engine:
-    """Put the model called `name` together with the strategies and the fallback of an experiment."""
-    parts = [config.build(data) for config in experiment.answer.strategies]
-    return Engine(
-        data,
-        models[name],
-        rules=tuple(part for part in parts if isinstance(part, Rule)),
-        strategies=tuple(part for part in parts if isinstance(part, Strategy)),
-        fallback=tuple(models[member] for member in experiment.answer.fallback if member in models),
-        pool=experiment.answer.pool,
-        seed=experiment.seeds[0],
-    )
-
-
-def open_run(run: str | Path, *, model: str | None = None, similar: bool = False) -> Engine:
+def open_run(
+    run: str | Path, *, model: str | None = None, similar: bool = False, experiment: Experiment | None = None
+) -> Engine:
     """Open a finished run.
 
     Args:
         run: Its directory.
         model: A model of the run, in place of the one that it chose.
         similar: Without `model`, take the best model that knows the similarity of items.
+        experiment: What was run; needed only where it held config objects that YAML cannot name.
 
     Raises:
         ArtifactError: There is no finished run, or its files are damaged or newer.
@@ -49,17 +39,21 @@ def open_run(run: str | Path, *, model: str | None = None, similar: bool = False
     ranked: list[str] = manifest["ranking"]
     if model is not None and model not in ranked:
         raise ConfigError(f"the run has no model {model!r}", place=str(run), remedy=f"Choose from {ranked}.")
-    verify(run, "data/all")
-    experiment = read_experiment(run / CONFIG)
+    verify(run, CONFIG, "data/all")
+    experiment = experiment or read_experiment(run / CONFIG)
     data = load_dataset(run / "data" / "all")
     if model is None and similar:
         return _first_similar(experiment, run, data, ranked)
-    chosen = model or manifest["chosen"]
-    wanted = [chosen, *(name for name in experiment.answer.fallback if (run / "models" / name).exists())]
+    return open_engine(experiment, run, data, model or manifest["chosen"], finished=True)
+
+
+def open_engine(experiment: Experiment, run: Path, data: Dataset, name: str, *, finished: bool = False) -> Engine:
+    """Put a model that the run holds together with the experiment's strategies and fallback."""
     models: dict[str, Recommender] = {}
-    for name in wanted:
-        load_into(models, experiment, run, name)
-    return build_engine(experiment, data, models, chosen)
+    fallback = [member for member in experiment.answer.fallback if (run / "models" / member).exists()]
+    for wanted in (name, *fallback):
+        load_into(models, experiment, run, wanted, finished=finished)
+    return _engine(experiment, data, models[name], tuple(models[member] for member in fallback))
 
 
 def load_into(
@@ -68,11 +62,27 @@ def load_into(
     """Load a model of a run, its members first, and keep it in `models`; a finished run's files are verified."""
     if name in models:
         return
-    for member in experiment.models[name].member_names:
-        load_into(models, experiment, run, member, finished=finished)
+    config = experiment.models[name]
+    for member in config.member_names:
+        if (run / "models" / member).exists():  # A member may have been skipped.
+            load_into(models, experiment, run, member, finished=finished)
     if finished:
         verify(run, f"models/{name}")
-    models[name] = Fitted.load(run / "models" / name, models).model
+    models[name] = Fitted.load(run / "models" / name, type(config), models).model
+
+
+def _engine(experiment: Experiment, data: Dataset, model: Recommender, fallback: tuple[Recommender, ...]) -> Engine:
+    parts = [config.build(data) for config in experiment.answer.strategies]
+    return Engine(
+        data,
+        model,
+        rules=tuple(part for part in parts if isinstance(part, Rule)),
+        strategies=tuple(part for part in parts if isinstance(part, Strategy)),
+        fallback=fallback,
+        pool=experiment.answer.pool,
+        seed=experiment.seeds[0],
+        pseudonym=pseudonymiser(experiment.privacy),
+    )
 
 
 def _first_similar(experiment: Experiment, run: Path, data: Dataset, ranked: list[str]) -> Engine:
@@ -80,7 +90,7 @@ def _first_similar(experiment: Experiment, run: Path, data: Dataset, ranked: lis
         models: dict[str, Recommender] = {}
         load_into(models, experiment, run, name)
         if isinstance(models[name], Similar):
-            return Engine(data, models[name])
+            return _engine(experiment, data, models[name], ())
     raise ConfigError(
         f"none of the run's models {ranked} knows the similarity of items",
         place=str(run),

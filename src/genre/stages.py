@@ -8,19 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import psutil
 
-from genre.config import Experiment, parse_recommender
+from genre.config import Experiment
 from genre.core.errors import ConfigError, DataError
 from genre.core.files import sha256
 from genre.core.meter import Meter
+from genre.core.queries import Holdout
 from genre.core.run import Progress, RunContext
 from genre.data.aliases import TABLES
 from genre.data.build import build_dataset
 from genre.data.cleaning import clean
 from genre.data.dataset import Dataset
 from genre.data.files import load_dataset, load_split, save_dataset, save_split
-from genre.data.privacy import protect
+from genre.data.privacy import protect, pseudonymiser
 from genre.data.readers import FilesConfig, read_tables
 from genre.data.sample import sample_tables
 from genre.data.splits import Split, split
@@ -28,12 +30,14 @@ from genre.data.tables import Tables
 from genre.data.transforms import fit_columns
 from genre.evaluation.judge import Judge, Judgement
 from genre.features.content import ContentConfig, ContentFeatures
-from genre.recommenders.base import DataSize, Estimate, Recommender
+from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig
 from genre.recommenders.store import load_model, save_model
 from genre.workspace import Workspace
 
 GIB = 2**30
 COST = "cost.json"
+FEWEST_DIVIDED = 40
+"""Validation questions below which halves would say nothing."""
 JUDGEMENTS, TRIALS = "judgements", "trials"
 """What is kept only until the run is done: findings model by model, and all stages of further seeds and splits."""
 
@@ -47,7 +51,8 @@ def source_key(experiment: Experiment) -> str:
     data = experiment.data
     if not isinstance(data, FilesConfig):
         return "sample"
-    digests = []
+    pseudonym = pseudonymiser(experiment.privacy)
+    digests = [pseudonym("") if pseudonym else ""]  # With another key, users have other ids.
     for table in TABLES:
         for path in data.paths(table):
             if not path.is_file():
@@ -132,38 +137,64 @@ class Planned:
     """What fitting one model is expected to take."""
 
     name: str
-    kind: str
+    config: RecommenderConfig
+    """A composite model's names only those members that are fitted."""
     estimate: Estimate
     skipped: str | None = None
-    """Why it will not be fitted, if so."""
+    """Why it will not be fitted, or with which members it does without, if so."""
+    fitted: bool = True
 
 
 def make_plan(experiment: Experiment, data: Dataset) -> list[Planned]:
-    """Estimate every model, members first; skip what the machine cannot hold, and what is left without members.
+    """Estimate every model, members first; skip what the machine cannot hold.
+
+    A composite model does with the members that are left, and is skipped only without any.
 
     Raises:
-        ConfigError: Nothing is left to fit.
+        ConfigError: Nothing is left to fit, or not the model that shall answer.
     """
-    limit = 0.8 * psutil.virtual_memory().available if experiment.memory_gib is None else experiment.memory_gib * GIB
+    limit = free_memory() * 0.8 if experiment.memory_gib is None else experiment.memory_gib * GIB
     size = DataSize(data.num_users, data.num_items, data.num_events)
     plan: dict[str, Planned] = {}
     for name in experiment.fitting_order():
         config = experiment.models[name]
+        left = tuple(member for member in config.member_names if plan[member].fitted)
+        note = None
+        if left != config.member_names:
+            lost = [member for member in config.member_names if member not in left]
+            note = f"does without the skipped {', '.join(lost)}"
+            config = config.model_copy(update={"members": left})
         estimate = config.estimate(size)
-        lost = [member for member in config.member_names if plan[member].skipped]
-        reason = None
+        fits = estimate.memory <= limit and bool(left or not experiment.models[name].member_names)
         if estimate.memory > limit:
-            reason = f"needs about {estimate.memory / GIB:.1f} GiB, {limit / GIB:.1f} GiB may be used"
-        elif lost:
-            reason = f"its member {lost[0]!r} is skipped"
-        plan[name] = Planned(name, config.kind, estimate, reason)
-    if all(planned.skipped for planned in plan.values()):
-        raise ConfigError(
-            f"no model can be fitted: {next(iter(plan.values())).skipped}",
-            place="models",
-            remedy="Choose lighter models, clean with a larger k-core, or raise `memory_gib`.",
+            note = f"needs about {_size(estimate.memory)}, {_size(limit)} may be used"
+        plan[name] = Planned(name, config, estimate, note, fits)
+    named = experiment.answer.model
+    if named != "best" and not plan[named].fitted:
+        problem = f"{named!r} shall answer and cannot be fitted: it {plan[named].skipped}"
+    elif not any(planned.fitted for planned in plan.values()):
+        problem = "no model can be fitted: " + "; ".join(f"{name} {planned.skipped}" for name, planned in plan.items())
+    else:
+        return list(plan.values())
+    raise ConfigError(
+        problem, place="models", remedy="Choose lighter models, clean with a larger k-core, or raise `memory_gib`."
+    )
+
+
+def free_memory() -> int:
+    """Return the bytes that are free on this machine, or in this container if that is less."""
+    free = psutil.virtual_memory().available
+    try:
+        limit, used = (
+            int(Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="ascii")) for name in ("max", "current")
         )
-    return list(plan.values())
+    except (OSError, ValueError):  # No such control group, or no limit ("max").
+        return free
+    return min(free, limit - used)
+
+
+def _size(size: float) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.2f} MiB"
 
 
 @dataclass(frozen=True)
@@ -182,9 +213,9 @@ class Fitted:
         (directory / COST).write_text(json.dumps(cost), encoding="utf-8")
 
     @classmethod
-    def load(cls, directory: Path, members: Mapping[str, Recommender]) -> Self:
+    def load(cls, directory: Path, kind: type[RecommenderConfig], members: Mapping[str, Recommender]) -> Self:
         """Read what `save` wrote."""
-        return cls(load_model(directory, parse_recommender, members), **cost_of(directory))
+        return cls(load_model(directory, kind, members), **cost_of(directory))
 
 
 def cost_of(directory: Path) -> dict[str, Any]:
@@ -197,7 +228,6 @@ def cost_of(directory: Path) -> dict[str, Any]:
 class Trial:
     """The models of one split and one seed. Those of the first trial are the ones that the run keeps."""
 
-    experiment: Experiment
     part: Split
     run: RunContext
     work: Workspace
@@ -211,12 +241,12 @@ class Trial:
         """Set up the trial of split `index`."""
         part = prepared.splits[index]
         first = index == 0 and seed == experiment.seeds[0]
-        run = RunContext(seed=seed, validation=part.validation, progress=progress)
-        return cls(experiment, part, run, work, "" if first else f"{TRIALS}/{seed}-{index}/")
+        run = RunContext(seed=seed, validation=divide_validation(experiment, part)[0], progress=progress)
+        return cls(part, run, work, "" if first else f"{TRIALS}/{seed}-{index}/")
 
-    def fit(self, name: str, members: Mapping[str, Recommender]) -> Fitted:
-        """Fit one model on the training part; what it chooses, it chooses on the validation part."""
-        config = self.experiment.models[name]
+    def fit(self, planned: Planned, members: Mapping[str, Recommender]) -> Fitted:
+        """Fit one model on the training part; what it chooses, it chooses on validation questions."""
+        config = planned.config
 
         def make() -> Fitted:
             with Meter() as meter:
@@ -225,7 +255,10 @@ class Trial:
             return Fitted(model, meter.seconds, meter.memory)
 
         return self.work.stage(
-            f"{self.place}models/{name}", make, save=Fitted.save, load=lambda path: Fitted.load(path, members)
+            f"{self.place}models/{planned.name}",
+            make,
+            save=Fitted.save,
+            load=lambda path: Fitted.load(path, type(config), members),
         )
 
     def judge(self, name: str, fitted: Fitted, by: Judge) -> Judgement:
@@ -247,12 +280,29 @@ class Trial:
         )
 
 
-def make_judges(experiment: Experiment, prepared: Prepared) -> list[Judge]:
-    """Prepare what models are judged by on each split: the same questions and samples for all models and seeds."""
+def divide_validation(experiment: Experiment, part: Split) -> tuple[Holdout, Holdout]:
+    """Return the validation questions that models learn from, and those that the best model is chosen by.
+
+    They are the same where no model is made of others. Otherwise each gets half: a model that has weighed its members
+    on the questions by which it is then chosen would win by construction. Too few questions are not divided.
+    """
+    questions = part.validation
+    composite = any(config.member_names for config in experiment.models.values())
+    if not composite or len(questions) < FEWEST_DIVIDED:
+        return questions, questions
+    order = RunContext(seed=experiment.seeds[0]).rng("divide validation").permutation(len(questions))
+    learn, choose = np.sort(order[::2]), np.sort(order[1::2])
+    return questions.take(learn), questions.take(choose)
+
+
+def make_judge(experiment: Experiment, prepared: Prepared, index: int) -> Judge:
+    """Prepare what models are judged by on a split: the same questions and samples for all models and seeds."""
     items = prepared.data.items
     features = ContentFeatures.fit(items, ContentConfig()).transform(items)
+    part = prepared.splits[index]
+    part = replace(part, validation=divide_validation(experiment, part)[1])
     run = RunContext(seed=experiment.seeds[0])
-    return [Judge.of(prepared.data, part, experiment.evaluation, run, features=features) for part in prepared.splits]
+    return Judge.of(prepared.data, part, experiment.evaluation, run, features=features)
 
 
 def _counts(tables: Tables) -> dict[str, int]:

@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 
 from genre._version import __version__
 from genre.core.errors import ArtifactError, ConfigError
-from genre.core.files import atomic_directory, atomic_file, sha256
+from genre.core.files import atomic_directory, atomic_file, remove_leftovers, sha256
 
 T = TypeVar("T")
 MANIFEST, ACCOUNT = "manifest.json", "account.json"
 KEY = "key.json"
 FORMAT = 1
 """Version of the run directory's form."""
+_AGAIN = "Restore it, or run the experiment again with --force."
 _LIBRARIES = ("numpy", "scipy", "polars", "scikit-learn", "lightgbm", "implicit")
 
 
@@ -40,20 +41,24 @@ class Workspace:
             force: Replace a finished run.
 
         Raises:
-            ConfigError: `final` holds a finished run of another key, or something that is no run, and `force` is off.
+            ConfigError: `final` holds something that is no run, or a finished run of another key and `force` is off.
+            ArtifactError: `final` holds a run whose manifest is damaged.
         """
         self.final = final
         self.key = key
         self.directory = final.with_name(f".{final.name}.partial")
         self.finished = False
-        if final.exists() and not force:
-            self.finished = _is_run(final) and read_manifest(final)["key"] == key
-            if not self.finished:
-                what = "a finished run of another config, data or version" if _is_run(final) else "something else"
+        if final.exists():
+            if not _is_run(final):
                 raise ConfigError(
-                    f"the directory holds {what}",
+                    "there is something here that is no run", place=str(final), remedy="Choose another name."
+                )
+            self.finished = not force and read_manifest(final)["key"] == key
+            if not force and not self.finished:
+                raise ConfigError(
+                    "there is a finished run of another config, data or version",
                     place=str(final),
-                    remedy="Choose another --name, or replace it with --force.",
+                    remedy="Choose another name with --set name=..., or replace it with --force.",
                 )
         if not self.finished:
             self._open()
@@ -64,11 +69,12 @@ class Workspace:
             same = json.loads(key_file.read_text(encoding="utf-8")) == self.key
         except (OSError, json.JSONDecodeError):
             same = False
-        if not same:
-            shutil.rmtree(self.directory, ignore_errors=True)
-            self.directory.mkdir(parents=True)
-            with atomic_file(key_file) as path:
-                path.write_text(json.dumps(self.key), encoding="utf-8")
+        if same:
+            remove_leftovers(self.directory)
+            return
+        shutil.rmtree(self.directory, ignore_errors=True)
+        with atomic_file(key_file) as path:
+            path.write_text(json.dumps(self.key), encoding="utf-8")
 
     def stage(
         self, name: str, make: Callable[[], T], *, save: Callable[[T, Path], None], load: Callable[[Path], T]
@@ -87,17 +93,9 @@ class Workspace:
         with atomic_file(self.directory / name) as path:
             path.write_text(text, encoding="utf-8")
 
-    def finish(self, *, discard: Sequence[str] = (), **facts: Any) -> None:
-        """Throw away the stages in `discard`, write the manifest with `facts`, and give the run its name."""
-        for name in discard:
-            shutil.rmtree(self.directory / name, ignore_errors=True)
-        (self.directory / KEY).unlink()
-        files = {
-            str(path.relative_to(self.directory)): sha256(path)
-            for path in sorted(self.directory.rglob("*"))
-            if path.is_file() and path.name != MANIFEST
-        }
-        manifest = {
+    def describe(self, **facts: Any) -> dict[str, Any]:
+        """Return what the run says of itself: versions, hashes, and `facts`."""
+        return {
             "format": FORMAT,
             "genre": __version__,
             "python": platform.python_version(),
@@ -105,12 +103,25 @@ class Workspace:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "key": self.key,
             **facts,
-            "files": files,
         }
-        self.write(MANIFEST, json.dumps(manifest, indent=2))
+
+    def finish(self, manifest: dict[str, Any], *, discard: Sequence[str] = ()) -> None:
+        """Throw away the stages in `discard`, write the manifest, and give the run its name."""
+        for name in discard:
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+        files = {
+            str(path.relative_to(self.directory)): sha256(path)
+            for path in sorted(self.directory.rglob("*"))
+            if path.is_file() and path.name not in (MANIFEST, KEY)
+        }
+        self.write(MANIFEST, json.dumps({**manifest, "files": files}, indent=2))
+        old = self.final.with_name(f".{self.final.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
         if self.final.exists():
-            shutil.rmtree(self.final)
+            self.final.rename(old)
         self.directory.rename(self.final)
+        (self.final / KEY).unlink()
+        shutil.rmtree(old, ignore_errors=True)
         self.finished = True
 
 
@@ -122,42 +133,39 @@ def read_manifest(run: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
+        form = int(manifest["format"])
     except FileNotFoundError as error:
         partial = run.with_name(f".{run.name}.partial")
         problem = "the run was not finished" if partial.exists() else "there is no run here"
         raise ArtifactError(
             problem, place=str(run), remedy="Run the experiment (again): `genre run CONFIG`."
         ) from error
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
-            f"the manifest cannot be read ({error})", place=str(run / MANIFEST), remedy="Run the experiment again."
+            f"the manifest cannot be read ({error!r})", place=str(run / MANIFEST), remedy=_AGAIN
         ) from error
-    if manifest.get("format", 0) > FORMAT:
+    if form > FORMAT:
         raise ArtifactError(
-            f"the run has format {manifest['format']!r}, this version reads up to {FORMAT}",
+            f"the run has format {form}, this version reads up to {FORMAT}",
             place=str(run),
             remedy="Upgrade with `pip install -U genre-rec`.",
         )
     return manifest
 
 
-def verify(run: Path, part: str) -> None:
-    """Check the files of a finished run below `part` against the manifest.
+def verify(run: Path, *parts: str) -> None:
+    """Check the files of a finished run that are one of `parts` or below one, by default all, against the manifest.
 
     Raises:
         ArtifactError: A file is missing or was changed.
     """
     for name, digest in read_manifest(run)["files"].items():
-        if Path(name).is_relative_to(part):
+        if not parts or any(Path(name).is_relative_to(part) for part in parts):
             path = run / name
             if not path.is_file():
-                raise ArtifactError("the file is missing", place=str(path), remedy="Run the experiment again.")
+                raise ArtifactError("the file is missing", place=str(path), remedy=_AGAIN)
             if sha256(path) != digest:
-                raise ArtifactError(
-                    "the file is not what the run wrote",
-                    place=str(path),
-                    remedy="Restore it, or run the experiment again.",
-                )
+                raise ArtifactError("the file is not what the run wrote", place=str(path), remedy=_AGAIN)
 
 
 def _is_run(path: Path) -> bool:

@@ -50,7 +50,7 @@ def test_a_popular_answer_claims_nothing_personal() -> None:
 
 def test_without_any_link_only_the_number_of_likes_is_said() -> None:
     assert explain([3], 2).text == "Liked by 2 people."
-    assert explain([], 3).text == "New here, nobody has rated it yet."
+    assert explain([], 3).text == "Hardly known yet: nobody here has liked it so far."
 
 
 def test_a_shared_fact_is_enough_for_a_new_item() -> None:

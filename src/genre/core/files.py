@@ -10,12 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from genre.core.errors import ResourceError
 
 
 def temporary_name(path: Path) -> Path:
     """Return the hidden sibling of `path` under which this process writes it."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what processes that are no more left half-written anywhere below a directory."""
+    for path in list(directory.rglob(".*.tmp")):
+        process = path.name.split(".")[-2]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextmanager
@@ -25,12 +35,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: The disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
         with _full_disk_explained(path):
+            temporary.mkdir(parents=True)
             yield temporary
             if path.exists():
                 shutil.rmtree(path)
@@ -47,10 +56,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: The disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     try:
         with _full_disk_explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
     finally:
@@ -67,11 +76,12 @@ def sha256(path: Path) -> str:
 def _full_disk_explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        # Libraries that write through native code keep the number only in the text.
-        if error.errno != errno.ENOSPC and "No space left" not in str(error):
+    except Exception as error:
+        # Polars and safetensors write through native code: they raise errors of their own, with the number in the text.
+        if getattr(error, "errno", None) != errno.ENOSPC and "No space left" not in str(error):
             raise
-        free = shutil.disk_usage(path.parent).free
+        there = next(parent for parent in path.absolute().parents if parent.exists())
+        free = shutil.disk_usage(there).free
         raise ResourceError(
             f"the disk is full, {free / 2**20:.0f} MiB are left",
             place=str(path),

@@ -1,4 +1,4 @@
-"""How to run, apart from what to run: seed, device, memory, progress, and the events to choose on."""
+"""How to run, apart from what to run: seed, progress, and the events to choose on."""
 
 from __future__ import annotations
 
@@ -34,11 +34,8 @@ class RunContext:
     """Everything a component may need to know of the run it is part of."""
 
     seed: int = 0
-    device: str = "cpu"
     validation: Holdout | None = None
     """What weights and stopping points are chosen on; never the test events."""
-    memory: int = 1 << 29
-    """Bytes that one block of scores may take (512 MiB)."""
     progress: Progress = field(default_factory=Silent)
 
     def rng(self, name: str) -> np.random.Generator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -102,6 +102,14 @@ def protect(
 def pseudonym(user_id: str, key: bytes, bits: int) -> str:
     """Return the first `bits` of HMAC-SHA256(key, id) in hexadecimal."""
     return hmac.digest(key, user_id.encode(), hashlib.sha256).hex()[: bits // 4]
+
+
+def pseudonymiser(config: PrivacyConfig) -> Callable[[str], str] | None:
+    """Return what hashes a user's id as `protect` does; None where ids are not hashed, or the key is not at hand."""
+    if not config.hash_users or not os.environ.get(config.key_env):
+        return None
+    key = _key(config)
+    return lambda user_id: pseudonym(user_id, key, config.hash_bits)
 
 
 def _key(config: PrivacyConfig) -> bytes:

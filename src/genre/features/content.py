@@ -169,6 +169,12 @@ class ContentFeatures:
         """(F,) what each feature stands for, as ``column: value``."""
         return [name for column in self.columns for name in column.names]
 
+    @property
+    def spans(self) -> dict[str, slice]:
+        """Where the features of each column stand."""
+        ends = np.cumsum([0, *(len(column.names) for column in self.columns)]).tolist()
+        return {column.column: slice(*span) for column, span in zip(self.columns, pairwise(ends), strict=True)}
+
     def transform(self, table: Entities | pl.DataFrame) -> sparse.csr_matrix:
         """Return (N, F) float32, one row for each row of the table, known before or not.
 

@@ -41,7 +41,7 @@ class TabularFeatures:
 
     @property
     def names(self) -> list[str]:
-        """(C,)"""
+        """(C,) the columns, numbers first."""
         return [*self.numbers, *self.counts]
 
     def transform(self, table: Entities | pl.DataFrame) -> NDArray[np.float32]:
@@ -58,9 +58,12 @@ class TabularFeatures:
                     place="tabular features",
                     remedy="Give the columns that the model was fitted with; leave cells empty where nothing is known.",
                 )
-        values = [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in self.numbers]
-        values += [_highest_count(frame[name], counts) for name, counts in self.counts.items()]
-        return np.stack([np.empty((0, len(frame))), *values] if not values else values).astype(np.float32).T
+        matrix = np.empty((len(frame), len(self.names)), np.float32)
+        for at, name in enumerate(self.numbers):
+            matrix[:, at] = frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        for at, (name, counts) in enumerate(self.counts.items(), start=len(self.numbers)):
+            matrix[:, at] = _highest_count(frame[name], counts)
+        return matrix
 
     def missing(self, num_rows: int) -> NDArray[np.float32]:
         """Return the features (num_rows, C) of rows of which nothing is given."""

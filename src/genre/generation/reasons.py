@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from genre.core.queries import Queries, Recommendations, Source
+from genre.data.columns import ITEM_ID
 from genre.data.dataset import Dataset
 
 Language = Literal["en", "zh"]
@@ -25,7 +26,7 @@ _SENTENCES: dict[Language, dict[str, str]] = {
         "shared": "they share {facts}",
         "together": "{count} people liked both",
         "popular": "Liked by {count} people",
-        "new": "New here, nobody has rated it yet",
+        "new": "Hardly known yet: nobody here has liked it so far",
         "segment": "People with a similar history like it, {count} in all",
         "and": ", ",
         "clause": ": ",
@@ -37,7 +38,7 @@ _SENTENCES: dict[Language, dict[str, str]] = {
         "shared": "共同点是{facts}",
         "together": "有 {count} 人两个都喜欢",
         "popular": "有 {count} 人喜欢",
-        "new": "新上架，还没有人评价",
+        "new": "还鲜为人知：目前没有人喜欢过它",
         "segment": "与你经历相似的人喜欢它，共 {count} 人喜欢",
         "and": "、",
         "clause": "：",
@@ -70,7 +71,9 @@ class Reasons:
         self._data = data
         self._likes = data.interactions.to_binary_csr(data.num_items).T.tocsr()
         self._liked_by = np.diff(self._likes.indptr)
-        self._labels = [_labels_of(row) for row in data.items.frame.select(data.items.roles.category).iter_rows()]
+        # With the id, since a selection of no columns has no rows.
+        labels = data.items.frame.select(ITEM_ID, *data.items.roles.category)
+        self._labels = [_labels_of(row[1:]) for row in labels.iter_rows()]
 
     def explain(
         self, queries: Queries, recommendations: Recommendations, language: Language = "en"

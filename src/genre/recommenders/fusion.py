@@ -7,7 +7,7 @@ Shapes: B queries, I items, M members, C candidates, E targets in all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -15,14 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommendations, Source
+from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.ragged import Ragged, offsets_of
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.metrics.ranking import ndcg
 from genre.metrics.ranks import target_ranks
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
-from genre.recommenders.members import named_members, questions_to_learn_from, scores_of, sources_of, union_of_best
+from genre.recommenders.members import (
+    Pool,
+    named_members,
+    questions_to_learn_from,
+    scores_of,
+    standardised,
+    with_sources,
+)
 
 Weights = NDArray[np.float64]
 _BLOCK_BYTES = 1 << 25
@@ -107,7 +114,7 @@ class Fusion(ScoringRecommender[FusionConfig]):
         holdout, candidates = questions_to_learn_from(
             run, "fusion", most=self.config.max_queries, hide_seen=self.config.hide_seen
         )
-        self.weights = choose_weights(self._pool(holdout, candidates, run))
+        self.weights = choose_weights(self._judged(holdout, candidates, run))
         return self
 
     def score(self, queries: Queries) -> NDArray[np.float32]:
@@ -128,17 +135,8 @@ class Fusion(ScoringRecommender[FusionConfig]):
     def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
         """Return the n best items; each one's source is that of the heaviest member that scores it."""
         answer = super().recommend(queries, n, candidates=candidates)
-        answer.sources[:] = Source.NONE
-        for at in np.argsort(-self.weights, kind="stable"):
-            open_places = answer.filled & (answer.sources == Source.NONE)
-            rows = np.flatnonzero(open_places.any(axis=1))
-            if self.weights[at] == 0 or not len(rows):
-                break
-            left = np.where(open_places[rows], answer.item_rows[rows], NO_ITEM)
-            answer.sources[rows] = np.maximum(
-                answer.sources[rows], sources_of(self.members[at], queries.take(rows), left)
-            )
-        return answer
+        heaviest_first = np.argsort(-self.weights, kind="stable")[: np.count_nonzero(self.weights)]
+        return with_sources(answer, queries, [self.members[at] for at in heaviest_first])
 
     def state(self) -> State:
         """Return the weights."""
@@ -151,101 +149,63 @@ class Fusion(ScoringRecommender[FusionConfig]):
     def _blocks(self, queries: Queries) -> Iterator[tuple[int, Queries]]:
         return queries.blocks(max(1, _BLOCK_BYTES // (4 * max(1, self.num_items))))
 
-    def _pool(self, holdout: Holdout, candidates: Candidates, run: RunContext) -> Pool:
+    def _judged(self, holdout: Holdout, candidates: Candidates, run: RunContext) -> Judged:
         """Gather what the members say of their best items, block by block."""
         parts = []
-        blocks = run.progress.track(self._blocks(holdout.queries), "fusion: ask the members")
-        for start, queries in blocks:
+        for start, queries in run.progress.track(self._blocks(holdout.queries), "fusion: ask the members"):
             rows = np.arange(start, start + len(queries))
-            hidden, raw, said = candidates.take(rows), [], []
-            for member in self.members:
-                scores = scores_of(member, queries, self.num_items)
-                said.append(standardised(scores.copy()))
-                hidden.hide(scores)
-                raw.append(scores)
-            items = union_of_best(raw, self.config.num_candidates)
-            parts.append(Pool.of(items, said, holdout.targets.take(rows)))
-        return Pool.joined(parts)
+            pool = Pool.ask(self.members, queries, candidates.take(rows), self.config.num_candidates, self.num_items)
+            parts.append(Judged.of(pool, holdout.targets.take(rows)))
+        return Judged.joined(parts)
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
-    """Candidates of the queries whose targets are among them, with what each member says of them."""
+class Judged:
+    """The queries that have a target among their candidates: in the others, nothing can be won."""
 
-    says: NDArray[np.float32]
-    """(M, B, C) standardised scores."""
-    filled: NDArray[np.bool_]
-    """(B, C) false where there is no candidate."""
+    pool: Pool
     columns: Ragged
     """B rows; the columns of the targets, at least one a row."""
     num_targets: NDArray[np.int64]
     """(B,) targets, those that are no candidates included."""
 
     @classmethod
-    def of(cls, items: NDArray[np.int32], says: list[NDArray[np.float32]], targets: Ragged) -> Self:
-        """Keep the candidates (B, C) of each query, of members' scores (B, I) for all items.
-
-        A query without a target among the candidates counts 0 whatever the weights, and is left out.
-        """
-        row, column = np.nonzero(items[targets.row_of_value] == targets.values[:, None])
-        query = targets.row_of_value[row]
-        found = np.bincount(query, minlength=len(items))
-        kept = np.flatnonzero(found)
-        picked = np.maximum(items[kept], 0)
-        return cls(
-            np.stack([np.take_along_axis(part[kept], picked, 1) for part in says]),
-            items[kept] != NO_ITEM,
-            Ragged(offsets_of(found[kept]), column.astype(np.int32)),
-            targets.lengths[kept],
-        )
+    def of(cls, pool: Pool, targets: Ragged) -> Self:
+        """Look for the targets among the candidates."""
+        columns = pool.columns_of(targets)
+        kept = np.flatnonzero(columns.lengths)
+        return cls(pool.take(kept), columns.take(kept), targets.lengths[kept])
 
     @classmethod
-    def joined(cls, parts: list[Self]) -> Self:
+    def joined(cls, parts: Sequence[Self]) -> Self:
         """Return the queries of all parts."""
         columns = [part.columns for part in parts]
         lengths = np.concatenate([part.lengths for part in columns])
         return cls(
-            np.concatenate([part.says for part in parts], axis=1),
-            np.concatenate([part.filled for part in parts]),
+            Pool.joined([part.pool for part in parts]),
             Ragged(offsets_of(lengths), np.concatenate([part.values for part in columns])),
             np.concatenate([part.num_targets for part in parts]),
         )
 
     def quality(self, weights: Weights) -> float:
         """Return the sum of NDCG@10 over the queries."""
-        scores = np.tensordot(weights.astype(np.float32), self.says, 1)
-        scores[~self.filled] = -np.inf
+        scores = np.tensordot(weights.astype(np.float32), self.pool.says, 1)
+        scores[~self.pool.filled] = -np.inf
         # Targets that are no candidates rank nowhere; they stand behind the others of their query.
-        lengths = self.columns.lengths
         first = offsets_of(self.num_targets)
         ranks = np.full(first[-1], np.inf, np.float32)
-        within = np.arange(lengths.sum()) - np.repeat(self.columns.offsets[:-1], lengths)
-        ranks[np.repeat(first[:-1], lengths) + within] = target_ranks(scores, self.columns)
+        within = np.arange(len(self.columns.values)) - np.repeat(self.columns.offsets[:-1], self.columns.lengths)
+        ranks[first[self.columns.row_of_value] + within] = target_ranks(scores, self.columns)
         return float(ndcg(ranks, first, 10).sum())
 
 
-def standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring the finite scores of each row (B, I) to mean 0 and standard deviation 1, and lift the others to the lowest.
-
-    Changes the scores in place and returns them. A row of equal scores, or without any, becomes 0.
-    """
-    known = scores > -np.inf
-    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    scores -= (np.where(known, scores, 0).sum(axis=1, keepdims=True) / count).astype(np.float32)
-    spread = np.sqrt(np.einsum("bi,bi->b", *[np.where(known, scores, 0)] * 2)[:, None] / count)
-    scores /= np.where(spread > 0, spread, 1).astype(np.float32)
-    lowest = np.where(known, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
-    np.copyto(scores, np.where(np.isfinite(lowest), lowest, 0).astype(np.float32), where=~known)
-    return scores
-
-
-def choose_weights(pool: Pool) -> Weights:
+def choose_weights(judged: Judged) -> Weights:
     """Return the weights (M,) with the best `quality` that a search by coordinates finds; the largest is 1.
 
     It starts from the best member alone, and a weight moves only for something better: the result is at least as good.
     """
-    alone = np.eye(len(pool.says))
-    qualities = [pool.quality(weights) for weights in alone]
+    alone = np.eye(len(judged.pool.says))
+    qualities = [judged.quality(weights) for weights in alone]
     weights, best = alone[int(np.argmax(qualities))], max(qualities)
     for step in _STEPS:
         before = -1.0
@@ -255,10 +215,11 @@ def choose_weights(pool: Pool) -> Weights:
                 for value in _values_to_try(weights, member, step):
                     tried = weights.copy()
                     tried[member] = value
-                    quality = pool.quality(tried)
+                    quality = judged.quality(tried)
                     if quality > best:
                         weights, best = tried, quality
-    return weights / weights.max()
+    scaled: Weights = weights / weights.max()
+    return scaled
 
 
 def _values_to_try(weights: Weights, member: int, step: float) -> list[float]:

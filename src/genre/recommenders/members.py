@@ -5,13 +5,15 @@ Shapes: B queries, I items, M members, n places, C candidates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genre.core.errors import ConfigError, ModelError
-from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Source
+from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommendations, Source
 from genre.core.ragged import Ragged, offsets_of
 from genre.core.run import RunContext
 from genre.core.topn import top_n
@@ -94,11 +96,82 @@ def sources_of(model: Recommender, queries: Queries, item_rows: NDArray[np.int32
     return sources
 
 
-def union_of_best(scores: Sequence[NDArray[np.float32]], n: int) -> NDArray[np.int32]:
-    """Return the items (B, M * n) that are among the best n of at least one of M score blocks (B, I).
+def with_sources(answer: Recommendations, queries: Queries, models: Iterable[Recommender]) -> Recommendations:
+    """Return the answer with each item's source as given by the first of the models that can score the item."""
+    sources = np.full(answer.item_rows.shape, Source.NONE, np.int8)
+    for model in models:
+        unknown = answer.filled & (sources == Source.NONE)
+        rows = np.flatnonzero(unknown.any(axis=1))
+        if not len(rows):
+            break
+        left = np.where(unknown[rows], answer.item_rows[rows], NO_ITEM)
+        sources[rows] = np.maximum(sources[rows], sources_of(model, queries.take(rows), left))
+    return replace(answer, sources=sources)
 
-    Each row rises, with every item once and `NO_ITEM` in the places that are left.
+
+def standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring the finite scores of each row (B, I) to mean 0 and standard deviation 1, and lift the others to the lowest.
+
+    Changes the scores in place and returns them. A row of equal scores, or without any, becomes 0.
     """
-    items = np.sort(np.concatenate([top_n(block, n)[0] for block in scores], axis=1), axis=1)
-    items[:, 1:][items[:, 1:] == items[:, :-1]] = NO_ITEM
-    return items
+    known = scores > -np.inf
+    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    np.copyto(scores, 0, where=~known)
+    mean = scores.sum(axis=1, keepdims=True, dtype=np.float64) / count
+    np.subtract(scores, mean.astype(np.float32), out=scores, where=known)
+    spread = np.sqrt(np.einsum("bi,bi->b", scores, scores)[:, None] / count)
+    scores /= np.where(spread > 0, spread, 1).astype(np.float32)
+    np.copyto(scores, scores.min(axis=1, keepdims=True, initial=0), where=~known)
+    return scores
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Candidates: what is among the best of at least one member; and what each member says of them."""
+
+    items: NDArray[np.int32]
+    """(B, C) rising, each item once, with `NO_ITEM` in the places that are left."""
+    says: NDArray[np.float32]
+    """(M, B, C) standardised scores, of no meaning where there is no item."""
+
+    @classmethod
+    def ask(
+        cls, members: Sequence[Recommender], queries: Queries, candidates: Candidates | None, n: int, num_items: int
+    ) -> Self:
+        """Gather each member's best n of what may be returned. Scores are standardised over all items.
+
+        Holds `M` blocks of scores (B, I) at once.
+        """
+        best, said = [], []
+        for member in members:
+            scores = scores_of(member, queries, num_items)
+            shown = scores if candidates is None else scores.copy()
+            if candidates is not None:
+                candidates.hide(shown)
+            best.append(top_n(shown, min(n, num_items))[0])
+            said.append(standardised(scores))
+        items = np.sort(np.concatenate(best, axis=1), axis=1)
+        items[:, 1:][items[:, 1:] == items[:, :-1]] = NO_ITEM
+        return cls(items, np.stack([np.take_along_axis(block, np.maximum(items, 0), axis=1) for block in said]))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the queries of all parts."""
+        return cls(
+            np.concatenate([part.items for part in parts]), np.concatenate([part.says for part in parts], axis=1)
+        )
+
+    def take(self, rows: NDArray[np.integer]) -> Pool:
+        """Return the candidates of some queries."""
+        return Pool(self.items[rows], self.says[:, rows])
+
+    @property
+    def filled(self) -> NDArray[np.bool_]:
+        """(B, C) true where there is a candidate."""
+        return np.not_equal(self.items, NO_ITEM)
+
+    def columns_of(self, targets: Ragged) -> Ragged:
+        """Return in which columns the targets (B rows) stand; those that are no candidates are left out."""
+        found, column = np.nonzero(self.items[targets.row_of_value] == targets.values[:, None])
+        lengths = np.bincount(targets.row_of_value[found], minlength=len(targets))
+        return Ragged(offsets_of(lengths), column.astype(np.int32))

@@ -98,7 +98,8 @@ class Segment(ScoringRecommender[SegmentConfig]):
         values = log.weights
         if self.config.half_life_days is not None:
             values = values * np.exp2((log.timestamps - data.end_time) / (self.config.half_life_days * DAY))
-        members = sparse.csr_matrix((np.ones(len(labels), np.float32), (labels, np.arange(len(labels)))))
+        ones, shape = np.ones(len(labels), np.float32), (len(self.centres), len(labels))
+        members = sparse.csr_matrix((ones, (labels, np.arange(len(labels)))), shape)
         counts = (members @ log.to_csr(data.num_items, values)).toarray()
         return np.where(counts > 0, counts, -np.inf).astype(np.float32)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
@@ -18,6 +18,8 @@ from genre.recommenders.base import Recommender, RecommenderConfig, State
 CONFIG_FILE = "config.json"
 STATE_FILE = "state.safetensors"
 _PARTS = ("data", "indices", "indptr", "shape")
+_MARK = "#csr."
+"""Between the name of a sparse matrix and the name of its part."""
 
 
 def save_model(model: Recommender, directory: Path) -> None:
@@ -26,23 +28,21 @@ def save_model(model: Recommender, directory: Path) -> None:
     save_file(_to_arrays(model.state()), directory / STATE_FILE)
 
 
-def load_model(
-    directory: Path, parse: Callable[[Any], RecommenderConfig], members: Mapping[str, Recommender]
-) -> Recommender:
+def load_model(directory: Path, kind: type[RecommenderConfig], members: Mapping[str, Recommender]) -> Recommender:
     """Read a fitted model back.
 
     Args:
         directory: Where `save_model` wrote.
-        parse: Turns the settings into the right config class.
+        kind: The class of its settings.
         members: The fitted models that a composite one names.
 
     Raises:
         ArtifactError: A file is missing or damaged.
     """
     try:
-        config = parse(json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
+        config = kind.model_validate_json((directory / CONFIG_FILE).read_text(encoding="utf-8"))
         state = _from_arrays(load_file(directory / STATE_FILE))
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, ValidationError) as error:
         raise ArtifactError(
             f"the model cannot be read ({error})", place=str(directory), remedy="Run the experiment again."
         ) from error
@@ -63,19 +63,19 @@ def _to_arrays(state: State) -> dict[str, np.ndarray[Any, Any]]:
     for name, value in state.items():
         if isinstance(value, sparse.csr_matrix | sparse.csr_array):
             parts = (value.data, value.indices, value.indptr, np.array(value.shape))
-            arrays.update({f"{name}.{part}": array for part, array in zip(_PARTS, parts, strict=True)})
+            arrays.update({f"{name}{_MARK}{part}": array for part, array in zip(_PARTS, parts, strict=True)})
         else:
-            arrays[name] = np.ascontiguousarray(value)
+            arrays[name] = np.asarray(value, order="C")
     return arrays
 
 
 def _from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]]) -> State:
     state: State = {}
     for name, array in arrays.items():
-        stem, dot, part = name.rpartition(".")
-        if not dot:
+        stem, _, part = name.rpartition(_MARK)
+        if not stem:
             state[name] = array
         elif part == "data":
-            data, indices, indptr, shape = (arrays[f"{stem}.{part}"] for part in _PARTS)
+            data, indices, indptr, shape = (arrays[f"{stem}{_MARK}{part}"] for part in _PARTS)
             state[stem] = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape))
     return state

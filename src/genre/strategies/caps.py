@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import polars as pl
 from pydantic import Field
-from scipy import sparse
 
 from genre.core.config import Config
-from genre.core.queries import NO_ITEM, Queries, Recommendations
+from genre.core.queries import Queries, Recommendations
+from genre.core.ragged import Ragged
 from genre.data.dataset import Dataset
 from genre.strategies.rules import column_of
 
@@ -26,8 +27,8 @@ class CapConfig(Config):
     def build(self, data: Dataset) -> Cap:
         """Return the strategy over this catalogue."""
         labels = column_of(data.items, self.column, "strategies.cap")
-        lists = labels.cast(str).to_list() if labels.dtype.base_type().__name__ != "List" else labels.to_list()
-        return Cap(lists, self.most)
+        lists = labels if isinstance(labels.dtype, pl.List) else labels.cast(pl.String)
+        return Cap(lists.to_list(), self.most)
 
 
 class Cap:
@@ -35,26 +36,29 @@ class Cap:
 
     def __init__(self, labels: list[list[str] | str | None], most: int) -> None:
         """Take the labels of each item and the limit."""
-        rows, columns = [], []
         codes: dict[str, int] = {}
-        for row, value in enumerate(labels):
-            for label in [value] if isinstance(value, str) else value or []:
-                rows.append(row)
-                columns.append(codes.setdefault(label, len(codes)))
-        ones = np.ones(len(rows), np.int32)
-        # The last row stands for "no item", which has no label.
-        self._labels = sparse.csr_matrix((ones, (rows, columns)), shape=(len(labels) + 1, max(1, len(codes))))
+        self._labels = Ragged.of(
+            [
+                [codes.setdefault(label, len(codes)) for label in ([value] if isinstance(value, str) else value or [])]
+                for value in labels
+            ]
+        )
         self._most = most
 
     def __call__(self, queries: Queries, recommendations: Recommendations, rng: np.random.Generator) -> Recommendations:
         """Keep items, best first, while none of their labels is used up."""
         keep = recommendations.filled.copy()
-        for start in range(0, len(recommendations), 1024):
-            block = recommendations.item_rows[start : start + 1024]
-            used = np.zeros((len(block), self._labels.shape[1]), np.int32)
-            for place in range(block.shape[1]):
-                labels = self._labels[np.where(block[:, place] == NO_ITEM, -1, block[:, place])].toarray()
-                fits = np.logical_not(np.any((labels > 0) & (used >= self._most), axis=1))
-                keep[start : start + 1024, place] &= fits
-                used += labels * fits[:, None]
+        lists, places = np.nonzero(keep)
+        found = self._labels.take(recommendations.item_rows[lists, places])
+        lists, places = lists[found.row_of_value], places[found.row_of_value]
+        # One counter for each label that occurs in a list, since most of the catalogue's labels do not.
+        pairs = lists * (1 + int(found.values.max(initial=0))) + found.values
+        names, counter = np.unique(pairs, return_inverse=True)
+        used = np.zeros(len(names), np.int64)
+        by_place = np.argsort(places, kind="stable")
+        starts = np.searchsorted(places[by_place], np.arange(recommendations.n + 1))
+        for place in range(recommendations.n):
+            here = by_place[starts[place] : starts[place + 1]]
+            keep[lists[here[used[counter[here]] >= self._most]], place] = False
+            used[counter[here[keep[lists[here], place]]]] += 1
         return recommendations.compact(keep)

@@ -1,0 +1,319 @@
+"""Gradient-boosted trees that rank the candidates of other recommenders.
+
+Christopher Burges: From RankNet to LambdaRank to LambdaMART. Microsoft Research, MSR-TR-2010-82.
+
+Shapes: B queries, I items, M members, C candidates of a query, N candidates in all, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+
+from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations
+from genre.core.ragged import Ragged
+from genre.core.run import RunContext
+from genre.core.topn import top_n
+from genre.data.dataset import Dataset
+from genre.features.content import ContentConfig, ContentFeatures
+from genre.features.tabular import TabularFeatures
+from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
+from genre.recommenders.members import Pool, named_members, questions_to_learn_from, with_sources
+
+DAY = 86_400.0
+_BLOCK_BYTES = 1 << 25
+"""Bytes of one member's scores that are held at once (32 MiB)."""
+
+
+class BoostedConfig(RecommenderConfig):
+    """Settings of `boosted`."""
+
+    kind: Literal["boosted"] = "boosted"
+    members: tuple[str, ...] = Field(min_length=1)
+    """The models whose candidates are ranked, by name."""
+    num_candidates: int = Field(default=100, ge=1)
+    """Best items of each member that are candidates."""
+    content: ContentConfig = ContentConfig()
+    """How item columns are compared with those of the history."""
+    max_queries: int = Field(default=20_000, ge=2)
+    """Validation questions to learn from."""
+    early_stopping_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of these questions that only say when to stop."""
+    patience: int = Field(default=50, ge=1)
+    """Trees without a better NDCG@10 after which learning stops."""
+    num_trees: int = Field(default=500, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0)
+    num_leaves: int = Field(default=15, ge=2)
+    min_candidates_in_leaf: int = Field(default=100, ge=1)
+    """Candidates that a leaf needs; fewer would learn single queries by heart."""
+    hide_seen: bool = True
+    """Whether items of the history are no answers, in learning and in answering, as the evaluation's `hide_seen`."""
+
+    def build(self, members: Mapping[str, Recommender]) -> Boosted:
+        """Return the unfitted component."""
+        return Boosted(self, named_members(self.members, members, "boosted"))
+
+    def estimate(self, size: DataSize) -> Estimate:
+        """Every member's scores for the validation questions, and the table of the candidates."""
+        queries, num_members = min(size.num_users, self.max_queries), len(self.members)
+        table = queries * num_members * min(self.num_candidates, size.num_items)
+        seconds = 2e-8 * queries * num_members * size.num_items + 2e-8 * table * self.num_trees
+        return Estimate(memory=6 * num_members * _BLOCK_BYTES + 4 * table * (2 * num_members + 30), seconds=seconds)
+
+
+class Boosted:
+    """Rank what the members propose by all that is known of the item, the user and the history.
+
+    Candidates are the union of each member's best items. Trees score them by each member's standardised score and rank;
+    the item's likes, days since its first and its last like, number columns and how common its labels are; the same
+    columns of the user; the length of the history and the days since its end; and how well each column of the item
+    matches that column of the history's items (cosine). They are fitted to NDCG on validation events by LambdaMART
+    (LightGBM): members were fitted without these, so that their scores there are as they will be for new events.
+
+    Scores compare within a query only. Where no target is among the candidates there is nothing to learn, and
+    candidates are ranked by the mean of the members' standardised scores.
+    """
+
+    facts: Facts
+    booster: Any
+    """`lightgbm.Booster`, or None where nothing could be learned."""
+
+    def __init__(self, config: BoostedConfig, members: Mapping[str, Recommender]) -> None:
+        """Keep the settings and the fitted members."""
+        self.config = config
+        self.members = list(members.values())
+
+    def fit(self, data: Dataset, run: RunContext) -> Self:
+        """Learn to rank the validation questions' candidates.
+
+        Raises:
+            ModelError: There are no validation events.
+        """
+        config = self.config
+        holdout, candidates = questions_to_learn_from(
+            run, "boosted", most=config.max_queries, hide_seen=config.hide_seen
+        )
+        self.facts = Facts.of(data, config.content)
+        parts = []
+        for start, queries in run.progress.track(self._blocks(holdout.queries), "boosted: ask the members"):
+            rows = np.arange(start, start + len(queries))
+            pool = self._ask(queries, candidates.take(rows))
+            columns = pool.columns_of(holdout.targets.take(rows))
+            kept = np.flatnonzero(columns.lengths)
+            parts.append(Examples.of(self.facts, queries.take(kept), pool.take(kept), columns.take(kept)))
+        self.booster = _boost(Examples.joined(parts), config, run.rng("boosted"))
+        return self
+
+    def score(self, queries: Queries) -> NDArray[np.float32]:
+        """Return (B, I) scores of the candidates, minus infinity for all other items."""
+        scores = np.full((len(queries), self.facts.num_items), -np.inf, np.float32)
+        for start, part in self._blocks(queries):
+            pool, said = self._scored(part, None)
+            rows, columns = np.nonzero(pool.filled)
+            scores[start + rows, pool.items[rows, columns]] = said[rows, columns]
+        return scores
+
+    def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
+        """Return the n best candidates; each one's source is that of the first named member that scores it."""
+        answer = Recommendations.empty(len(queries), n)
+        for start, part in self._blocks(queries):
+            rows = np.arange(start, start + len(part))
+            pool, said = self._scored(part, None if candidates is None else candidates.take(rows))
+            columns, answer.scores[rows] = top_n(said, n)
+            items = np.take_along_axis(pool.items, np.maximum(columns, 0), axis=1)
+            answer.item_rows[rows] = np.where(columns == NO_ITEM, NO_ITEM, items)
+        return with_sources(answer, queries, self.members)
+
+    def state(self) -> State:
+        """Return LightGBM's model as the bytes of its text, and what the features are made of."""
+        text = "" if self.booster is None else self.booster.model_to_string()
+        return {"trees": np.frombuffer(text.encode(), np.uint8), **self.facts.state()}
+
+    def restore(self, state: State) -> None:
+        """Take the trees back; the members are those that it was built with."""
+        import lightgbm
+
+        text = bytes(state["trees"]).decode()
+        self.booster = lightgbm.Booster(model_str=text) if text else None
+        self.facts = Facts.restore(state)
+
+    def _scored(self, queries: Queries, candidates: Candidates | None) -> tuple[Pool, NDArray[np.float32]]:
+        """Return the candidates of one block, and their scores (B, C), minus infinity in empty places."""
+        if self.config.hide_seen:
+            candidates = (candidates or Candidates()).without(queries.history.items)
+        pool = self._ask(queries, candidates)
+        scores = np.full(pool.items.shape, -np.inf, np.float32)
+        if self.booster is None:
+            scores[pool.filled] = pool.says.mean(axis=0)[pool.filled]
+        elif pool.filled.any():
+            scores[pool.filled] = self.booster.predict(self.facts.table(queries, pool), num_threads=2)
+        return pool, scores
+
+    def _ask(self, queries: Queries, candidates: Candidates | None) -> Pool:
+        return Pool.ask(self.members, queries, candidates, self.config.num_candidates, self.facts.num_items)
+
+    def _blocks(self, queries: Queries) -> Iterator[tuple[int, Queries]]:
+        return queries.blocks(max(1, _BLOCK_BYTES // (4 * max(1, self.facts.num_items))))
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What the trees are told beside the members' scores."""
+
+    items: NDArray[np.float32]
+    """(I, .) columns of the items, and their likes."""
+    first: NDArray[np.float64]
+    """(I,) time of the first like, NaN for none."""
+    last: NDArray[np.float64]
+    """(I,) time of the last like, NaN for none."""
+    content: sparse.csr_matrix
+    """(I, .) the features of all item columns, one column after the other."""
+    ends: NDArray[np.int64]
+    """Where each column's features end."""
+    users: TabularFeatures
+
+    @classmethod
+    def of(cls, data: Dataset, config: ContentConfig) -> Self:
+        """Read them off the training data."""
+        log = data.interactions.liked()
+        counts = log.item_counts(data.num_items, np.ones(log.num_events))
+        first, last = np.full(data.num_items, np.inf), np.full(data.num_items, -np.inf)
+        np.minimum.at(first, log.item_rows, log.timestamps)
+        np.maximum.at(last, log.item_rows, log.timestamps)
+        first[counts == 0] = last[counts == 0] = np.nan
+        content = ContentFeatures.fit(data.items, config, rows=np.flatnonzero(counts))
+        columns = TabularFeatures.fit(data.items).transform(data.items)
+        return cls(
+            np.column_stack([counts.astype(np.float32), columns]),
+            first,
+            last,
+            content.transform(data.items),
+            np.array([span.stop for span in content.spans.values()], np.int64),
+            TabularFeatures.fit(data.users),
+        )
+
+    @property
+    def num_items(self) -> int:
+        """Return I."""
+        return len(self.items)
+
+    def table(self, queries: Queries, pool: Pool) -> NDArray[np.float32]:
+        """Return the features (N, F) of all candidates, query after query."""
+        rows, columns = np.nonzero(pool.filled)
+        items = pool.items[rows, columns]
+        says = np.where(pool.filled, pool.says, -np.inf)
+        ranks = np.argsort(np.argsort(-says, axis=2, kind="stable"), axis=2)
+        history = queries.history.liked()
+        asked = queries.times.astype(np.float64)
+        table = queries.users
+        users = self.users.missing(len(queries)) if table is None else self.users.transform(table)
+        return np.column_stack(
+            [
+                *says[:, rows, columns],
+                *ranks[:, rows, columns],
+                self.items[items],
+                (asked[rows] - self.first[items]) / DAY,
+                (asked[rows] - self.last[items]) / DAY,
+                users[rows],
+                history.lengths[rows],
+                ((asked - queries.history.end_times) / DAY)[rows],
+                *(match[rows, items] for match in self._matches(history.to_csr(self.num_items))),
+            ]
+        ).astype(np.float32)
+
+    def state(self) -> State:
+        """Return everything as arrays."""
+        return {
+            "items": self.items,
+            "first": self.first,
+            "last": self.last,
+            "content": self.content,
+            "ends": self.ends,
+            **self.users.state(),
+        }
+
+    @classmethod
+    def restore(cls, state: State) -> Self:
+        """Build from what `state` returned."""
+        parts = {name: state[name] for name in ("items", "first", "last", "content", "ends")}
+        return cls(**parts, users=TabularFeatures.restore(state))
+
+    def _matches(self, likes: sparse.csr_matrix) -> Iterator[NDArray[np.float32]]:
+        """Yield for each item column the cosine (B, I) of the summed history and the item."""
+        starts = [0, *self.ends[:-1]]
+        for start, end in zip(starts, self.ends, strict=True):
+            column = self.content[:, start:end]
+            profile = (likes @ column).toarray()
+            profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-12)
+            yield np.asarray((column @ profile.T).T, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Candidates of the queries that have a target among them."""
+
+    table: NDArray[np.float32]
+    """(N, F)"""
+    is_target: NDArray[np.bool_]
+    """(N,)"""
+    sizes: NDArray[np.int64]
+    """(B,) candidates of each query."""
+
+    @classmethod
+    def of(cls, facts: Facts, queries: Queries, pool: Pool, columns: Ragged) -> Self:
+        """Build the features of one block, of which `columns` (B rows) are targets."""
+        is_target = np.zeros(pool.items.shape, bool)
+        is_target[columns.row_of_value, columns.values] = True
+        return cls(facts.table(queries, pool), is_target[pool.filled], pool.filled.sum(axis=1))
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """Return the queries of all parts."""
+        return cls(
+            np.concatenate([part.table for part in parts]),
+            np.concatenate([part.is_target for part in parts]),
+            np.concatenate([part.sizes for part in parts]),
+        )
+
+    def where(self, keep: NDArray[np.bool_]) -> Examples:
+        """Return the queries for which `keep` (B,) is true."""
+        rows = np.repeat(keep, self.sizes)
+        return Examples(self.table[rows], self.is_target[rows], self.sizes[keep])
+
+
+def _boost(examples: Examples, config: BoostedConfig, rng: np.random.Generator) -> Any:
+    """Fit the trees; with too few queries to spare some, all trees are kept. None where there are no queries."""
+    import lightgbm
+
+    num_queries = len(examples.sizes)
+    if num_queries == 0:
+        return None
+    spared = np.zeros(num_queries, bool)
+    spared[rng.permutation(num_queries)[: int(config.early_stopping_share * num_queries)]] = True
+    learned, judged = examples.where(~spared), examples.where(spared)
+    settings = {
+        "objective": "lambdarank",
+        "metric": "ndcg",
+        "eval_at": [10],
+        "learning_rate": config.learning_rate,
+        "num_leaves": config.num_leaves,
+        "min_data_in_leaf": config.min_candidates_in_leaf,
+        "seed": int(rng.integers(2**31)),
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 2,
+        "verbosity": -1,
+    }
+    train = lightgbm.Dataset(learned.table, learned.is_target, group=learned.sizes, params=settings)
+    if not spared.any():
+        return lightgbm.train(settings, train, config.num_trees)
+    stop = lightgbm.early_stopping(config.patience, verbose=False)
+    valid = train.create_valid(judged.table, judged.is_target, group=judged.sizes)
+    booster = lightgbm.train(settings, train, config.num_trees, valid_sets=[valid], callbacks=[stop])
+    return lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
