@@ -18,7 +18,8 @@ from typing import Any
 
 from common import DATA, table, write_result
 
-from genre.config import Experiment, parse_recommender
+from genre.api import kinds_of_recommenders
+from genre.config import Experiment
 from genre.console import Bars
 from genre.core.meter import Meter
 from genre.core.run import RunContext
@@ -66,7 +67,7 @@ def choose(prepared: Prepared, budget: float, memory: float) -> dict[str, dict[s
     for kind, settings in GRID.items():
         tried = []
         for setting in settings:
-            recommender = parse_recommender({"kind": kind, **setting})
+            recommender = kinds_of_recommenders()[kind](**setting)
             estimate = recommender.estimate(size)
             if estimate.seconds > budget or estimate.memory > memory:
                 print(
