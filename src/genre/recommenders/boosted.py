@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -246,8 +247,7 @@ class Facts:
 
     def _matches(self, likes: sparse.csr_matrix) -> Iterator[NDArray[np.float32]]:
         """Yield for each item column the cosine (B, I) of the summed history and the item."""
-        starts = [0, *self.ends[:-1]]
-        for start, end in zip(starts, self.ends, strict=True):
+        for start, end in pairwise([0, *self.ends]):
             column = self.content[:, start:end]
             profile = (likes @ column).toarray()
             profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-12)
