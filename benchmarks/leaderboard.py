@@ -36,14 +36,14 @@ GRID: dict[str, list[dict[str, Any]]] = {
     "popularity": [{"half_life_days": days} for days in (None, 30, 180)],
     "item_knn": [{"k": k, "history_decay": decay} for k in (100, 1000) for decay in (0.6, 0.9)],
     "user_knn": [{"k": k, "history_decay": decay} for k in (100, 500) for decay in (0.7, 0.95)],
-    "ease": [{"regularization": value, "history_decay": decay} for value in (100, 500, 2000) for decay in (0.6, 0.8)],
+    "ease": [{"regularization": value, "history_decay": 0.6} for value in (100, 500, 2000)],
     "als": [{"confidence": value} for value in (5, 20)],
     "graph": [{"history_decay": value} for value in (0.5, 0.7, 0.9)],
     "segment": [{"num_segments": k} for k in (20, 50, 150)],
-    "behaviour_content": [{"l2_behaviour": value} for value in (0.3, 1.0, 10.0)],
+    "behaviour_content": [{"l2_behaviour": value} for value in (0.3, 1.0)],
 }
 FEWER: dict[str, list[dict[str, Any]]] = {
-    "ease": [{"regularization": 500}],
+    "ease": [{"regularization": 500, "history_decay": 0.6}],
     "behaviour_content": [{}],
     "segment": [{}],
     "item_knn": [{"k": 100}],

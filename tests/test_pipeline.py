@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 import pytest
@@ -13,9 +13,12 @@ import yaml
 from genre import pipeline, stages
 from genre.config import Experiment
 from genre.core.errors import ArtifactError, ConfigError, DataError
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset
 from genre.evaluation.results import Results
 from genre.recommenders.base import Estimate
 from genre.recommenders.ease import Ease, EaseConfig
+from genre.recommenders.fusion import Fusion, FusionConfig
 from genre.recommenders.popularity import PopularityConfig
 from genre.runs import open_run
 from genre.workspace import read_manifest
@@ -176,14 +179,24 @@ def test_hashed_users_are_found_under_their_own_ids(tmp_path: Path, monkeypatch:
     assert set(open_run(directory).recommend("viewer-0003", n=3)["source"]) == {"popular"}
 
 
-def test_models_are_chosen_by_other_questions_than_weights_are() -> None:
-    part = stages.prepare(experiment(data={"kind": "sample", "num_viewers": 120})).splits[0]
-    learn, choose = stages.divide_validation(experiment(), part)
-    assert abs(len(learn) - len(choose)) <= 1
-    assert set(learn.queries.user_rows).isdisjoint(choose.queries.user_rows)
-    assert len(learn) + len(choose) == len(part.validation)
-    alone = experiment(models={"ease": {"kind": "ease"}})
-    assert stages.divide_validation(alone, part) == (part.validation, part.validation)
+def test_a_composite_model_is_not_chosen_by_the_questions_it_learned_from(tmp_path: Path) -> None:
+    asked: list[set[int]] = []
+
+    class Nosy(Fusion):
+        def fit(self, data: Dataset, run: RunContext) -> Self:
+            assert run.validation is not None
+            asked.append(set(run.validation.queries.user_rows))
+            return super().fit(data, run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FusionConfig, "build", lambda config, members: Nosy(config, members))
+        directory = pipeline.run(experiment(data={"kind": "sample", "num_viewers": 90}), tmp_path)
+    whole, first, second = asked
+    assert first.isdisjoint(second)
+    assert first | second == whole
+    results = Results.load(directory)
+    alone = max(results.models[name].validation["NDCG@10"].mean for name in ("ease", "popularity"))
+    assert results.models["fusion"].validation["NDCG@10"].mean != pytest.approx(alone)
 
 
 def test_nothing_that_fits_is_an_error_before_work_starts() -> None:

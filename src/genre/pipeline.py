@@ -145,7 +145,7 @@ def _fit_and_judge(
             for planned in progress.track(wanted, f"fit and judge: seed {seed}, split {index + 1}", len(wanted)):
                 fitted = trial.fit(planned, models)
                 models[planned.name] = fitted.model
-                judgements[planned.name][place].append(trial.judge(planned.name, fitted, judge))
+                judgements[planned.name][place].append(trial.judge(planned, fitted, models, judge))
     return judgements
 
 

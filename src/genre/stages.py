@@ -15,7 +15,6 @@ from genre.config import Experiment
 from genre.core.errors import ConfigError, DataError
 from genre.core.files import sha256
 from genre.core.meter import Meter
-from genre.core.queries import Holdout
 from genre.core.run import Progress, RunContext
 from genre.data.aliases import TABLES
 from genre.data.build import build_dataset
@@ -28,7 +27,7 @@ from genre.data.sample import sample_tables
 from genre.data.splits import Split, split
 from genre.data.tables import Tables
 from genre.data.transforms import fit_columns
-from genre.evaluation.judge import Judge, Judgement
+from genre.evaluation.judge import Judge, Judgement, Rehearsal
 from genre.features.content import ContentConfig, ContentFeatures
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig
 from genre.recommenders.store import load_model, save_model
@@ -241,27 +240,25 @@ class Trial:
         """Set up the trial of split `index`."""
         part = prepared.splits[index]
         first = index == 0 and seed == experiment.seeds[0]
-        run = RunContext(seed=seed, validation=divide_validation(experiment, part)[0], progress=progress)
+        run = RunContext(seed=seed, validation=part.validation, progress=progress)
         return cls(part, run, work, "" if first else f"{TRIALS}/{seed}-{index}/")
 
     def fit(self, planned: Planned, members: Mapping[str, Recommender]) -> Fitted:
-        """Fit one model on the training part; what it chooses, it chooses on validation questions."""
-        config = planned.config
+        """Fit one model on the training part; what it chooses, it chooses on the validation questions."""
 
         def make() -> Fitted:
             with Meter() as meter:
-                model = config.build({member: members[member] for member in config.member_names})
-                model = model.fit(self.part.train, self.run)
+                model = self._fitted(planned.config, members, self.run)
             return Fitted(model, meter.seconds, meter.memory)
 
         return self.work.stage(
             f"{self.place}models/{planned.name}",
             make,
             save=Fitted.save,
-            load=lambda path: Fitted.load(path, type(config), members),
+            load=lambda path: Fitted.load(path, type(planned.config), members),
         )
 
-    def judge(self, name: str, fitted: Fitted, by: Judge) -> Judgement:
+    def judge(self, planned: Planned, fitted: Fitted, members: Mapping[str, Recommender], by: Judge) -> Judgement:
         """Judge one model."""
 
         def make() -> Judgement:
@@ -269,40 +266,40 @@ class Trial:
                 fitted.model,
                 fit_seconds=fitted.fit_seconds,
                 fit_memory=fitted.fit_memory,
+                rehearsals=self._rehearsals(planned.config, members),
                 progress=self.run.progress,
             )
 
         return self.work.stage(
-            f"{self.place}{JUDGEMENTS}/{name}",
-            make,
-            save=Judgement.save,
-            load=Judgement.load,
+            f"{self.place}{JUDGEMENTS}/{planned.name}", make, save=Judgement.save, load=Judgement.load
         )
 
+    def _fitted(self, config: RecommenderConfig, members: Mapping[str, Recommender], run: RunContext) -> Recommender:
+        model = config.build({member: members[member] for member in config.member_names})
+        return model.fit(self.part.train, run)
 
-def divide_validation(experiment: Experiment, part: Split) -> tuple[Holdout, Holdout]:
-    """Return the validation questions that models learn from, and those that the best model is chosen by.
+    def _rehearsals(self, config: RecommenderConfig, members: Mapping[str, Recommender]) -> list[Rehearsal]:
+        """Fit a composite model on either half of the validation questions, to be judged on the other.
 
-    They are the same where no model is made of others. Otherwise each gets half: a model that has weighed its members
-    on the questions by which it is then chosen would win by construction. Too few questions are not divided.
-    """
-    questions = part.validation
-    composite = any(config.member_names for config in experiment.models.values())
-    if not composite or len(questions) < FEWEST_DIVIDED:
-        return questions, questions
-    order = RunContext(seed=experiment.seeds[0]).rng("divide validation").permutation(len(questions))
-    learn, choose = np.sort(order[::2]), np.sort(order[1::2])
-    return questions.take(learn), questions.take(choose)
+        It has weighed its members on these questions, and would win by construction if it were chosen by them too.
+        """
+        questions = self.part.validation
+        if not config.member_names or len(questions) < FEWEST_DIVIDED:
+            return []
+        order = self.run.rng("rehearse").permutation(len(questions))
+        halves = np.sort(order[::2]), np.sort(order[1::2])
+        return [
+            Rehearsal(self._fitted(config, members, replace(self.run, validation=questions.take(learn))), answer)
+            for learn, answer in (halves, halves[::-1])
+        ]
 
 
 def make_judge(experiment: Experiment, prepared: Prepared, index: int) -> Judge:
     """Prepare what models are judged by on a split: the same questions and samples for all models and seeds."""
     items = prepared.data.items
     features = ContentFeatures.fit(items, ContentConfig()).transform(items)
-    part = prepared.splits[index]
-    part = replace(part, validation=divide_validation(experiment, part)[1])
     run = RunContext(seed=experiment.seeds[0])
-    return Judge.of(prepared.data, part, experiment.evaluation, run, features=features)
+    return Judge.of(prepared.data, prepared.splits[index], experiment.evaluation, run, features=features)
 
 
 def _counts(tables: Tables) -> dict[str, int]:

@@ -46,7 +46,7 @@ def judge(data: Dataset, part: Split) -> Judge:
 @pytest.fixture(scope="module")
 def found(judge: Judge, part: Split) -> dict[str, list[list[Judgement]]]:
     """Return popularity, and EASE with two strengths in the place of two seeds."""
-    ease = [EaseConfig(regularization=value).build({}).fit(part.train, RUN) for value in (20, 60)]
+    ease = [EaseConfig(regularization=value).build({}).fit(part.train, RUN) for value in (1, 500)]
     popularity = PopularityConfig().build({}).fit(part.train, RUN)
     return {
         "popularity": [[judge.judge(popularity, fit_seconds=1.0, fit_memory=10)]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -61,6 +62,15 @@ class Judgement:
 
 
 @dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """A model that has learned from other validation questions than those it answers here."""
+
+    model: Recommender
+    rows: NDArray[np.int64]
+    """The validation questions that it answers; all rehearsals together answer each once."""
+
+
+@dataclass(frozen=True, eq=False)
 class Judge:
     """What all models of one split are judged by. Made once, so that all meet the same questions and samples."""
 
@@ -105,13 +115,42 @@ class Judge:
         return cls(config, validation, test, calibration, shown, source)
 
     def judge(
-        self, model: Recommender, *, fit_seconds: float, fit_memory: int, progress: Progress | None = None
+        self,
+        model: Recommender,
+        *,
+        fit_seconds: float,
+        fit_memory: int,
+        rehearsals: Sequence[Rehearsal] = (),
+        progress: Progress | None = None,
     ) -> Judgement:
-        """Judge a model that was fitted on the split, and keep with it what fitting took."""
-        validation = evaluate_ranking(model, self.validation, progress, beyond=False)
+        """Judge a model that was fitted on the split.
+
+        Args:
+            model: Answers the test questions and, without `rehearsals`, the validation questions.
+            fit_seconds: What fitting took, kept with the rest.
+            fit_memory: The same in bytes.
+            rehearsals: Stand in for a model that has learned from validation questions.
+            progress: Shows how far it has come.
+        """
+        if rehearsals:
+            validation = self._rehearsed(rehearsals, progress)
+        else:
+            validation = evaluate_ranking(model, self.validation, progress, beyond=False)
         test = evaluate_ranking(model, self.test, progress)
         clicks = evaluate_clicks(model, self.shown, self.calibration, memory=self.config.memory_mib * 2**20)
         return Judgement(validation, test, clicks, fit_seconds, fit_memory)
+
+    def _rehearsed(self, rehearsals: Sequence[Rehearsal], progress: Progress | None) -> RankingResult:
+        """Judge each rehearsal on its own questions, and put the findings together."""
+        parts = [
+            evaluate_ranking(one.model, self.validation.take(one.rows), progress, beyond=False) for one in rehearsals
+        ]
+        order = np.argsort(np.concatenate([one.rows for one in rehearsals]))
+        per_query = {
+            name: np.concatenate([part.per_query[name] for part in parts])[order] for name in parts[0].per_query
+        }
+        seconds = sum(part.seconds for part in parts)
+        return RankingResult(per_query, {}, {}, {}, seconds, max(part.memory for part in parts))
 
 
 def _shown(data: Dataset, part: Split, config: EvaluationConfig, run: RunContext) -> tuple[ShownLists, ShownLists, str]:

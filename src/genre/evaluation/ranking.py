@@ -10,7 +10,7 @@ Shapes: B queries, I items, n places, E targets in all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -65,6 +65,10 @@ class RankingTask:
     def block_size(self) -> int:
         """Return how many queries' scores fit in the memory that the config allows."""
         return max(1, self.config.memory_mib * 2**20 // (4 * max(1, len(self.popularity))))
+
+    def take(self, rows: NDArray[np.int64]) -> RankingTask:
+        """Return the task of some queries, without groups."""
+        return replace(self, holdout=self.holdout.take(rows), candidates=self.candidates.take(rows), groups=())
 
     @cached_property
     def expected(self) -> Rows:

@@ -80,8 +80,10 @@ class TabularFeatures:
 
 
 def _highest_count(values: pl.Series, counts: dict[str, int]) -> NDArray[np.float64]:
+    """Return the count (N,) of each row's commonest label."""
     labels = pl.DataFrame({"row": np.arange(len(values)), "label": values.cast(pl.List(pl.String))}).explode("label")
-    known = labels.with_columns(count=pl.col("label").replace_strict(counts, default=0, return_dtype=pl.Float64))
-    highest = known.with_columns(pl.when(pl.col("label").is_not_null()).then("count"))
-    by_row = highest.group_by("row", maintain_order=True).agg(pl.col("count").max())
-    return by_row["count"].fill_null(float("nan")).to_numpy()
+    count = pl.col("label").replace_strict(counts, default=0, return_dtype=pl.Float64)
+    best = labels.drop_nulls().group_by("row").agg(count.max().alias("count"))
+    highest = np.full(len(values), np.nan)
+    highest[best["row"].to_numpy()] = best["count"].to_numpy()
+    return highest
