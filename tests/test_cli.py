@@ -203,6 +203,18 @@ def test_help_answers_at_once() -> None:
     assert min(seconds) < 1.5
 
 
+def test_the_base_install_needs_no_torch_and_no_language_model() -> None:
+    code = """
+import pkgutil, sys, genre
+for module in pkgutil.walk_packages(genre.__path__, "genre."):
+    __import__(module.name)
+print(",".join(sys.modules))
+"""
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split(",")
+    assert "genre.pipeline" in modules
+    assert {"torch", "transformers", "sentence_transformers", "fastapi"}.isdisjoint(modules)
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys; import genre.cli; print(','.join(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split(",")

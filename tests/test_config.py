@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from genre import config
 from genre.config import RECOMMENDERS, Experiment
 from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.errors import ConfigError
@@ -83,10 +84,23 @@ def test_a_model_of_ones_own_passes_from_python(tmp_path: Path) -> None:
     assert experiment.model_dump()["models"]["own"] == {"kind": "own", "strength": 3}
 
 
+def test_other_packages_offer_recommenders_through_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Offered:
+        def load(self) -> type[RecommenderConfig]:
+            return OfferedConfig
+
+    class OfferedConfig(RecommenderConfig):
+        kind: str = "offered"
+
+    monkeypatch.setattr(config, "entry_points", lambda group: [Offered()] if group == "genre.recommenders" else [])
+    assert OfferedConfig in config._recommenders()
+    assert OfferedConfig not in RECOMMENDERS
+
+
 def test_the_schema_knows_every_kind_and_its_help() -> None:
     text = json.dumps(Experiment.model_json_schema())
-    for config in RECOMMENDERS:
-        assert f'"{config.model_fields["kind"].default}"' in text
+    for recommender in RECOMMENDERS:
+        assert f'"{recommender.model_fields["kind"].default}"' in text
     assert "Days after which a like counts half" in text
 
 

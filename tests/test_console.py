@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import io
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from genre import console
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Return what is shown on a terminal of 100 columns."""
+    text = io.StringIO()
+    monkeypatch.setattr(console, "console", Console(file=text, force_terminal=True, width=100))
+    return text
+
+
+def test_bars_stand_inside_bars_and_pass_every_step_on(screen: io.StringIO) -> None:
+    bars = console.Bars()
+    seen = [(outer, inner) for outer in bars.track("ab", "fit", 2) for inner in bars.track([1, 2], "epochs", 2)]
+    assert seen == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+    assert "fit" in screen.getvalue()
+    assert list(bars.track([3], "again", 1)) == [3], "a bar can follow a finished one"
+
+
+def test_an_interrupted_bar_leaves_the_next_one_free(screen: io.StringIO) -> None:
+    bars = console.Bars()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in bars.track([1, 2], "fit", 2):
+            raise KeyboardInterrupt
+    assert list(bars.track([3], "again", 1)) == [3]
+
+
+def test_without_a_terminal_one_line_says_what_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    monkeypatch.setattr(console, "console", Console(file=text, force_terminal=False, width=100))
+    assert list(console.Bars().track([1, 2], "fit and judge", 2)) == [1, 2]
+    assert text.getvalue() == "fit and judge\n"
+
+
+def test_long_chinese_cells_are_folded_and_not_cut(screen: io.StringIO) -> None:
+    reason = "因为你喜欢《幽灵公主》：" * 10
+    console.show(pl.DataFrame({"rank": [1], "reason": [reason]}))
+    shown = screen.getvalue()
+    assert "…" not in shown
+    assert shown.count("公主") == 10 or sum(shown.count(sign) for sign in "公") == 10
