@@ -74,7 +74,7 @@ def theirs(python: Path, library: str, model: str, directory: Path) -> tuple[flo
 
 
 def agreement(mine: Lists, peer: Lists) -> tuple[float, float]:
-    """Return the mean share of our items that the peer's list has too, and the share of places with equal scores.
+    """Return the mean share of our items that the peer's list has, and the share of places with equal scores.
 
     Where similarities tie at the last neighbour kept, libraries keep different ones: then scores agree and items do not.
     """

@@ -25,11 +25,16 @@ def test_bars_stand_inside_bars_and_pass_every_step_on(screen: io.StringIO) -> N
     assert list(bars.track([3], "again", 1)) == [3], "a bar can follow a finished one"
 
 
-def test_an_interrupted_bar_leaves_the_next_one_free(screen: io.StringIO) -> None:
+def interrupt(bars: console.Bars) -> None:
+    for _ in bars.track([1, 2], "fit", 2):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("screen")
+def test_an_interrupted_bar_leaves_the_next_one_free() -> None:
     bars = console.Bars()
     with pytest.raises(KeyboardInterrupt):
-        for _ in bars.track([1, 2], "fit", 2):
-            raise KeyboardInterrupt
+        interrupt(bars)
     assert list(bars.track([3], "again", 1)) == [3]
 
 
