@@ -76,7 +76,7 @@ def theirs(python: Path, library: str, model: str, directory: Path) -> tuple[flo
 def agreement(mine: Lists, peer: Lists) -> tuple[float, float]:
     """Return the mean share of our items that the peer's list has, and the share of places with equal scores.
 
-    Where similarities tie at the last neighbour kept, libraries keep different ones: then scores agree and items do not.
+    Where similarities tie at the last neighbour kept, libraries keep different ones: then only scores agree.
     """
     shares = [
         len(set(a[a >= 0]) & set(b[b >= 0])) / (a >= 0).sum()
