@@ -152,6 +152,12 @@ def test_a_composite_model_does_without_a_skipped_member(tmp_path: Path) -> None
     assert len(open_run(directory, model="fusion").recommend(n=3)) > 0
 
 
+def test_what_an_interrupted_run_has_fitted_stays_in_the_plan() -> None:
+    small = experiment(memory_gib=0.0002)
+    plan = stages.make_plan(small, stages.prepare(small).data, done={"ease"})
+    assert [planned.fitted for planned in plan if planned.name == "ease"] == [True]
+
+
 def test_the_model_that_shall_answer_must_fit() -> None:
     named = experiment(memory_gib=0.0002, answer={"model": "ease"})
     with pytest.raises(ConfigError, match=r"'ease' shall answer and cannot be fitted: it needs about 0\.\d+ MiB"):

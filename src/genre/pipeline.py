@@ -29,6 +29,7 @@ from genre.recommenders.base import Recommender
 from genre.runs import CONFIG, load_into, open_engine
 from genre.stages import (
     JUDGEMENTS,
+    MODELS,
     TRIALS,
     Planned,
     Prepared,
@@ -66,7 +67,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     work.write(CONFIG, to_yaml(experiment))
 
     prepared = work.stage("data", lambda: prepare(experiment), save=Prepared.save, load=Prepared.load)
-    plan = make_plan(experiment, prepared.data)
+    plan = make_plan(experiment, prepared.data, work.done(MODELS))
     judges = [make_judge(experiment, prepared, index) for index in range(len(prepared.splits))]
     judgements = _fit_and_judge(experiment, plan, prepared, judges, work, progress)
     results = summarize(judgements, judges, experiment.evaluation, RunContext(seed=experiment.seeds[0]))

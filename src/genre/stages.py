@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +37,7 @@ GIB = 2**30
 COST = "cost.json"
 FEWEST_DIVIDED = 40
 """Validation questions below which halves would say nothing."""
+MODELS = "models"
 JUDGEMENTS, TRIALS = "judgements", "trials"
 """What is kept only until the run is done: findings model by model, and all stages of further seeds and splits."""
 
@@ -144,10 +145,15 @@ class Planned:
     fitted: bool = True
 
 
-def make_plan(experiment: Experiment, data: Dataset) -> list[Planned]:
+def make_plan(experiment: Experiment, data: Dataset, done: Collection[str] = ()) -> list[Planned]:
     """Estimate every model, members first; skip what the machine cannot hold.
 
     A composite model does with the members that are left, and is skipped only without any.
+
+    Args:
+        experiment: What to fit.
+        data: Its size decides.
+        done: Models that an interrupted run has fitted already: they stay, however little memory is free now.
 
     Raises:
         ConfigError: Nothing is left to fit, or not the model that shall answer.
@@ -164,8 +170,9 @@ def make_plan(experiment: Experiment, data: Dataset) -> list[Planned]:
             note = f"does without the skipped {', '.join(lost)}"
             config = config.model_copy(update={"members": left})
         estimate = config.estimate(size)
-        fits = estimate.memory <= limit and bool(left or not experiment.models[name].member_names)
-        if estimate.memory > limit:
+        small = name in done or estimate.memory <= limit
+        fits = small and bool(left or not experiment.models[name].member_names)
+        if not small:
             note = f"needs about {_size(estimate.memory)}, {_size(limit)} may be used"
         plan[name] = Planned(name, config, estimate, note, fits)
     named = experiment.answer.model
@@ -252,7 +259,7 @@ class Trial:
             return Fitted(model, meter.seconds, meter.memory)
 
         return self.work.stage(
-            f"{self.place}models/{planned.name}",
+            f"{self.place}{MODELS}/{planned.name}",
             make,
             save=Fitted.save,
             load=lambda path: Fitted.load(path, type(planned.config), members),

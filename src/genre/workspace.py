@@ -88,6 +88,11 @@ class Workspace:
             save(value, directory)
         return value
 
+    def done(self, part: str) -> set[str]:
+        """Return the stages below `part` that are finished."""
+        directory = self.directory / part
+        return {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+
     def write(self, name: str, text: str) -> None:
         """Write a text file of the run."""
         with atomic_file(self.directory / name) as path:
