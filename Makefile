@@ -33,8 +33,12 @@ lint: $(VENV)/.tools types  ## Check style, formatting, the direction of imports
 types: $(VENV)/.tools  ## Check types
 	$(BIN)/mypy
 
-bench: $(VENV)/.tools  ## Measure speed and quality on public data (see benchmarks/)
-	$(BIN)/python -m benchmarks.run
+bench: $(VENV)/.tools  ## Measure speed and quality (see benchmarks/); PEERS=DIRECTORY adds the peers set up there
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/evaluator.py $(if $(PEERS),--recbole $(PEERS)/recbole/bin/python)
+	$(BIN)/python benchmarks/ease_knn.py $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python benchmarks/leaderboard.py movielens-100k amazon-beauty food-com
 
 build: $(VENV)/.tools  ## Build the wheel and the source archive into dist/
 	rm -rf dist

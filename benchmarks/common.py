@@ -18,6 +18,15 @@ RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("GENRE_DATA", ROOT.parent / "shared" / "data"))
 
 
+def data_files(name: str) -> dict[str, str]:
+    """Return the files of one data set by table; where there are none, say so and end the program."""
+    files = {table: DATA / name / f"{table}.parquet" for table in ("interactions", "items", "users")}
+    if not files["interactions"].exists():
+        print(f"skipped: {files['interactions']} is not there; set GENRE_DATA to the directory with the data sets")
+        raise SystemExit(0)
+    return {table: str(path) for table, path in files.items() if path.exists()}
+
+
 def machine() -> dict[str, Any]:
     """Return the hardware and the versions that a figure depends on."""
     names = ("numpy", "scipy", "polars", "scikit-learn", "lightgbm", "implicit")

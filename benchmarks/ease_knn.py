@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import DATA, table, write_result
+from common import data_files, table, write_result
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -46,7 +46,7 @@ ONE_AT_A_TIME = 5_000
 
 def train_of(name: str) -> Dataset:
     """Return the training part of a data set; every event counts."""
-    data = {"kind": "files", "interactions": str(DATA / name / "interactions.parquet")}
+    data = {"kind": "files", "interactions": data_files(name)["interactions"]}
     experiment = Experiment.model_validate({"data": data, "models": {"popularity": {"kind": "popularity"}}})
     return prepare(experiment).splits[0].train
 

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import DATA, table, write_result
+from common import data_files, table, write_result
 from scipy import sparse
 
 from genre.config import Experiment
@@ -41,7 +41,7 @@ ROUNDS = 3
 
 def beauty() -> tuple[Dataset, Holdout]:
     """Return the training part and the test questions."""
-    data = {"kind": "files", "interactions": str(DATA / "amazon-beauty" / "interactions.parquet")}
+    data = {"kind": "files", "interactions": data_files("amazon-beauty")["interactions"]}
     experiment = Experiment.model_validate({"data": data, "models": {"popularity": {"kind": "popularity"}}})
     part = prepare(experiment).splits[0]
     return part.train, part.test

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import DATA, table, write_result
+from common import data_files, table, write_result
 
 from genre.api import kinds_of_recommenders
 from genre.config import Experiment
@@ -53,14 +53,6 @@ FEWER: dict[str, list[dict[str, Any]]] = {
 MEMBERS = ("graph", "item_knn", "user_knn", "ease", "als", "behaviour_content", "popularity")
 EVALUATION = {"ks": [5, 10, 20], "slices": {"min_queries": 30}}
 PRIMARY = "NDCG@10"
-
-
-def data_of(name: str) -> dict[str, Any]:
-    """Return the data section of one data set."""
-    files = {"interactions": DATA / name / "interactions.parquet", "items": DATA / name / "items.parquet"}
-    if (DATA / name / "users.parquet").exists():
-        files["users"] = DATA / name / "users.parquet"
-    return {"kind": "files", **{table: str(path) for table, path in files.items()}}
 
 
 def choose(prepared: Prepared, budget: float, memory: float) -> dict[str, dict[str, Any]]:
@@ -100,7 +92,11 @@ def choose(prepared: Prepared, budget: float, memory: float) -> dict[str, dict[s
 def measure(name: str, budget: float) -> None:
     """Choose settings, make the leaderboard of one data set and write it down."""
     started = time.perf_counter()
-    base = {"name": name, "data": data_of(name), "models": {"popularity": {"kind": "popularity"}}}
+    base = {
+        "name": name,
+        "data": {"kind": "files", **data_files(name)},
+        "models": {"popularity": {"kind": "popularity"}},
+    }
     prepared = prepare(Experiment.model_validate(base))
     chosen = choose(prepared, budget, 18 * 2**30)
     models: dict[str, Any] = {kind: {"kind": kind, **found["setting"]} for kind, found in chosen.items()}
