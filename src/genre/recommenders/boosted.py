@@ -18,7 +18,7 @@ from pydantic import Field
 from scipy import sparse
 
 from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations
-from genre.core.ragged import Ragged
+from genre.core.ragged import Ragged, offsets_of
 from genre.core.run import RunContext
 from genre.core.topn import top_n
 from genre.data.dataset import Dataset
@@ -30,6 +30,8 @@ from genre.recommenders.members import Pool, named_members, questions_to_learn_f
 DAY = 86_400.0
 _BLOCK_BYTES = 1 << 25
 """Bytes of one member's scores that are held at once (32 MiB)."""
+_STORED = ("items", "like_offsets", "like_times", "content", "ends")
+"""Parts of `Facts` that are arrays as they are."""
 
 
 class BoostedConfig(RecommenderConfig):
@@ -50,8 +52,8 @@ class BoostedConfig(RecommenderConfig):
     """Trees without a better NDCG@10 after which learning stops."""
     num_trees: int = Field(default=500, ge=1)
     learning_rate: float = Field(default=0.05, gt=0)
-    num_leaves: int = Field(default=15, ge=2)
-    min_candidates_in_leaf: int = Field(default=100, ge=1)
+    num_leaves: int = Field(default=7, ge=2)
+    min_candidates_in_leaf: int = Field(default=500, ge=1)
     """Candidates that a leaf needs; fewer would learn single queries by heart."""
     hide_seen: bool = True
     """Whether items of the history are no answers, in learning and in answering, as the evaluation's `hide_seen`."""
@@ -72,13 +74,16 @@ class Boosted:
     """Rank what the members propose by all that is known of the item, the user and the history.
 
     Candidates are the union of each member's best items. Trees score them by each member's standardised score and rank;
-    the item's likes, days since its first and its last like, number columns and how common its labels are; the same
-    columns of the user; the length of the history and the days since its end; and how well each column of the item
-    matches that column of the history's items (cosine). They are fitted to NDCG on validation events by LambdaMART
-    (LightGBM): members were fitted without these, so that their scores there are as they will be for new events.
+    the item's likes before the question, the days since the first and the last of these, its number columns and how
+    common its labels are; the same columns of the user; the length of the history and the days since its end; and how
+    well each column of the item matches that column of the history's items (cosine). They are fitted to NDCG on
+    validation events by LambdaMART (LightGBM): members were fitted without these, so that their scores there are as
+    they will be for new events.
 
-    Scores compare within a query only. Where no target is among the candidates there is nothing to learn, and
-    candidates are ranked by the mean of the members' standardised scores.
+    Trees start from the mean of the members' standardised scores and correct it; where no target is among the
+    candidates there is nothing to learn, and this mean is all. A member's score, its rank and the item's likes never
+    count against an item: otherwise trees learn that an item which lost events to validation is rare in training.
+    Scores compare within a query only.
     """
 
     facts: Facts
@@ -168,11 +173,10 @@ class Facts:
     """What the trees are told beside the members' scores."""
 
     items: NDArray[np.float32]
-    """(I, .) columns of the items, and their likes."""
-    first: NDArray[np.float64]
-    """(I,) time of the first like, NaN for none."""
-    last: NDArray[np.float64]
-    """(I,) time of the last like, NaN for none."""
+    """(I, .) columns of the items."""
+    like_offsets: NDArray[np.int64]
+    """(I + 1,); item i was liked at `like_times[like_offsets[i]:like_offsets[i + 1]]`, in order of time."""
+    like_times: NDArray[np.int64]
     content: sparse.csr_matrix
     """(I, .) the features of all item columns, one column after the other."""
     ends: NDArray[np.int64]
@@ -183,17 +187,12 @@ class Facts:
     def of(cls, data: Dataset, config: ContentConfig) -> Self:
         """Read them off the training data."""
         log = data.interactions.liked()
-        counts = log.item_counts(data.num_items, np.ones(log.num_events))
-        first, last = np.full(data.num_items, np.inf), np.full(data.num_items, -np.inf)
-        np.minimum.at(first, log.item_rows, log.timestamps)
-        np.maximum.at(last, log.item_rows, log.timestamps)
-        first[counts == 0] = last[counts == 0] = np.nan
+        counts = np.bincount(log.item_rows, minlength=data.num_items)
         content = ContentFeatures.fit(data.items, config, rows=np.flatnonzero(counts))
-        columns = TabularFeatures.fit(data.items).transform(data.items)
         return cls(
-            np.column_stack([counts.astype(np.float32), columns]),
-            first,
-            last,
+            TabularFeatures.fit(data.items).transform(data.items),
+            offsets_of(counts),
+            log.timestamps[np.lexsort((log.timestamps, log.item_rows))],
             content.transform(data.items),
             np.array([span.stop for span in content.spans.values()], np.int64),
             TabularFeatures.fit(data.users),
@@ -211,19 +210,17 @@ class Facts:
         says = np.where(pool.filled, pool.says, -np.inf)
         ranks = np.argsort(np.argsort(-says, axis=2, kind="stable"), axis=2)
         history = queries.history.liked()
-        asked = queries.times.astype(np.float64)
         table = queries.users
         users = self.users.missing(len(queries)) if table is None else self.users.transform(table)
         return np.column_stack(
             [
                 *says[:, rows, columns],
                 *ranks[:, rows, columns],
+                *self._likes_before(items, queries.times[rows]),
                 self.items[items],
-                (asked[rows] - self.first[items]) / DAY,
-                (asked[rows] - self.last[items]) / DAY,
                 users[rows],
                 history.lengths[rows],
-                ((asked - queries.history.end_times) / DAY)[rows],
+                ((queries.times - queries.history.end_times) / DAY)[rows],
                 *(match[rows, items] for match in self._matches(history.to_csr(self.num_items))),
             ]
         ).astype(np.float32)
@@ -231,19 +228,33 @@ class Facts:
     def state(self) -> State:
         """Return everything as arrays."""
         return {
-            "items": self.items,
-            "first": self.first,
-            "last": self.last,
-            "content": self.content,
-            "ends": self.ends,
+            **{name: getattr(self, name) for name in _STORED},
             **self.users.state(),
         }
 
     @classmethod
     def restore(cls, state: State) -> Self:
         """Build from what `state` returned."""
-        parts = {name: state[name] for name in ("items", "first", "last", "content", "ends")}
-        return cls(**parts, users=TabularFeatures.restore(state))
+        return cls(**{name: state[name] for name in _STORED}, users=TabularFeatures.restore(state))
+
+    def _likes_before(
+        self, items: NDArray[np.int32], asked: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return how often each item (N,) was liked before it was asked for, and the days since the first and last time.
+
+        Without times in the question, all likes came before it.
+        """
+        starts, ends = self.like_offsets[items], self.like_offsets[items + 1]
+        low, high = starts.copy(), np.where(asked > 0, ends, starts)
+        while (low < high).any():  # All binary searches at once.
+            middle = (low + high) // 2
+            earlier = (low < high) & (self.like_times[np.minimum(middle, len(self.like_times) - 1)] < asked)
+            low, high = np.where(earlier, middle + 1, low), np.where(earlier, high, middle)
+        last = np.where(asked > 0, low, ends)
+        times = np.append(self.like_times, 0)
+        liked = last > starts
+        since = [np.where(liked, (asked - times[at]) / DAY, np.nan) for at in (starts, last - 1)]
+        return last - starts, since[0], since[1]
 
     def _matches(self, likes: sparse.csr_matrix) -> Iterator[NDArray[np.float32]]:
         """Yield for each item column the cosine (B, I) of the summed history and the item."""
