@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ EVALUATION = {"ks": [5, 10, 20], "slices": {"min_queries": 30}}
 PRIMARY = "NDCG@10"
 
 
-def choose(prepared: Prepared, budget: float, memory: float) -> dict[str, dict[str, Any]]:
+def choose(prepared: Prepared, budget: float, memory: float, without: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the setting of each kind that is best on validation, with all that were tried."""
     part = prepared.splits[0]
     popularity = part.train.interactions.item_counts(part.train.num_items)
@@ -65,6 +66,8 @@ def choose(prepared: Prepared, budget: float, memory: float) -> dict[str, dict[s
     size = DataSize(part.train.num_users, part.train.num_items, part.train.num_events)
     chosen: dict[str, dict[str, Any]] = {}
     for kind, settings in {**GRID, **(FEWER if size.num_items > 30_000 else {})}.items():
+        if kind in without:
+            continue
         if len(settings) == 1:
             chosen[kind] = {"setting": settings[0], "tried": []}
             continue
@@ -89,7 +92,7 @@ def choose(prepared: Prepared, budget: float, memory: float) -> dict[str, dict[s
     return chosen
 
 
-def measure(name: str, budget: float) -> None:
+def measure(name: str, budget: float, without: Sequence[str]) -> None:
     """Choose settings, make the leaderboard of one data set and write it down."""
     started = time.perf_counter()
     base = {
@@ -98,7 +101,7 @@ def measure(name: str, budget: float) -> None:
         "models": {"popularity": {"kind": "popularity"}},
     }
     prepared = prepare(Experiment.model_validate(base))
-    chosen = choose(prepared, budget, 18 * 2**30)
+    chosen = choose(prepared, budget, 18 * 2**30, without)
     models: dict[str, Any] = {kind: {"kind": kind, **found["setting"]} for kind, found in chosen.items()}
     members = [kind for kind in MEMBERS if kind in models]
     models["boosted"] = {"kind": "boosted", "members": members}
@@ -133,7 +136,8 @@ def measure(name: str, budget: float) -> None:
         f"{account['queries']['test']:,} test queries. {(__doc__ or '').partition('Protocol: ')[2].strip()}\n\n"
         f"{table(head, rows)}\n\n"
         f"Settings chosen on validation: {settings}. "
-        f"Best on validation: {manifest['chosen']}. Seed 0. {time.perf_counter() - started:.0f} s in all."
+        + (f"Left out: {', '.join(without)}. " if without else "")
+        + f"Best on validation: {manifest['chosen']}. Seed 0. {time.perf_counter() - started:.0f} s in all."
     )
     write_result(f"leaderboard-{name}", {"chosen": chosen, "results": results.to_dict()}, text)
 
@@ -143,9 +147,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+")
     parser.add_argument("--budget", type=float, default=1200, help="seconds that fitting one setting may take")
+    parser.add_argument("--without", nargs="*", default=[], help="kinds to leave out")
     arguments = parser.parse_args()
     for name in arguments.names:
-        measure(name, arguments.budget)
+        measure(name, arguments.budget, arguments.without)
 
 
 if __name__ == "__main__":
