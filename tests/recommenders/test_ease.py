@@ -11,7 +11,7 @@ from genre.core.queries import Queries
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
-from genre.recommenders import sparse
+from genre.recommenders import ease, sparse
 from genre.recommenders.ease import Ease, EaseConfig
 from tests.conftest import make_dataset
 
@@ -72,3 +72,13 @@ def test_too_little_regularization_is_an_error_with_a_remedy() -> None:
     data = make_dataset(num_users=3, num_items=2).with_interactions(twins)
     with pytest.raises(ModelError, match=r"ease: .* inverted with regularization 1e-30. Raise `regularization`"):
         fit(data, 1e-30)
+
+
+def test_a_matrix_too_large_for_lapack_is_inverted_block_by_block(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit(dataset).weights
+    monkeypatch.setattr(ease, "LARGEST_FOR_LAPACK", 7)
+    blocks = fit(dataset).weights
+    np.testing.assert_allclose(blocks, whole, atol=1e-6)
+    assert blocks.flags.c_contiguous

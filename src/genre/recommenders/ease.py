@@ -20,6 +20,9 @@ from genre.data.dataset import Dataset
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
 from genre.recommenders.sparse import decayed_likes, in_blocks
 
+LARGEST_FOR_LAPACK = 20_000
+"""Rows of a matrix above which SciPy's LAPACK, which counts in 32 bits, may crash the process (it did at 41,240)."""
+
 
 class EaseConfig(RecommenderConfig):
     """Settings of `ease`."""
@@ -39,7 +42,8 @@ class EaseConfig(RecommenderConfig):
     def estimate(self, size: DataSize) -> Estimate:
         """Pairs of items that one user liked, and a dense inversion in place of `num_items` squared floats."""
         pairs = size.num_events**2 // max(1, size.num_users)
-        return Estimate(memory=4 * size.num_items**2, seconds=1e-8 * pairs + size.num_items**3 / 9e10)
+        beside = 1.75 if size.num_items > LARGEST_FOR_LAPACK else 1.0  # Three quarters: blocks of a block inversion.
+        return Estimate(memory=int(beside * 4 * size.num_items**2), seconds=1e-8 * pairs + size.num_items**3 / 9e10)
 
 
 class Ease(ScoringRecommender[EaseConfig]):
@@ -57,22 +61,18 @@ class Ease(ScoringRecommender[EaseConfig]):
     """(I,) items that somebody liked in training."""
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
-        """Solve the normal equations in place by Cholesky decomposition."""
+        """Solve the normal equations in place by Cholesky decomposition, above 20,000 items block by block."""
         gram = _gram(data.interactions.to_binary_csr(data.num_items))
         np.fill_diagonal(gram, gram.diagonal() + self.config.regularization)
-        factor, failed = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1, clean=0)
-        if failed:
+        try:
+            inverse = _inverted(gram)
+        except linalg.LinAlgError as error:
             raise ModelError(
                 f"the item-item matrix cannot be inverted with regularization {self.config.regularization!r}",
                 place="ease",
                 remedy="Raise `regularization`.",
-            )
-        inverse, _ = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
-        inverse = inverse.T  # C order; only the upper triangle is filled.
-        diagonal = inverse.diagonal().copy()
-        for row in range(len(inverse)):
-            inverse[row + 1 :, row] = inverse[row, row + 1 :]
-        inverse /= -diagonal
+            ) from error
+        inverse /= -inverse.diagonal().copy()
         np.fill_diagonal(inverse, 0.0)
         self.weights = inverse
         self.known = data.interactions.item_counts(data.num_items) > 0
@@ -112,3 +112,31 @@ def _gram(likes: sparse.csr_matrix) -> NDArray[np.float32]:
 
     in_blocks(fill, *gram.shape)
     return gram.T  # It is symmetric, so this is the same matrix.
+
+
+def _inverted(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Invert a symmetric positive definite matrix (I, I) in Fortran order, and overwrite it; return it in C order.
+
+    Raises:
+        LinAlgError: It is not positive definite.
+    """
+    size = len(matrix)
+    if size > LARGEST_FOR_LAPACK:
+        half = size // 2
+        upper, side, lower = matrix[:half, :half], matrix[:half, half:], matrix[half:, half:]
+        upper[:] = _inverted(np.asfortranarray(upper))
+        spread = upper @ side
+        lower -= side.T @ spread  # The Schur complement.
+        lower[:] = _inverted(np.asfortranarray(lower))
+        side[:] = -(spread @ lower)
+        upper -= side @ spread.T
+        matrix[half:, :half] = side.T
+        return matrix.T
+    factor, failed = linalg.lapack.spotrf(matrix, lower=1, overwrite_a=1, clean=0)
+    if failed:
+        raise linalg.LinAlgError
+    # In C order only the upper triangle is filled.
+    inverse: NDArray[np.float32] = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)[0].T
+    for row in range(size):
+        inverse[row + 1 :, row] = inverse[row, row + 1 :]
+    return inverse
