@@ -7,6 +7,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from genre.core.interactions import Interactions
 from genre.core.queries import Queries, Source
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
@@ -47,3 +48,8 @@ class OnlyLists:
         self.config = model.config
         self.fit, self.state, self.restore = model.fit, model.state, model.restore
         self.recommend = model.recommend
+
+
+def ask(num: int) -> Queries:
+    """Ask for the users 0 to num - 1, without a history."""
+    return Queries(Interactions.empty(num), np.arange(num, dtype=np.int32), np.zeros(num, np.int64))

@@ -71,8 +71,8 @@ class BehaviourContentConfig(RecommenderConfig):
         batch = min(self.batch_size, max(1, size.num_events))
         features = 3e-4 * (size.num_items + size.num_users)
         return Estimate(
-            memory=4 * (6 * size.num_items * width + 3 * batch * classes) + 100 * size.num_events,
-            seconds=self.steps * (6 * batch * classes * width + 10 * size.num_items * width) / 3e10 + features,
+            memory=4 * (10 * size.num_items * width + 3 * batch * classes) + 100 * size.num_events,
+            seconds=self.steps * (6 * batch * classes * width + 10 * size.num_items * width) / 6e10 + features,
         )
 
 
@@ -95,7 +95,7 @@ class BehaviourContent(ScoringRecommender[BehaviourContentConfig]):
     over a sample of items that differs from step to step, weighted so that its sum is right on average.
 
     Items are told apart by Theta, whose input is content too: items without columns are scored by popularity and user
-    columns only. Needs `num_items * (rank + 1)` floats to answer, six times that to fit.
+    columns only. Needs three times `num_items * rank` floats to answer, ten times to fit.
     """
 
     source = Source.CONTENT

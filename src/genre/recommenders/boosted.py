@@ -155,10 +155,9 @@ class Boosted:
             candidates = (candidates or Candidates()).without(queries.history.items)
         pool = self._ask(queries, candidates)
         scores = np.full(pool.items.shape, -np.inf, np.float32)
-        if self.booster is None:
-            scores[pool.filled] = pool.says.mean(axis=0)[pool.filled]
-        elif pool.filled.any():
-            scores[pool.filled] = self.booster.predict(self.facts.table(queries, pool), num_threads=2)
+        scores[pool.filled] = pool.says.mean(axis=0)[pool.filled]
+        if self.booster is not None and pool.filled.any():
+            scores[pool.filled] += self.booster.predict(self.facts.table(queries, pool), num_threads=2)
         return pool, scores
 
     def _ask(self, queries: Queries, candidates: Candidates | None) -> Pool:
@@ -240,7 +239,7 @@ class Facts:
     def _likes_before(
         self, items: NDArray[np.int32], asked: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return how often each item (N,) was liked before it was asked for, and the days since the first and last time.
+        """Return each item's (N,) likes before the question, and the days since the first and the last of them.
 
         Without times in the question, all likes came before it.
         """
@@ -271,6 +270,8 @@ class Examples:
 
     table: NDArray[np.float32]
     """(N, F)"""
+    start: NDArray[np.float32]
+    """(N,) mean of the members' scores."""
     is_target: NDArray[np.bool_]
     """(N,)"""
     sizes: NDArray[np.int64]
@@ -281,13 +282,15 @@ class Examples:
         """Build the features of one block, of which `columns` (B rows) are targets."""
         is_target = np.zeros(pool.items.shape, bool)
         is_target[columns.row_of_value, columns.values] = True
-        return cls(facts.table(queries, pool), is_target[pool.filled], pool.filled.sum(axis=1))
+        start = pool.says.mean(axis=0)[pool.filled]
+        return cls(facts.table(queries, pool), start, is_target[pool.filled], pool.filled.sum(axis=1))
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
         """Return the queries of all parts."""
         return cls(
             np.concatenate([part.table for part in parts]),
+            np.concatenate([part.start for part in parts]),
             np.concatenate([part.is_target for part in parts]),
             np.concatenate([part.sizes for part in parts]),
         )
@@ -295,7 +298,7 @@ class Examples:
     def where(self, keep: NDArray[np.bool_]) -> Examples:
         """Return the queries for which `keep` (B,) is true."""
         rows = np.repeat(keep, self.sizes)
-        return Examples(self.table[rows], self.is_target[rows], self.sizes[keep])
+        return Examples(self.table[rows], self.start[rows], self.is_target[rows], self.sizes[keep])
 
 
 def _boost(examples: Examples, config: BoostedConfig, rng: np.random.Generator) -> Any:
@@ -305,6 +308,8 @@ def _boost(examples: Examples, config: BoostedConfig, rng: np.random.Generator) 
     num_queries = len(examples.sizes)
     if num_queries == 0:
         return None
+    num_members = len(config.members)
+    num_others = examples.table.shape[1] - 2 * num_members - 1
     spared = np.zeros(num_queries, bool)
     spared[rng.permutation(num_queries)[: int(config.early_stopping_share * num_queries)]] = True
     learned, judged = examples.where(~spared), examples.where(spared)
@@ -315,16 +320,19 @@ def _boost(examples: Examples, config: BoostedConfig, rng: np.random.Generator) 
         "learning_rate": config.learning_rate,
         "num_leaves": config.num_leaves,
         "min_data_in_leaf": config.min_candidates_in_leaf,
+        "monotone_constraints": [1] * num_members + [-1] * num_members + [1] + [0] * num_others,
         "seed": int(rng.integers(2**31)),
         "deterministic": True,
         "force_row_wise": True,
         "num_threads": 2,
         "verbosity": -1,
     }
-    train = lightgbm.Dataset(learned.table, learned.is_target, group=learned.sizes, params=settings)
+    train = lightgbm.Dataset(
+        learned.table, learned.is_target, group=learned.sizes, init_score=learned.start, params=settings
+    )
     if not spared.any():
         return lightgbm.train(settings, train, config.num_trees)
     stop = lightgbm.early_stopping(config.patience, verbose=False)
-    valid = train.create_valid(judged.table, judged.is_target, group=judged.sizes)
+    valid = train.create_valid(judged.table, judged.is_target, group=judged.sizes, init_score=judged.start)
     booster = lightgbm.train(settings, train, config.num_trees, valid_sets=[valid], callbacks=[stop])
     return lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))

@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.ragged import Ragged, offsets_of
@@ -46,7 +46,7 @@ class FusionConfig(RecommenderConfig):
     kind: Literal["fusion"] = "fusion"
     members: tuple[str, ...] = Field(min_length=1)
     """The models to combine, by name."""
-    weights: dict[str, float] | None = None
+    weights: dict[str, FiniteFloat] | None = None
     """How much each member says, for scores at standard deviation 1. None, the default, chooses them on the
     validation events."""
     num_candidates: int = Field(default=100, ge=10)
@@ -76,7 +76,7 @@ class FusionConfig(RecommenderConfig):
         pool = queries * num_members * min(self.num_candidates, size.num_items)
         scored = queries * num_members * size.num_items
         return Estimate(
-            memory=4 * pool * (num_members + 4) + 4 * _BLOCK_BYTES * num_members, seconds=2e-8 * scored + 2e-6 * pool
+            memory=4 * pool * (num_members + 4) + _BLOCK_BYTES * (num_members + 4), seconds=2e-8 * scored + 2e-6 * pool
         )
 
 
@@ -89,7 +89,8 @@ class Fusion(ScoringRecommender[FusionConfig]):
     that a member does not score counts as that member's worst; one that no member with a weight scores is not scored.
 
     Weights are chosen to maximise NDCG@10 on validation events, one weight after the other in steps that get finer,
-    starting from the best member alone: on these events the fusion is never worse than its best member.
+    starting from the best member alone: on these events the fusion is never worse than a member that scores most items.
+    One that scores only a few is weakened, since its worst item ties with all others.
     """
 
     weights: Weights
