@@ -11,6 +11,7 @@ validation; then one run with the best setting of each kind makes the leaderboar
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -54,9 +55,10 @@ FEWER: dict[str, list[dict[str, Any]]] = {
 MEMBERS = ("graph", "item_knn", "user_knn", "ease", "als", "behaviour_content", "popularity")
 EVALUATION = {"ks": [5, 10, 20], "slices": {"min_queries": 30}}
 PRIMARY = "NDCG@10"
+MOST_MEMORY = 18 * 2**30
 
 
-def choose(prepared: Prepared, budget: float, memory: float, without: Sequence[str]) -> dict[str, dict[str, Any]]:
+def choose(prepared: Prepared, budget: float, without: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the setting of each kind that is best on validation, with all that were tried."""
     part = prepared.splits[0]
     popularity = part.train.interactions.item_counts(part.train.num_items)
@@ -75,7 +77,7 @@ def choose(prepared: Prepared, budget: float, memory: float, without: Sequence[s
         for setting in settings:
             recommender = kinds_of_recommenders()[kind](**setting)
             estimate = recommender.estimate(size)
-            if estimate.seconds > budget or estimate.memory > memory:
+            if estimate.seconds > budget or estimate.memory > MOST_MEMORY:
                 print(
                     f"{kind} {setting}: skipped, about {estimate.seconds:.0f} s and {estimate.memory / 2**30:.1f} GiB"
                 )
@@ -92,7 +94,7 @@ def choose(prepared: Prepared, budget: float, memory: float, without: Sequence[s
     return chosen
 
 
-def measure(name: str, budget: float, without: Sequence[str]) -> None:
+def measure(name: str, budget: float, without: Sequence[str], earlier: Path | None) -> None:
     """Choose settings, make the leaderboard of one data set and write it down."""
     started = time.perf_counter()
     base = {
@@ -101,7 +103,7 @@ def measure(name: str, budget: float, without: Sequence[str]) -> None:
         "models": {"popularity": {"kind": "popularity"}},
     }
     prepared = prepare(Experiment.model_validate(base))
-    chosen = choose(prepared, budget, 18 * 2**30, without)
+    chosen = json.loads(earlier.read_text("utf-8"))["chosen"] if earlier else choose(prepared, budget, without)
     models: dict[str, Any] = {kind: {"kind": kind, **found["setting"]} for kind, found in chosen.items()}
     members = [kind for kind in MEMBERS if kind in models]
     models["boosted"] = {"kind": "boosted", "members": members}
@@ -147,10 +149,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+")
     parser.add_argument("--budget", type=float, default=1200, help="seconds that fitting one setting may take")
+    parser.add_argument("--chosen", type=Path, help="result of an earlier run whose settings are taken")
     parser.add_argument("--without", nargs="*", default=[], help="kinds to leave out")
     arguments = parser.parse_args()
     for name in arguments.names:
-        measure(name, arguments.budget, arguments.without)
+        measure(name, arguments.budget, arguments.without, arguments.chosen)
 
 
 if __name__ == "__main__":
