@@ -39,7 +39,7 @@ OURS: dict[str, RecommenderConfig] = {
 }
 Lists = tuple[NDArray[np.int32], NDArray[np.float32]]
 """Items and scores, (users, 10) each."""
-ROUNDS = 3
+ROUNDS = 2
 ONE_AT_A_TIME = 5_000
 """Users above which LensKit is left out: it answers one at a time, which takes many minutes."""
 
