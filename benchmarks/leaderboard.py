@@ -106,8 +106,9 @@ def measure(name: str, budget: float, without: Sequence[str], earlier: Path | No
     chosen = json.loads(earlier.read_text("utf-8"))["chosen"] if earlier else choose(prepared, budget, without)
     models: dict[str, Any] = {kind: {"kind": kind, **found["setting"]} for kind, found in chosen.items()}
     members = [kind for kind in MEMBERS if kind in models]
-    models["boosted"] = {"kind": "boosted", "members": members}
-    models["fusion"] = {"kind": "fusion", "members": members}
+    for kind in ("boosted", "fusion"):
+        if kind not in without:
+            models[kind] = {"kind": kind, "members": members}
     experiment = Experiment.model_validate(
         {**base, "models": models, "evaluation": EVALUATION, "answer": {"examples": 5}}
     )
