@@ -186,6 +186,7 @@ def test_a_disk_that_is_really_full_stops_the_run_until_there_is_space(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(config: Path, finished: Path, tmp_path: Path) -> None:
     arguments = [
         sys.executable,
