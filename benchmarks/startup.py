@@ -25,10 +25,10 @@ def seconds(*command: str) -> float:
 
 
 def main() -> None:
-    """Measure `genre --help` ten times and `genre demo` three times."""
+    """Measure `genre --help` ten times and `genre demo` twice."""
     helps = [seconds("--help") for _ in range(10)]
     demos = []
-    for _ in range(3):
+    for _ in range(2):
         with tempfile.TemporaryDirectory() as directory:
             demos.append(seconds("demo", "--runs", directory))
     rows = [
