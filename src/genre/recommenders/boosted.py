@@ -66,8 +66,8 @@ class BoostedConfig(RecommenderConfig):
         """Every member's scores for the validation questions, and the table of the candidates."""
         queries, num_members = min(size.num_users, self.max_queries), len(self.members)
         table = queries * num_members * min(self.num_candidates, size.num_items)
-        seconds = 2e-8 * queries * num_members * size.num_items + 2e-8 * table * self.num_trees
-        return Estimate(memory=6 * num_members * _BLOCK_BYTES + 4 * table * (2 * num_members + 30), seconds=seconds)
+        seconds = 2e-8 * queries * num_members * size.num_items + 4e-8 * table * self.num_trees
+        return Estimate(memory=(num_members + 6) * _BLOCK_BYTES + 2 * table * (2 * num_members + 30), seconds=seconds)
 
 
 class Boosted:
