@@ -48,9 +48,9 @@ constraints:  ## Freeze the newest versions of all packages into constraints.txt
 	rm -rf $(FRESH)
 	$(PYTHON) -m venv $(FRESH)
 	$(FRESH)/bin/python -m pip install --quiet --upgrade pip
-	$(FRESH)/bin/python -m pip install --quiet --group test --group lint --group build .
+	$(FRESH)/bin/python -m pip install --quiet --group test --group lint --group build '.[torch]'
 	grep '^#' constraints.txt > $(FRESH)/constraints.txt
-	$(FRESH)/bin/python -m pip freeze --all --exclude genre-rec --exclude setuptools >> $(FRESH)/constraints.txt
+	$(FRESH)/bin/python -m pip freeze --all --exclude genre-rec --exclude setuptools | sed 's/+cpu$$//' >> $(FRESH)/constraints.txt
 	mv $(FRESH)/constraints.txt constraints.txt
 	rm -rf $(FRESH)
 
@@ -70,5 +70,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.tools: $(VENV)/.installed
 	@echo "Installing the tools for tests and checks into $(VENV)"
-	@$(INSTALL) --group test --group lint --group build
+	@$(INSTALL) --editable '.[torch]' --group test --group lint --group build
 	@touch $@

@@ -98,6 +98,7 @@ def fit(
         raise ConfigError(
             f"the member {missing[0]!r} is not given", place="fit", remedy="Pass every fitted member in `members`."
         )
+    model.check_installed()
     fitted = model.build(members or {}).fit(data, context)
     popularity = PopularityConfig().build({}).fit(data, context)
     return Engine(data, fitted, rules=(HideSeen(),), fallback=(popularity,))

@@ -37,6 +37,7 @@ from genre.recommenders.fusion import FusionConfig
 from genre.recommenders.graph import GraphConfig
 from genre.recommenders.item_knn import ItemKnnConfig
 from genre.recommenders.popularity import PopularityConfig
+from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.segment import SegmentConfig
 from genre.recommenders.user_knn import UserKnnConfig
 from genre.strategies.caps import CapConfig

@@ -34,6 +34,7 @@ from genre.stages import (
     Planned,
     Prepared,
     Trial,
+    check_installed,
     cost_of,
     make_judge,
     make_plan,
@@ -57,6 +58,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         progress: Shows how far it has come.
     """
     progress = progress or Silent()
+    check_installed(experiment)
     key = {"config": digest_of(experiment), "data": source_key(experiment), "genre": __version__}
     work = Workspace(directory / experiment.name, key, force=force)
     if work.finished:
@@ -91,6 +93,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
 
 def dry_run(experiment: Experiment) -> list[Planned]:
     """Load, clean and split, and say what fitting each model would take."""
+    check_installed(experiment)
     return make_plan(experiment, prepare(experiment).data)
 
 

@@ -31,13 +31,14 @@ from genre.evaluation.judge import Judge, Judgement, Rehearsal
 from genre.features.content import ContentConfig, ContentFeatures
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig
 from genre.recommenders.store import load_model, save_model
+from genre.training.config import CHECKPOINT_FILE
 from genre.workspace import Workspace
 
 GIB = 2**30
 COST = "cost.json"
 FEWEST_DIVIDED = 40
 """Validation questions below which halves would say nothing."""
-MODELS = "models"
+MODELS, LOGS = "models", "logs"
 JUDGEMENTS, TRIALS = "judgements", "trials"
 """What is kept only until the run is done: findings model by model, and all stages of further seeds and splits."""
 
@@ -252,18 +253,22 @@ class Trial:
 
     def fit(self, planned: Planned, members: Mapping[str, Recommender]) -> Fitted:
         """Fit one model on the training part; what it chooses, it chooses on the validation questions."""
+        directory = self.work.directory / self.place / LOGS / planned.name
 
         def make() -> Fitted:
             with Meter() as meter:
-                model = self._fitted(planned.config, members, self.run)
+                model = self._fitted(planned.config, members, replace(self.run, directory=directory))
             return Fitted(model, meter.seconds, meter.memory)
 
-        return self.work.stage(
+        fitted = self.work.stage(
             f"{self.place}{MODELS}/{planned.name}",
             make,
             save=Fitted.save,
             load=lambda path: Fitted.load(path, type(planned.config), members),
         )
+        for checkpoint in directory.rglob(CHECKPOINT_FILE):
+            checkpoint.unlink()
+        return fitted
 
     def judge(self, planned: Planned, fitted: Fitted, members: Mapping[str, Recommender], by: Judge) -> Judgement:
         """Judge one model."""
@@ -291,7 +296,7 @@ class Trial:
         It has weighed its members on these questions, and would win by construction if it were chosen by them too.
         """
         questions = self.part.validation
-        if not config.member_names or len(questions) < FEWEST_DIVIDED:
+        if not config.learns_from_validation or len(questions) < FEWEST_DIVIDED:
             return []
         order = self.run.rng("rehearse").permutation(len(questions))
         halves = np.sort(order[::2]), np.sort(order[1::2])
@@ -299,6 +304,16 @@ class Trial:
             Rehearsal(self._fitted(config, members, replace(self.run, validation=questions.take(learn))), answer)
             for learn, answer in (halves, halves[::-1])
         ]
+
+
+def check_installed(experiment: Experiment) -> None:
+    """Make sure that all optional dependencies of the models are there, before work starts.
+
+    Raises:
+        DependencyError: One of them is not.
+    """
+    for config in experiment.models.values():
+        config.check_installed()
 
 
 def make_judge(experiment: Experiment, prepared: Prepared, index: int) -> Judge:

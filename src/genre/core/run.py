@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -37,6 +38,8 @@ class RunContext:
     validation: Holdout | None = None
     """What weights and stopping points are chosen on; never the test events."""
     progress: Progress = field(default_factory=Silent)
+    directory: Path | None = None
+    """Where a long fit may keep its checkpoints and logs, so that it goes on after a kill; none keeps nothing."""
 
     def rng(self, name: str) -> np.random.Generator:
         """Return the random generator of the part called `name`: the same for the same seed and name."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from genre.core.config import Config
+from genre.core.errors import DependencyError
 from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations, Source
 from genre.core.run import RunContext
 from genre.core.topn import top_n
@@ -27,6 +29,8 @@ State: TypeAlias = dict[str, Any]
 """All that a model has learned, by name: numpy arrays and `scipy.sparse.csr_matrix`, nothing else."""
 BLOCK_BYTES = 1 << 28
 """Bytes of scores that `recommend` holds at once (256 MiB)."""
+_LIBRARIES = {"torch": ("torch", "accelerate", "tensorboard")}
+"""What each extra brings, by import name."""
 
 
 class Recommender(Protocol):
@@ -87,12 +91,33 @@ class Estimate:
 class RecommenderConfig(Config):
     """What is chosen of a recommender before it has seen data."""
 
+    extra: ClassVar[str | None] = None
+    """The optional dependencies that it needs, as in `pip install genre-rec[torch]`."""
     kind: str
 
     @property
     def member_names(self) -> tuple[str, ...]:
         """The models that must be fitted first and are passed to `build`: what a composite model's `members` names."""
         return tuple(getattr(self, "members", ()))
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """Whether it weighs its members on the validation questions, so that these cannot judge it too."""
+        return bool(self.member_names)
+
+    def check_installed(self) -> None:
+        """Make sure that the optional dependencies are there.
+
+        Raises:
+            DependencyError: One of them is not.
+        """
+        for library in _LIBRARIES.get(self.extra or "", ()):
+            if find_spec(library) is None:
+                raise DependencyError(
+                    f"needs the library {library!r}, which is not installed",
+                    place=self.kind,
+                    remedy=f"Install it with `pip install 'genre-rec[{self.extra}]'`.",
+                )
 
     def build(self, members: Mapping[str, Recommender]) -> Recommender:
         """Return the unfitted component. `members` are the fitted models that a composite one names, by name."""

@@ -5,7 +5,7 @@ Shapes: B queries, I items, M members, n places, C candidates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,7 +17,12 @@ from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommenda
 from genre.core.ragged import Ragged, offsets_of
 from genre.core.run import RunContext
 from genre.core.topn import top_n
+from genre.metrics.ranking import ndcg
+from genre.metrics.ranks import target_ranks
 from genre.recommenders.base import Recommender, Scorer
+
+_VALIDATED_AT_ONCE = 256
+"""Questions whose scores are held at once: 1 GiB with a million items."""
 
 
 def named_members(names: Sequence[str], members: Mapping[str, Recommender], place: str) -> dict[str, Recommender]:
@@ -64,6 +69,33 @@ def questions_to_learn_from(
     if most is not None and most < len(holdout):
         holdout = holdout.take(np.sort(run.rng(f"{place}.questions").choice(len(holdout), most, replace=False)))
     return holdout, Candidates(excluded=holdout.queries.history.items if hide_seen else None)
+
+
+def validator(model: Scorer, run: RunContext, *, hide_seen: bool = True) -> Callable[[], float] | None:
+    """Return what tells a model's NDCG@10 on the validation questions by now, or None where there are none.
+
+    Args:
+        model: Asked anew at every call.
+        run: Holds the validation questions.
+        hide_seen: Whether items of the history are no answers.
+    """
+    holdout = run.validation
+    if holdout is None or not len(holdout):
+        return None
+    candidates = Candidates(excluded=holdout.queries.history.items if hide_seen else None)
+
+    def value() -> float:
+        total, start = 0.0, 0
+        while start < len(holdout):
+            rows = slice(start, start + _VALIDATED_AT_ONCE)
+            part = holdout.take(rows)
+            scores = model.score(part.queries)
+            candidates.take(rows).hide(scores)
+            total += float(ndcg(target_ranks(scores, part.targets), part.targets.offsets, 10).sum())
+            start += _VALIDATED_AT_ONCE
+        return total / len(holdout)
+
+    return value
 
 
 def scores_of(model: Recommender, queries: Queries, num_items: int) -> NDArray[np.float32]:

@@ -38,6 +38,7 @@ def load_model(directory: Path, kind: type[RecommenderConfig], members: Mapping[
 
     Raises:
         ArtifactError: A file is missing or damaged.
+        DependencyError: A library that the model needs is not installed.
     """
     try:
         config = kind.model_validate_json((directory / CONFIG_FILE).read_text(encoding="utf-8"))
@@ -46,6 +47,7 @@ def load_model(directory: Path, kind: type[RecommenderConfig], members: Mapping[
         raise ArtifactError(
             f"the model cannot be read ({error})", place=str(directory), remedy="Run the experiment again."
         ) from error
+    config.check_installed()
     model = config.build({name: members[name] for name in config.member_names})
     try:
         model.restore(state)

@@ -1,0 +1,102 @@
+"""From a log to the sequences that a model is trained on, and to altered copies of them.
+
+Shapes: B sequences, E events in all, I items.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genre.core.interactions import Interactions
+from genre.core.ragged import offsets_of, positions_of
+
+
+def windows(log: Interactions, length: int) -> Interactions:
+    """Return the likes of every row in windows of at most `length + 1`, from which `length` steps can be learned.
+
+    Windows are cut from the end and share one event with the one before, so that every like but a row's first is the
+    next of another exactly once, however long the history. Rows with fewer than two likes give nothing.
+    """
+    likes = log.liked()
+    steps = np.maximum(likes.lengths - 1, 0)
+    counts = -(-steps // length)
+    row = np.repeat(np.arange(len(likes)), counts)
+    number = np.arange(len(row)) - np.repeat(offsets_of(counts)[:-1], counts)  # 0 for the oldest window.
+    ends = likes.offsets[1:][row] - (counts[row] - 1 - number) * length
+    starts = np.maximum(likes.offsets[:-1][row], ends - length - 1)
+    return _cut(likes, starts, ends)
+
+
+def crop(sequences: Interactions, rng: np.random.Generator, share: float) -> Interactions:
+    """Keep a random stretch of every sequence: `share` of its events, two at least.
+
+    Zhou et al.: S3-Rec. CIKM 2020; Xie et al.: Contrastive Learning for Sequential Recommendation. ICDE 2022.
+    """
+    kept = np.minimum(sequences.lengths, np.maximum(2, np.round(share * sequences.lengths))).astype(np.int64)
+    starts = sequences.offsets[:-1] + rng.integers(0, sequences.lengths - kept + 1)
+    return _cut(sequences, starts, starts + kept)
+
+
+def prefix(sequences: Interactions, rng: np.random.Generator) -> Interactions:
+    """Keep a beginning of every sequence, of random length, two events at least."""
+    kept = rng.integers(np.minimum(2, sequences.lengths), sequences.lengths + 1)
+    return _cut(sequences, sequences.offsets[:-1], sequences.offsets[:-1] + kept)
+
+
+def mask(sequences: Interactions, rng: np.random.Generator, share: float) -> Interactions:
+    """Leave out a random `share` of the events; two of each sequence always stay.
+
+    The papers put a mask token in place of an event. To leave it out needs no token that answering never sees.
+    """
+    order = rng.random(sequences.num_events)
+    keep = order >= share
+    # Of each sequence, the two events with the highest draws stay.
+    rows = sequences.row_of_event
+    by_draw = np.lexsort((-order, rows))
+    place = np.arange(len(rows)) - np.repeat(sequences.offsets[:-1], sequences.lengths)
+    keep[by_draw[place < 2]] = True
+    return sequences.where(keep)
+
+
+def reorder(sequences: Interactions, rng: np.random.Generator, share: float) -> Interactions:
+    """Shuffle a random stretch of every sequence, `share` of its events."""
+    lengths = sequences.lengths
+    size = np.round(share * lengths).astype(np.int64)
+    start = rng.integers(0, lengths - size + 1)
+    place = np.arange(sequences.num_events) - np.repeat(sequences.offsets[:-1], lengths)
+    first, last = np.repeat(start, lengths), np.repeat(start + size, lengths)
+    inside = (place >= first) & (place < last)
+    # Events outside sort by their place, those inside at random within the stretch.
+    key = np.where(inside, first + rng.random(len(place)) * np.maximum(last - first, 1), place)
+    order = np.lexsort((key, sequences.row_of_event))
+    return Interactions(sequences.offsets, sequences.item_rows[order], sequences.timestamps, sequences.weights[order])
+
+
+def substitute(
+    sequences: Interactions, rng: np.random.Generator, share: float, similar: NDArray[np.int32]
+) -> Interactions:
+    """Put a similar item in place of a random `share` of the events.
+
+    Liu et al.: Contrastive Self-supervised Sequential Recommendation with Robust Augmentation. arXiv 2108.06479.
+
+    Args:
+        sequences: B sequences.
+        rng: Chooses the events and the substitutes.
+        share: Of the events that are replaced.
+        similar: (I, k) similar items; negative where there are fewer, and then nothing is replaced.
+    """
+    chosen = np.flatnonzero(rng.random(sequences.num_events) < share)
+    found = similar[sequences.item_rows[chosen], rng.integers(0, similar.shape[1], len(chosen))]
+    items = sequences.item_rows.copy()
+    items[chosen] = np.where(found < 0, items[chosen], found)
+    return Interactions(sequences.offsets, items, sequences.timestamps, sequences.weights)
+
+
+def _cut(sequences: Interactions, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Interactions:
+    """Return the stretches of the flat arrays between `starts` and `ends` (B,)."""
+    bounds = np.stack([starts, ends], axis=1).ravel()
+    where = positions_of(bounds, np.arange(0, len(bounds), 2))
+    return Interactions(
+        offsets_of(ends - starts), sequences.item_rows[where], sequences.timestamps[where], sequences.weights[where]
+    )

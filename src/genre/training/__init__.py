@@ -1,0 +1,1 @@
+"""Training of torch models: the losses, the loop, its checkpoints. Needs the extra `torch`; knows no model."""

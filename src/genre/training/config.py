@@ -1,0 +1,48 @@
+"""How a model is trained, apart from what is trained. Needs no torch, so that a config file can be read without."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from genre.core.config import Config
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+"""Where a training that was interrupted goes on; of no use once the model is saved."""
+
+
+class TrainingConfig(Config):
+    """Settings of the training loop."""
+
+    epochs: int = Field(default=100, ge=1)
+    """Passes over the data at most; early stopping ends it sooner."""
+    batch_size: int = Field(default=256, ge=1)
+    """Sequences, or pairs, of a step."""
+    accumulate: int = Field(default=1, ge=1)
+    """Parts that the `batch_size` sequences of a step are worked through in: the same result in less memory."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """SGD has momentum 0.9."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls after the warm-up, to 0 at the last epoch. Constant suits early stopping, where the
+    last epoch is not known beforehand."""
+    warm_up_steps: int = Field(default=0, ge=0)
+    """Steps in which the learning rate rises from 0."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled for AdamW (Loshchilov and Hutter, ICLR 2019), L2 for the others."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Longest gradient, all parameters together."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the model. The loss over the items is multiplied in bfloat16 wherever that is faster, in either case."""
+    validate_every: int = Field(default=1, ge=1)
+    """Epochs between two looks at the validation events."""
+    patience: int | None = Field(default=10, ge=1)
+    """Looks without a better value after which training stops; none trains to the end and still keeps the best."""
+    average: int = Field(default=1, ge=1)
+    """Best checkpoints whose weights are averaged, if the average validates better than the best one alone (Wortsman et
+    al.: Model Soups, ICML 2022). Each takes the memory of the model once."""
+    checkpoint_seconds: float = Field(default=60.0, ge=0)
+    """Seconds of work that a kill may cost: how often all that is needed to go on is written down."""
+    tracker: Literal["tensorboard", "wandb", "none"] = "tensorboard"
+    """Who is told loss, learning rate and validation, in runs that keep a directory."""

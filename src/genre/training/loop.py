@@ -1,0 +1,355 @@
+"""The training loop: one for every torch model.
+
+It knows no model. An objective gives batches and a loss; `validate` says how good the model is by now.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from genre.core.errors import DependencyError, ModelError, ResourceError
+from genre.core.run import Progress, Silent
+from genre.training.checkpoints import Checkpoint, below, optimizer_tensors, restore_optimizer, with_prefix
+from genre.training.config import TrainingConfig
+
+BatchT = TypeVar("BatchT")
+Validate = Callable[[], float]
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one part of a batch costs."""
+
+    value: Tensor
+    """Mean over the targets, a scalar."""
+    count: int
+    """Targets it is the mean of."""
+
+
+class Objective(Protocol[BatchT]):
+    """What is learned from."""
+
+    @property
+    def num_batches(self) -> int:
+        """Return the steps of an epoch."""
+
+    def batches(self, rng: np.random.Generator) -> Iterator[list[BatchT]]:
+        """Yield one epoch, each step as a list of parts whose gradients are added up."""
+
+    def loss(self, model: nn.Module, batch: BatchT, device: torch.device) -> Loss:
+        """Return what the model makes of one part."""
+
+
+@dataclass
+class Epoch:
+    """What happened in one pass over the data."""
+
+    loss: float
+    """Mean over the targets."""
+    targets: int
+    seconds: float
+    """Of training, without validation."""
+    validation: float | None = None
+
+
+@dataclass
+class Trained:
+    """What became of a training; the model holds the weights that were best."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    """Counted from 1; the last one where nothing was validated, and 0 for an average of several."""
+
+
+def train(
+    model: nn.Module,
+    objective: Objective[Any],
+    config: TrainingConfig,
+    *,
+    name: str,
+    seed: int = 0,
+    validate: Validate | None = None,
+    directory: Path | None = None,
+    about: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a model until it stops getting better, and leave it with its best weights.
+
+    Every step draws its random numbers from the seed and the step's number, so that a training that was killed goes on
+    from its last checkpoint exactly as it would have: on a CPU, to the last digit.
+
+    Args:
+        model: What is trained, in place.
+        objective: Batches and loss.
+        config: How to train.
+        name: Of the model, for progress, logs and messages.
+        seed: Decides the order of the batches and what is dropped out. The weights are the caller's to initialise.
+        validate: Returns how good the model is, the higher the better, on events that it does not learn from. Without
+            it, all epochs are run and the last weights are kept.
+        directory: Where checkpoints and logs are kept. Without it, a killed training starts again.
+        about: What is trained, as plain values; a checkpoint of something else is refused.
+        progress: Shows how far it has come.
+
+    Raises:
+        ModelError: The loss is not a number. The last good checkpoint is kept.
+        ResourceError: The memory does not suffice.
+        ArtifactError: The directory holds a checkpoint of another training, or a damaged one.
+    """
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    with torch.random.fork_rng(devices):
+        training = _Training(model, objective, config, name, seed, validate, directory, dict(about or {}))
+        total = config.epochs * objective.num_batches
+        try:
+            for parts in (progress or Silent()).track(training.steps(), f"{name}: train", total):
+                training.step(parts)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+                raise
+            raise _too_large(config, name) from error
+        return training.finish()
+
+
+class _Training:
+    """The state of a training, from step to step."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective[Any],
+        config: TrainingConfig,
+        name: str,
+        seed: int,
+        validate: Validate | None,
+        directory: Path | None,
+        about: dict[str, Any],
+    ) -> None:
+        self.objective, self.config, self.name, self.seed = objective, config, name, seed
+        self.validate, self.directory = validate, directory
+        self.about = {**about, "training": config.model_dump(), "seed": seed}
+        tracked = directory is not None and config.tracker != "none"
+        if tracked:
+            _check_tracker(config.tracker, name)
+        AcceleratorState._reset_state()  # Its settings are global, and another training may have had others.
+        self.accelerator = Accelerator(
+            mixed_precision="no" if config.precision == "fp32" else config.precision,
+            log_with=config.tracker if tracked else None,
+            project_dir=None if directory is None else str(directory),
+        )
+        self.accelerator.init_trackers(name)
+        optimizer = _optimizer(model, config)
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.epoch = self.step_in_epoch = self.waited = 0
+        self.stopped = False
+        self.best: list[tuple[float, int, Weights]] = []
+        self.trained = Trained()
+        self.losses: list[tuple[float, int]] = []
+        self.seconds = 0.0
+        self.saved_at = time.monotonic()
+        self._resume()
+
+    @property
+    def step_number(self) -> int:
+        return self.epoch * self.objective.num_batches + self.step_in_epoch
+
+    def steps(self) -> Iterator[list[Any]]:
+        """Yield what is left to be done, step by step; what an epoch ends with is done in between."""
+        while self.epoch < self.config.epochs and not self.stopped:
+            batches = self.objective.batches(np.random.default_rng([self.seed, self.epoch]))
+            yield from islice(batches, self.step_in_epoch, None)
+            self._end_epoch()
+
+    def step(self, parts: list[Any]) -> None:
+        """Take one step of the optimizer."""
+        started = time.perf_counter()
+        torch.manual_seed(
+            int(np.random.SeedSequence([self.seed, self.step_number]).generate_state(1, np.uint64)[0] >> 1)
+        )
+        self.model.train()
+        losses = []
+        for part in parts:
+            with self.accelerator.autocast():
+                loss = self.objective.loss(self.model, part, self.accelerator.device)
+            share = loss.value * (loss.count if len(parts) > 1 else 1)
+            self.accelerator.backward(share)
+            losses.append((loss.value.detach(), loss.count))
+        count = sum(size for _, size in losses)
+        value = sum(float(part) * size for part, size in losses) / max(1, count)
+        if not math.isfinite(value):
+            self._stop_at(value)
+        self._update(count if len(parts) > 1 else 1)
+        self.losses.append((value, count))
+        self.step_in_epoch += 1
+        self.seconds += time.perf_counter() - started
+        self._save()
+
+    def finish(self) -> Trained:
+        """Leave the model with its best weights."""
+        model = self.accelerator.unwrap_model(self.model)
+        self.accelerator.end_training()
+        if not self.best:
+            self.trained.best_epoch = self.epoch
+        else:
+            value, self.trained.best_epoch, weights = self.best[0]
+            if len(self.best) > 1 and self.validate is not None:
+                model.load_state_dict(_mean([kept for _, _, kept in self.best]))
+                model.eval()
+                if self.validate() > value:
+                    self.trained.best_epoch = 0
+                    return self.trained
+            model.load_state_dict(weights)
+        model.eval()
+        return self.trained
+
+    def _update(self, divisor: int) -> None:
+        if divisor > 1:
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad /= divisor
+        if self.config.clip_norm is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        rate = self.config.learning_rate * self._rate_factor()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def _rate_factor(self) -> float:
+        step, warm_up = self.step_number, self.config.warm_up_steps
+        if step < warm_up:
+            return (step + 1) / warm_up
+        if self.config.schedule == "constant":
+            return 1.0
+        total = self.config.epochs * self.objective.num_batches
+        done = (step - warm_up) / max(1, total - warm_up)
+        return 1 - done if self.config.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+
+    def _end_epoch(self) -> None:
+        count = sum(size for _, size in self.losses)
+        mean = sum(value * size for value, size in self.losses) / max(1, count)
+        found = Epoch(mean, count, self.seconds)
+        self.epoch += 1
+        self.step_in_epoch, self.losses, self.seconds = 0, [], 0.0
+        if self.validate is not None and self.epoch % self.config.validate_every == 0:
+            self.model.eval()
+            found.validation = self.validate()
+            self._keep_if_good(found.validation)
+        self.trained.epochs.append(found)
+        values = {"loss": mean, "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        self.accelerator.log(
+            values if found.validation is None else values | {"validation": found.validation}, self.epoch
+        )
+        self._save(always=self.stopped or self.epoch == self.config.epochs)
+
+    def _keep_if_good(self, value: float) -> None:
+        better = not self.best or value > self.best[0][0]
+        self.waited = 0 if better else self.waited + 1
+        if len(self.best) < self.config.average or value > self.best[-1][0]:
+            weights = {name: tensor.detach().cpu().clone() for name, tensor in self._weights().items()}
+            self.best = sorted([*self.best, (value, self.epoch, weights)], key=lambda kept: -kept[0])
+            del self.best[self.config.average :]
+        self.stopped = self.config.patience is not None and self.waited >= self.config.patience
+
+    def _weights(self) -> Weights:
+        weights: Weights = self.accelerator.unwrap_model(self.model).state_dict()
+        return weights
+
+    def _save(self, *, always: bool = False) -> None:
+        """Write a checkpoint if one is due."""
+        due = always or time.monotonic() - self.saved_at > self.config.checkpoint_seconds
+        if self.directory is None or not due:
+            return
+        weights = self._weights()
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values() if tensor.is_floating_point()):
+            return  # The next step finds out, and says so; the last good checkpoint stays.
+        tensors = {**with_prefix("model.", weights), **with_prefix("optimizer.", optimizer_tensors(self.optimizer))}
+        for place, (_, _, kept) in enumerate(self.best):
+            tensors |= with_prefix(f"best.{place}.", kept)
+        progress = {
+            "epoch": self.epoch,
+            "step_in_epoch": self.step_in_epoch,
+            "waited": self.waited,
+            "stopped": self.stopped,
+            "best": [(value, epoch) for value, epoch, _ in self.best],
+            "epochs": [vars(epoch) for epoch in self.trained.epochs],
+            "losses": self.losses,
+            "seconds": self.seconds,
+        }
+        Checkpoint(self.about, progress, {name: value.cpu() for name, value in tensors.items()}).save(self.directory)
+        self.saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        found = None if self.directory is None else Checkpoint.load(self.directory, self.about)
+        if found is None:
+            return
+        progress, tensors = found.progress, found.tensors
+        self.accelerator.unwrap_model(self.model).load_state_dict(below("model.", tensors))
+        restore_optimizer(self.optimizer, below("optimizer.", tensors))
+        self.epoch, self.step_in_epoch = progress["epoch"], progress["step_in_epoch"]
+        self.waited, self.stopped, self.seconds = progress["waited"], progress["stopped"], progress["seconds"]
+        self.best = [
+            (value, epoch, below(f"best.{place}.", tensors)) for place, (value, epoch) in enumerate(progress["best"])
+        ]
+        self.trained.epochs = [Epoch(**epoch) for epoch in progress["epochs"]]
+        self.losses = [(value, count) for value, count in progress["losses"]]
+
+    def _stop_at(self, value: float) -> None:
+        where = "" if self.directory is None else f" The last good checkpoint is kept in {self.directory}."
+        clip = "lower it" if self.config.clip_norm else "lower it, or set clip_norm=1.0"
+        raise ModelError(
+            f"the loss is {value} in epoch {self.epoch + 1}, step {self.step_in_epoch + 1}",
+            place=self.name,
+            remedy=f"The learning rate is {self.config.learning_rate!r}: {clip}.{where}",
+        )
+
+
+def _check_tracker(tracker: str, name: str) -> None:
+    if find_spec(tracker) is None:
+        raise DependencyError(
+            f"needs the library {tracker!r}, which is not installed, to log to it",
+            place=name,
+            remedy=f"Install it with `pip install {tracker}`, or set training.tracker=none.",
+        )
+
+
+def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(weights, rate, momentum=0.9, weight_decay=decay)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(weights, rate, weight_decay=decay, fused=True)
+
+
+def _mean(weights: list[Weights]) -> Weights:
+    return {
+        name: torch.stack([kept[name].float() for kept in weights]).mean(0).to(weights[0][name].dtype)
+        for name in weights[0]
+    }
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _too_large(config: TrainingConfig, name: str) -> ResourceError:
+    parts = min(2 * config.accumulate, config.batch_size)
+    return ResourceError(
+        f"the memory does not suffice for batch_size={config.batch_size} in {config.accumulate} part(s)",
+        place=name,
+        remedy=f"Set training.accumulate={parts}, which gives the same result in about half the memory; "
+        "a shorter `length` or a smaller `size` takes less too.",
+    )

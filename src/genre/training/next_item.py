@@ -1,0 +1,152 @@
+"""The objective of sequence models: at every place of a history, say what comes next.
+
+Wang-Cheng Kang, Julian McAuley: Self-Attentive Sequential Recommendation. ICDM 2018.
+
+Shapes: B sequences, T targets, R rows, L places of a row, D numbers of a vector, I items, K sampled items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from genre.core.interactions import Interactions
+from genre.data.sequences import windows
+from genre.training.loop import Loss
+from genre.training.loss import ItemLoss, softmax_loss
+from genre.training.packing import Packed
+
+Augmentation = Callable[[Interactions, np.random.Generator], Interactions]
+
+
+class SequenceModel(Protocol):
+    """Reads histories and has a vector for each item; the product of both is the item's score."""
+
+    def __call__(self, packed: Packed) -> Tensor:
+        """Return what is expected after each place (R, L, D)."""
+
+    def item_vectors(self) -> Tensor:
+        """Return the items (I, D)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Histories, and what came next in them."""
+
+    inputs: Packed
+    places: Tensor
+    """(T,) flat places of `inputs` that have a next item."""
+    targets: Tensor
+    """(T,)"""
+    views: tuple[Packed, Packed] | None = None
+    """Two altered copies of each history, for the contrastive term."""
+
+    @classmethod
+    def of(cls, sequences: Interactions, length: int, views: tuple[Packed, Packed] | None = None) -> Steps:
+        """Build from B sequences of at most `length + 1` events, each with two at least."""
+        inputs = sequences.where(sequences.steps_from_end > 0)
+        packed = Packed.of(inputs, length)
+        first = np.zeros(sequences.num_events, bool)
+        first[sequences.offsets[:-1][sequences.lengths > 0]] = True
+        targets = torch.from_numpy(sequences.item_rows[~first].astype(np.int64))
+        return cls(packed, packed.places, targets, views)
+
+
+class NextItem:
+    """Cuts histories into windows, alters them as told, packs them, and compares what is expected with what came."""
+
+    def __init__(
+        self,
+        log: Interactions,
+        *,
+        length: int,
+        batch_size: int,
+        parts: int = 1,
+        loss: ItemLoss = softmax_loss,
+        augmentations: Sequence[Augmentation] = (),
+        contrastive: float = 0.0,
+    ) -> None:
+        """Cut the log.
+
+        Args:
+            log: Histories; those with fewer than two likes teach nothing.
+            length: Places of a window.
+            batch_size: Windows of a step.
+            parts: Of a step, worked through one after the other to save memory.
+            loss: Over the item vocabulary.
+            augmentations: One of them, chosen at random, alters each batch; with `contrastive`, each view of it.
+            contrastive: Weight of the term that draws two altered copies of a history together (Xie et al., ICDE 2022).
+        """
+        self.sequences = windows(log, length)
+        self.length, self.batch_size, self.parts = length, batch_size, parts
+        self.item_loss, self.augmentations, self.contrastive = loss, tuple(augmentations), contrastive
+
+    @property
+    def num_batches(self) -> int:
+        """Return the steps of an epoch."""
+        return -(-len(self.sequences) // self.batch_size)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[list[Steps]]:
+        """Yield the windows in random order."""
+        order = rng.permutation(len(self.sequences))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            yield [
+                self._steps(self.sequences.take(part), rng) for part in np.array_split(rows, self.parts) if len(part)
+            ]
+
+    def loss(self, model: nn.Module, batch: Steps, device: torch.device) -> Loss:
+        """Return the mean loss over the targets."""
+        reader: SequenceModel = model  # type: ignore[assignment]
+        hidden = reader(batch.inputs.to(device)).flatten(0, 1)[batch.places.to(device)].float()
+        targets = batch.targets.to(device)
+        value = self.item_loss(hidden, reader.item_vectors().float(), targets)
+        if batch.views is not None:
+            first, second = (_ends(reader, view.to(device)) for view in batch.views)
+            value = value + self.contrastive * _agreement(first, second)
+        return Loss(value, len(targets))
+
+    def _steps(self, sequences: Interactions, rng: np.random.Generator) -> Steps:
+        if self.contrastive:
+            pair = [self._altered(sequences, rng).last(self.length) for _ in range(2)]
+            return Steps.of(sequences, self.length, (Packed.of(pair[0], self.length), Packed.of(pair[1], self.length)))
+        return Steps.of(self._altered(sequences, rng), self.length)
+
+    def _altered(self, sequences: Interactions, rng: np.random.Generator) -> Interactions:
+        if not self.augmentations:
+            return sequences
+        return self.augmentations[int(rng.integers(len(self.augmentations)))](sequences, rng)
+
+
+def _ends(model: SequenceModel, packed: Packed) -> Tensor:
+    """Return what is expected after each sequence (B, D)."""
+    ages = packed.ages.flatten()[packed.places]
+    return model(packed).flatten(0, 1)[packed.places[ages == 0]].float()
+
+
+def _agreement(first: Tensor, second: Tensor, temperature: float = 0.1) -> Tensor:
+    """Return how hard it is to tell which two of the views (B, D) are of one history: InfoNCE over the batch."""
+    scores = functional.normalize(first, dim=1) @ functional.normalize(second, dim=1).T / temperature
+    own = torch.arange(len(first), device=first.device)
+    return (functional.cross_entropy(scores, own) + functional.cross_entropy(scores.T, own)) / 2
+
+
+def last_hidden(model: nn.Module, histories: Interactions, length: int) -> Tensor:
+    """Return what is expected after each history (B, D), on the model's device; zeros for an empty one."""
+    reader: SequenceModel = model  # type: ignore[assignment]
+    vectors = reader.item_vectors()
+    recent = histories.last(length)
+    filled = recent.lengths > 0
+    packed = Packed.of(recent, length).to(vectors.device)
+    ends = packed.places[torch.from_numpy(recent.offsets[1:][filled] - 1)]
+    found = torch.zeros(len(recent), vectors.shape[1], device=vectors.device)
+    with torch.inference_mode():
+        if len(ends):
+            found[torch.from_numpy(filled)] = reader(packed).flatten(0, 1)[ends].float()
+    return found

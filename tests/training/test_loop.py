@@ -1,0 +1,331 @@
+"""The loop on a problem so small that what should happen is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from genre.core.errors import ArtifactError, DependencyError, ModelError, ResourceError
+from genre.training.checkpoints import Checkpoint
+from genre.training.config import CHECKPOINT_FILE, TrainingConfig
+from genre.training.loop import Loss, Trained, train
+
+NUM_BATCHES = 5
+Batch = tuple[Tensor, Tensor]
+
+
+class Line:
+    """Fit y = 2 x + 1 with dropout in the way; a step comes in `parts` of different sizes."""
+
+    num_batches = NUM_BATCHES
+
+    def __init__(
+        self, parts: int = 1, fail_at: tuple[int, BaseException] | None = None, nan_from: int | None = None
+    ) -> None:
+        self.parts, self.fail_at, self.nan_from, self.seen = parts, fail_at, nan_from, 0
+
+    def batches(self, rng: np.random.Generator) -> Iterator[list[Batch]]:
+        for _ in range(self.num_batches):
+            x = torch.from_numpy(rng.normal(size=(10, 3)).astype(np.float32))
+            y = 2 * x.sum(1, keepdim=True) + 1
+            yield list(zip(x.tensor_split(self.parts), y.tensor_split(self.parts), strict=True))
+
+    def loss(self, model: nn.Module, batch: Batch, device: torch.device) -> Loss:
+        self.seen += 1
+        if self.fail_at is not None and self.seen == self.fail_at[0]:
+            raise self.fail_at[1]
+        x, y = (part.to(device) for part in batch)
+        value = functional.mse_loss(model(x), y)
+        if self.nan_from is not None and self.seen >= self.nan_from:
+            value = value * torch.nan
+        return Loss(value, len(x))
+
+
+def network(seed: int = 0, dropout: float = 0.2) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 8), nn.Dropout(dropout), nn.Linear(8, 1))
+
+
+def weights(model: nn.Module) -> list[np.ndarray]:
+    return [value.detach().numpy().copy() for value in model.state_dict().values()]
+
+
+def run(model: nn.Module, objective: Line | None = None, **settings: object) -> Trained:
+    outside = {key: settings.pop(key) for key in ("validate", "directory", "about", "seed") if key in settings}
+    config = TrainingConfig(**{"epochs": 4, "tracker": "none", "patience": None, **settings})
+    return train(model, objective or Line(), config, name="line", **outside)
+
+
+def assert_same(first: nn.Module, second: nn.Module) -> None:
+    for a, b in zip(weights(first), weights(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_it_learns() -> None:
+    model = network(dropout=0.0)
+    trained = run(model, epochs=60, learning_rate=0.03)
+    assert trained.epochs[-1].loss < 0.1 * trained.epochs[0].loss
+    assert trained.best_epoch == 60
+    assert not model.training
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_the_same_seed_gives_the_same_weights(optimizer: str) -> None:
+    first, second, third = network(), network(), network()
+    run(first, optimizer=optimizer, seed=3)
+    run(second, optimizer=optimizer, seed=3)
+    run(third, optimizer=optimizer, seed=4)
+    assert_same(first, second)
+    assert not np.array_equal(weights(first)[0], weights(third)[0])
+
+
+def test_training_leaves_the_callers_random_numbers_alone() -> None:
+    model = network()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(model)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_parts_of_a_step_give_what_the_whole_gives() -> None:
+    whole, parted = network(dropout=0.0), network(dropout=0.0)
+    run(whole, optimizer="sgd", learning_rate=0.01)
+    run(parted, Line(parts=3), optimizer="sgd", learning_rate=0.01)  # Parts of 4, 3 and 3 rows.
+    for a, b in zip(weights(whole), weights(parted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_it_stops_early_and_keeps_the_best() -> None:
+    values = iter([0.1, 0.5, 0.3, 0.2, 0.9])
+    model, kept = network(), []
+
+    def validate() -> float:
+        assert not model.training
+        kept.append(weights(model))
+        return next(values)
+
+    trained = run(model, epochs=50, patience=2, validate=validate)
+    assert [epoch.validation for epoch in trained.epochs] == [0.1, 0.5, 0.3, 0.2]
+    assert trained.best_epoch == 2
+    for a, b in zip(weights(model), kept[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_it_validates_every_so_many_epochs() -> None:
+    trained = run(network(), epochs=5, validate_every=2, validate=lambda: 1.0)
+    assert [epoch.validation for epoch in trained.epochs] == [None, 1.0, None, 1.0, None]
+
+
+@pytest.mark.parametrize(("last", "averaged"), [(0.9, True), (0.1, False)])
+def test_the_best_checkpoints_are_averaged_if_that_is_better(last: float, averaged: bool) -> None:
+    values = iter([0.1, 0.5, 0.4, last])
+    model, kept = network(), []
+
+    def validate() -> float:
+        kept.append(weights(model))
+        return next(values)
+
+    trained = run(model, epochs=3, average=2, validate=validate)
+    assert trained.best_epoch == (0 if averaged else 2)
+    expected = [(a + b) / 2 for a, b in zip(kept[1], kept[2], strict=True)] if averaged else kept[1]
+    for a, b in zip(weights(model), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1, 1, 0.853553, 0.5, 0.146447]),
+    ],
+)
+def test_schedules(schedule: str, expected: list[float]) -> None:
+    class Watched(Line):
+        num_batches = 6
+
+    rates = []
+    hook = register_optimizer_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    try:
+        shape = {"schedule": schedule, "warm_up_steps": 2}
+        run(network(), Watched(), epochs=1, optimizer="sgd", learning_rate=1.0, clip_norm=1e-9, **shape)
+    finally:
+        hook.remove()
+    np.testing.assert_allclose(rates, expected, rtol=1e-4)
+
+
+def test_gradients_are_clipped() -> None:
+    model = network(dropout=0.0)
+    before = np.concatenate([value.ravel() for value in weights(model)])
+
+    class One(Line):
+        num_batches = 1
+
+    run(model, One(), epochs=1, optimizer="sgd", learning_rate=1.0, clip_norm=0.01)
+    after = np.concatenate([value.ravel() for value in weights(model)])
+    assert np.linalg.norm(after - before) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_bfloat16_learns_too() -> None:
+    model = network(dropout=0.0)
+    trained = run(model, epochs=30, learning_rate=0.03, precision="bf16")
+    assert trained.epochs[-1].loss < 0.2 * trained.epochs[0].loss
+    assert next(model.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("stop_at", [1, 7, 11, 15])
+def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path: Path, stop_at: int) -> None:
+    settings: dict[str, object] = {"epochs": 4, "average": 2, "checkpoint_seconds": 0, "patience": 3}
+
+    def validation(model: nn.Module) -> Callable[[], float]:
+        return lambda: -sum(float(np.abs(value).sum()) for value in weights(model))
+
+    whole = network()
+    expected = run(whole, validate=validation(whole), **settings)
+    model = network()
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            model,
+            Line(fail_at=(stop_at, KeyboardInterrupt())),
+            validate=validation(model),
+            directory=tmp_path,
+            **settings,
+        )
+    assert (tmp_path / CHECKPOINT_FILE).exists() == (stop_at > 1)
+    again = network(seed=9 if stop_at > 1 else 0)  # What is resumed does not depend on the new start.
+    found = run(again, validate=validation(again), directory=tmp_path, **settings)
+    assert_same(whole, again)
+    assert [epoch.loss for epoch in found.epochs] == [epoch.loss for epoch in expected.epochs]
+    assert found.best_epoch == expected.best_epoch
+
+
+def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
+    first, second, objective = network(), network(seed=9), Line()
+    run(first, directory=tmp_path)
+    run(second, objective, directory=tmp_path)
+    assert objective.seen == 0
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 0.5}, "training.learning_rate is 0.001 there and 0.5 here"),
+        ({"about": {"items": 8}}, "items is 7 there and 8 here"),
+        ({"seed": 1}, "seed is 0 there and 1 here"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, settings: dict[str, object], message: str) -> None:
+    run(network(), directory=tmp_path, about={"items": 7})
+    with pytest.raises(ArtifactError, match=message):
+        run(network(), directory=tmp_path, **{"about": {"items": 7}, **settings})
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'\x10\0\0\0\0\0\0\0{"a":'])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / CHECKPOINT_FILE).write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"checkpoint\.safetensors: the checkpoint cannot be read .* Delete it"):
+        run(network(), directory=tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    model = network()
+    with pytest.raises(ModelError, match=r"line: the loss is nan in epoch 2, step 3\. .*clip_norm.*kept in"):
+        run(model, Line(nan_from=NUM_BATCHES + 3), directory=tmp_path, checkpoint_seconds=0)
+    assert all(np.isfinite(value).all() for value in weights(model))
+    found = Checkpoint.load(tmp_path, json.loads(_about()))
+    assert found is not None
+    assert (found.progress["epoch"], found.progress["step_in_epoch"]) == (1, 2)
+    assert all(torch.isfinite(value).all() for value in found.tensors.values())
+
+
+def _about() -> str:
+    config = TrainingConfig(epochs=4, tracker="none", patience=None, checkpoint_seconds=0)
+    return json.dumps({"training": config.model_dump(), "seed": 0})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+)
+def test_too_little_memory_is_explained(error: BaseException) -> None:
+    with pytest.raises(ResourceError, match=r"batch_size=64 in 2 part\(s\)\. Set training\.accumulate=4"):
+        run(network(), Line(fail_at=(3, error)), batch_size=64, accumulate=2)
+
+
+def test_other_errors_are_not_taken_for_it() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(network(), Line(fail_at=(3, RuntimeError("shapes do not match"))))
+
+
+def test_an_unknown_tracker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genre.training.loop.find_spec", lambda _: None)
+    with pytest.raises(DependencyError, match=r"needs the library 'wandb'.*pip install wandb.*training\.tracker=none"):
+        run(network(), directory=tmp_path, tracker="wandb")
+
+
+def test_tensorboard_is_told(tmp_path: Path) -> None:
+    run(network(), directory=tmp_path, tracker="tensorboard", validate=lambda: 0.5)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (log,) = tmp_path.rglob("events.out.*")
+    events = EventAccumulator(str(log))
+    events.Reload()
+    assert [event.value for event in events.Scalars("validation")] == [0.5] * 4
+    assert len(events.Scalars("loss")) == 4
+
+
+_SCRIPT = """
+import sys, time
+from pathlib import Path
+import torch
+from tests.training.test_loop import Line, network, run, weights
+class Slow(Line):
+    def loss(self, model, batch, device):
+        time.sleep(0.01)
+        return super().loss(model, batch, device)
+model = network()
+run(model, Slow(), epochs=8, directory=Path(sys.argv[1]), checkpoint_seconds=0)
+torch.save(model.state_dict(), sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_killed_processes_end_with_the_same_weights(tmp_path: Path) -> None:
+    expected = network()
+    run(expected, epochs=8)
+    rng = np.random.default_rng(0)
+    kills = 0
+    for attempt in range(3):
+        directory, out = tmp_path / str(attempt), tmp_path / f"{attempt}.pt"
+        while not out.exists():
+            command = [sys.executable, "-c", _SCRIPT, str(directory), str(out)]
+            process = subprocess.Popen(
+                command, cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "src:."}
+            )
+            try:
+                process.wait(timeout=5 + 3 * rng.random() if kills < 6 else 60)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                kills += 1
+        found = network()
+        found.load_state_dict(torch.load(out, weights_only=True))
+        assert_same(expected, found)
