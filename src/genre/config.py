@@ -32,7 +32,9 @@ from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import RecommenderConfig
 from genre.recommenders.behaviour_content import BehaviourContentConfig
 from genre.recommenders.boosted import BoostedConfig
+from genre.recommenders.bpr_mf import BprMfConfig
 from genre.recommenders.ease import EaseConfig
+from genre.recommenders.ensemble import EnsembleConfig
 from genre.recommenders.fusion import FusionConfig
 from genre.recommenders.graph import GraphConfig
 from genre.recommenders.item_knn import ItemKnnConfig

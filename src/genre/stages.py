@@ -170,7 +170,7 @@ def make_plan(experiment: Experiment, data: Dataset, done: Collection[str] = ())
             lost = [member for member in config.member_names if member not in left]
             note = f"does without the skipped {', '.join(lost)}"
             config = config.model_copy(update={"members": left})
-        estimate = config.estimate(size)
+        estimate = config.estimate(size).with_again([plan[member].estimate for member in left], config.refits)
         small = name in done or estimate.memory <= limit
         fits = small and bool(left or not experiment.models[name].member_names)
         if not small:

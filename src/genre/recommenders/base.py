@@ -9,7 +9,7 @@ Shapes: B queries, I items, n places.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
@@ -87,6 +87,15 @@ class Estimate:
     seconds: float
     """On two cores."""
 
+    def with_again(self, members: Sequence[Estimate], times: int) -> Estimate:
+        """Return what it takes to fit the members `times` more, one after the other, beside this."""
+        if not times:
+            return self
+        return Estimate(
+            memory=self.memory + max((member.memory for member in members), default=0),
+            seconds=self.seconds + times * sum(member.seconds for member in members),
+        )
+
 
 class RecommenderConfig(Config):
     """What is chosen of a recommender before it has seen data."""
@@ -104,6 +113,11 @@ class RecommenderConfig(Config):
     def learns_from_validation(self) -> bool:
         """Whether it weighs its members on the validation questions, so that these cannot judge it too."""
         return bool(self.member_names)
+
+    @property
+    def refits(self) -> int:
+        """How often fitting it fits its members again; the plan adds what they take."""
+        return 0
 
     def check_installed(self) -> None:
         """Make sure that the optional dependencies are there.
