@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from genre.cli import app
+from genre.config_file import read_experiment
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -21,6 +22,16 @@ PAGE = (ROOT / "docs" / "add-a-recommender.md").read_text(encoding="utf-8")
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def follow(page: str) -> int:
+    """Run every `genre` command of a page, and return how many there are."""
+    commands = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("genre ")]
+    for command in commands:
+        words = command.split("#")[0].split(">")[0].split()[1:]
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+    return len(commands)
 
 
 @pytest.fixture
@@ -33,12 +44,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_guide_can_be_followed(workplace: Path) -> None:
-    commands = [line for block in blocks(GUIDE, "sh") for line in block.splitlines() if line.startswith("genre ")]
-    assert len(commands) >= 8
-    for command in commands:
-        words = command.split("#")[0].split(">")[0].split()[1:]
-        result = CliRunner().invoke(app, words, catch_exceptions=False)
-        assert result.exit_code == 0, f"{command}\n{result.output}"
+    assert follow(GUIDE) >= 8
     assert (workplace / "recs.parquet").exists()
     names: dict[str, object] = {}
     for code in blocks(GUIDE, "python"):
@@ -63,6 +69,20 @@ def test_links_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_sequence_model_can_be_trained_by_following_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "train-a-sequence-model.md").read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    follow(page)
+    names: dict[str, object] = {}
+    for code in blocks(page, "python"):
+        exec(compile(code, "train-a-sequence-model.md", "exec"), names)  # noqa: S102
+    (tmp_path / "own.yaml").write_text("data: {kind: sample}\n" + blocks(page, "yaml")[0], encoding="utf-8")
+    assert list(read_experiment(tmp_path / "own.yaml").models)[:4] == ["graph", "sasrec", "sasrecs", "fusion"]
 
 
 @pytest.mark.slow

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import polars as pl
 import pytest
@@ -21,7 +22,10 @@ from genre.recommenders.ease import Ease, EaseConfig
 from genre.recommenders.fusion import Fusion, FusionConfig
 from genre.recommenders.popularity import PopularityConfig
 from genre.runs import open_run
+from genre.training.config import CHECKPOINT_FILE
 from genre.workspace import read_manifest
+
+T = TypeVar("T")
 
 SETTINGS: dict[str, Any] = {
     "name": "small",
@@ -246,3 +250,43 @@ def test_a_missing_file_is_named_before_work_starts(tmp_path: Path) -> None:
 def test_nothing_left_after_cleaning_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"interactions: .*Loosen `clean`"):
         pipeline.run(experiment(feedback={"like_at": 99}), tmp_path)
+
+
+class InterruptTraining:
+    """A progress that stops the work in the middle of a training."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def track(self, steps: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+        for step in steps:
+            if "train" in description:
+                self.left -= 1
+                if self.left == 0:
+                    raise KeyboardInterrupt
+            yield step
+
+
+def test_a_run_that_is_stopped_while_training_goes_on_and_ends_alike(tmp_path: Path) -> None:
+    training = {"epochs": 4, "batch_size": 64, "checkpoint_seconds": 0}
+    models = {
+        "sasrec": {"kind": "sasrec", "embedding_size": 8, "length": 10, "training": training},
+        "both": {"kind": "ensemble", "members": ["sasrec"], "num_seeds": 2},
+    }
+    small = experiment(models=models)
+    whole = pipeline.run(small, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(small, tmp_path / "stopped", progress=InterruptTraining(7))
+    logs = tmp_path / "stopped" / ".small.partial" / "logs"
+    assert (logs / "sasrec" / CHECKPOINT_FILE).exists()
+    done = pipeline.run(small, tmp_path / "stopped")
+    assert not list(done.rglob(CHECKPOINT_FILE))
+    assert list((done / "logs" / "sasrec").rglob("events.out.*"))
+    for model in ("sasrec", "both"):
+        state = f"models/{model}/state.safetensors"
+        assert (whole / state).read_bytes() == (done / state).read_bytes()
+    assert (
+        Results.load(whole).models["both"].test["NDCG@10"].mean
+        == Results.load(done).models["both"].test["NDCG@10"].mean
+    )
+    assert open_run(done, model="both").recommend(n=3).height > 0

@@ -48,7 +48,7 @@ class BprMfConfig(RecommenderConfig):
     """What each like of a query counts of the next newer one; 1 counts all alike."""
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
-    training: TrainingConfig = TrainingConfig(batch_size=4096, learning_rate=3e-3, epochs=200, patience=10)
+    training: TrainingConfig = TrainingConfig(batch_size=4096, learning_rate=3e-3)
 
     def build(self, members: Mapping[str, Recommender]) -> BprMf:
         """Return the unfitted component."""

@@ -75,7 +75,7 @@ class SasrecConfig(RecommenderConfig):
     by dropout alone (DuoRec)."""
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
-    training: TrainingConfig = TrainingConfig(batch_size=256, learning_rate=1e-3, epochs=200, patience=20)
+    training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
     def _heads_divide_size(self) -> SasrecConfig:

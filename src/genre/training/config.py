@@ -15,7 +15,7 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 class TrainingConfig(Config):
     """Settings of the training loop."""
 
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=200, ge=1)
     """Passes over the data at most; early stopping ends it sooner."""
     batch_size: int = Field(default=256, ge=1)
     """Sequences, or pairs, of a step."""
