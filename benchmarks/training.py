@@ -60,6 +60,7 @@ def config(epochs: int, batch_size: int = BATCH, **training: Any) -> SasrecConfi
         num_blocks=BLOCKS,
         length=LENGTH,
         dropout=DROPOUT,
+        temperature=None,
         training=TrainingConfig.model_validate({**shared, "optimizer": "adam", **training}),
     )
 
