@@ -252,6 +252,11 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_p
     assert all(torch.isfinite(value).all() for value in found.tensors.values())
 
 
+def test_no_checkpoint_is_promised_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"the loss is nan in epoch 1, step 2\. .*clip_norm=1\.0\.$"):
+        run(network(), Line(nan_from=2), directory=tmp_path)
+
+
 def _about() -> str:
     config = TrainingConfig(epochs=4, tracker="none", patience=None, checkpoint_seconds=0)
     return json.dumps({"training": config.model_dump(), "seed": 0})

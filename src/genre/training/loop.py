@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from genre.core.errors import DependencyError, ModelError, ResourceError
 from genre.core.run import Progress, Silent
 from genre.training.checkpoints import Checkpoint, below, optimizer_tensors, restore_optimizer, with_prefix
-from genre.training.config import TrainingConfig
+from genre.training.config import CHECKPOINT_FILE, TrainingConfig
 
 BatchT = TypeVar("BatchT")
 Validate = Callable[[], float]
@@ -307,7 +307,8 @@ class _Training:
         self.losses = [(value, count) for value, count in progress["losses"]]
 
     def _stop_at(self, value: float) -> None:
-        where = "" if self.directory is None else f" The last good checkpoint is kept in {self.directory}."
+        kept = self.directory is not None and (self.directory / CHECKPOINT_FILE).exists()
+        where = f" The last good checkpoint is kept in {self.directory}." if kept else ""
         clip = "lower it" if self.config.clip_norm else "lower it, or set clip_norm=1.0"
         raise ModelError(
             f"the loss is {value} in epoch {self.epoch + 1}, step {self.step_in_epoch + 1}",
