@@ -194,6 +194,7 @@ def accuracy(peers: Path, epochs: dict[str, int], batch_size: int) -> None:
         save_sequences(directory / "histories.npz", part.test.queries.history, part.train.num_items, part.test.targets)
         for library, number in epochs.items():
             peer = theirs(peers, library, directory, f"--epochs={number}", f"--histories={directory / 'histories.npz'}")
+            peer |= {"NDCG@10": peer["ndcg@10"], "Recall@10": peer["recall@10"]}
             own = ours(name, number, batch_size)
             found[library] = {"peer": peer, "genre": own, "epochs": number}
             for who, one in ((library, peer), ("genre", own)):
