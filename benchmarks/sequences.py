@@ -47,7 +47,7 @@ NEIGHBOURS = ("popularity", "item_knn", "user_knn", "ease", "als", "graph")
 """Their settings are those that `leaderboard.py` chose on validation."""
 SASREC: dict[str, dict[str, Any]] = {
     "amazon-beauty": {},
-    "movielens-100k": {"dropout": 0.2, "length": 100, "training": {"batch_size": 32}},
+    "movielens-100k": {"dropout": 0.4, "length": 100, "time_aware": True, "training": {"batch_size": 32}},
     "food-com": {},
 }
 """What differs from the defaults, chosen on validation with seed 0."""
