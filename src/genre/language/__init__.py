@@ -1,0 +1,1 @@
+"""Language models as parts: what reads texts into vectors, and what writes."""

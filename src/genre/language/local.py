@@ -1,0 +1,331 @@
+"""Language models that run here, through `transformers`: from the hub, from a directory or from a GGUF file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from genre.core.config import Config
+from genre.core.errors import ConfigError, DependencyError, GenreError
+from genre.core.run import Progress, Silent
+from genre.language._batches import directory_hash, file_hash
+from genre.language.base import Completion, GeneratorConfig, Prompt, Sampling, Schema
+from genre.language.decoding import Batch, LoadedModel, Row
+from genre.language.hardware import Precision, best_device, dtype_of
+from genre.language.texts import short_key
+
+CHOICES = (
+    "Choose the embedded model (`kind: smollm2`), a directory with a model in the form of `transformers`, a .gguf "
+    "file, or a server (`kind: endpoint`)."
+)
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+_CONTEXT = 2048
+"""Tokens of a model that does not say how many it reads."""
+
+
+class LocalSettings(Config):
+    """How a model is run."""
+
+    precision: Precision = "auto"
+    """Numbers that the model calculates with. In bf16, answers may differ between batches of different make-up where
+    two tokens are about equally likely; fp32 makes that rare."""
+    batch_size: int = Field(default=32, ge=1)
+    """Prompts answered together. Most of a step's time is reading the weights, once for the whole batch; what is
+    remembered of each prompt bounds it from above."""
+    max_context: int | None = Field(default=None, ge=16)
+    """Tokens of prompt and answer together at most; none takes what the model was made for."""
+
+
+class LocalGeneratorConfig(LocalSettings, GeneratorConfig):
+    """A causal language model by name, directory or file."""
+
+    libraries: ClassVar[Mapping[str, str]] = {"torch": "torch", "transformers": "text", "llguidance": "text"}
+    kind: Literal["local"] = "local"
+    model: str = Field(min_length=1)
+    """A directory, a .gguf file, or the id of a model on the hub."""
+    revision: str | None = None
+    """Branch, tag or commit of a model on the hub. Only a commit names the same weights for ever."""
+    download: bool = True
+    """Whether a model on the hub may be fetched where the hub's local cache does not hold it; progress says so."""
+
+    def check_installed(self) -> None:
+        """Make sure that the optional dependencies are there, for a GGUF file its reader too."""
+        super().check_installed()
+        if self.model.endswith(".gguf") and find_spec("gguf") is None:
+            raise DependencyError(
+                "needs the library 'gguf', which is not installed",
+                place=self.model,
+                remedy="Install it with `pip install 'genre-rec[text]'`.",
+            )
+
+    def build(self) -> LocalGenerator:
+        """Return the generator; its model is loaded when it is first asked."""
+        return LocalGenerator(self, lambda progress: self._source(progress), self._key)
+
+    def _key(self) -> str:
+        path = Path(self.model).expanduser()
+        weights = fingerprint(path) if path.exists() else f"{self.model}@{self.revision or 'main'}"
+        return short_key("local", weights=weights, precision=self.precision)
+
+    def _source(self, progress: Progress) -> Source:
+        path = Path(self.model).expanduser()
+        if path.is_file() and path.suffix == ".gguf":
+            return Source(str(path.parent), gguf_file=path.name)
+        if path.is_dir():
+            return Source(str(path))
+        if path.exists() or path.suffix == ".gguf" or not _HUB_ID.fullmatch(self.model):
+            raise ConfigError(
+                f"there is no model at {self.model!r}, neither a directory nor a .gguf file",
+                place="generator.model",
+                remedy=CHOICES,
+            )
+        return _from_hub(self, progress)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What `from_pretrained` is given."""
+
+    place: str
+    """A directory, since nothing may be fetched while loading."""
+    gguf_file: str | None = None
+
+
+class LocalGenerator:
+    """Writes with a causal language model, in batches of prompts of about the same length.
+
+    - A prompt goes through the chat template of the tokenizer, where there is one. Texts that stand for control tokens
+      are broken up in what the prompt holds, so that an item's text cannot end a turn or open another.
+    - A prompt that leaves no room for an answer is a completion with `finish="error"`: nothing is cut in silence. One
+      that leaves less room than `max_tokens` is answered as far as that goes.
+    - At temperature 0 the answer is the likeliest token each time. Above, each prompt has its own random numbers, from
+      seed and prompt, so that neither order nor company changes an answer but for the rounding of the sums.
+    """
+
+    def __init__(self, settings: LocalSettings, source: Callable[[Progress], Source], key: Callable[[], str]) -> None:
+        """Keep the settings.
+
+        Args:
+            settings: How the model is run.
+            source: Finds or makes the files, when the model is first asked.
+            key: Says which weights they are, without loading them.
+        """
+        self.settings = settings
+        self._source, self._key = source, key
+        self._loaded: LoadedModel | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def key(self) -> str:
+        """Return a hash of weights and precision."""
+        return self._key()
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        sampling: Sampling,
+        schema: Schema | None = None,
+        progress: Progress | None = None,
+    ) -> list[Completion]:
+        """Return one completion for each prompt, in this order; with a schema, JSON that is valid by it.
+
+        An answer that `max_tokens` cuts off has `finish="length"`, and its JSON is then not whole.
+
+        Raises:
+            ConfigError: There is no such model, or answers cannot be held to the schema.
+            DependencyError: The model is not here and cannot be fetched.
+        """
+        shown = progress or Silent()
+        if not prompts:
+            return []
+        rows = self._rows(self.load(shown), prompts, sampling, schema)
+        for _ in shown.track(self._written(rows, sampling), "generating", len(rows)):
+            pass
+        return [_completion(row) for row in rows]
+
+    def stream(self, prompt: Prompt, *, sampling: Sampling, schema: Schema | None = None) -> Iterator[str]:
+        """Yield the answer piece by piece; together they are what `generate` returns.
+
+        Raises:
+            ConfigError: There is no such model, answers cannot be held to the schema, or the prompt is too long.
+            DependencyError: The model is not here and cannot be fetched.
+        """
+        loaded = self.load()
+        (row,) = self._rows(loaded, [prompt], sampling, schema)
+        if row.error is not None:
+            raise ConfigError(row.error, place="prompt", remedy="Shorten it, or choose a model that reads more.")
+        batch, told = Batch(loaded, [row], sampling, watched=True), 0
+        while batch.rows:
+            batch.step()
+            text = row.shown(sampling.stop)
+            if len(text) > told:
+                yield text[told:]
+                told = len(text)
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text takes by the model's own tokenizer, without those a template adds."""
+        return len(self.load().tokenizer(_plain(text), add_special_tokens=False, verbose=False)["input_ids"])
+
+    def load(self, progress: Progress | None = None) -> LoadedModel:
+        """Return the model, which is loaded the first time and then kept."""
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = _load(self._source(progress or Silent()), self.settings)
+            return self._loaded
+
+    def _rows(
+        self, loaded: LoadedModel, prompts: Sequence[Prompt], sampling: Sampling, schema: Schema | None
+    ) -> list[Row]:
+        first = None if schema is None else loaded.constraints.matcher(schema)
+        rows = []
+        for prompt in prompts:
+            tokens = _tokens_of(loaded.tokenizer, prompt)
+            room = loaded.context - len(tokens)
+            digest = hashlib.sha256(np.array(tokens, np.int64).tobytes()).digest()
+            row = Row(tokens, min(sampling.max_tokens, room), np.random.default_rng([sampling.seed, *digest]))
+            row.matcher = None if first is None else first.deep_copy()
+            if room < 1:
+                row.finish = "error"
+                row.error = f"the prompt takes {len(tokens):,} tokens, and the model reads {loaded.context:,}"
+            rows.append(row)
+        return rows
+
+    def _written(self, rows: Sequence[Row], sampling: Sampling) -> Iterator[Row]:
+        """Write all rows; yield each when it is done."""
+        yield from (row for row in rows if row.finish is not None)
+        # The longest first: a batch that memory does not hold shows at once.
+        waiting = sorted((row for row in rows if row.finish is None), key=lambda row: -len(row.prompt))
+        for start in range(0, len(waiting), self.settings.batch_size):
+            batch = Batch(self.load(), waiting[start : start + self.settings.batch_size], sampling)
+            while batch.rows:
+                yield from batch.step()
+
+
+def fingerprint(path: Path) -> str:
+    """Return a hash of a model's files, a chat template that stands alone among them."""
+    if path.is_file():
+        return file_hash(path)
+    templates = [file_hash(template) for template in sorted(path.glob("*.jinja"))]
+    return "-".join([directory_hash(path), *templates])
+
+
+def _completion(row: Row) -> Completion:
+    return Completion(row.text, len(row.prompt), len(row.tokens), row.finish or "error", row.error)
+
+
+def _plain(text: str) -> str:
+    """Return a text without halves of characters, which tokenizers refuse."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _tokens_of(tokenizer: Any, prompt: Prompt) -> list[int]:
+    from jinja2 import TemplateError
+
+    special = [token for token in tokenizer.all_special_tokens if len(token) > 1]
+
+    def harmless(text: str) -> str:
+        text = _plain(text)
+        for token in special:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    messages = [{**message, "content": harmless(message["content"])} for message in prompt.messages]
+    joined = "\n\n".join(message["content"] for message in messages)
+    has_template = bool(tokenizer.chat_template)
+    if has_template:
+        try:
+            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError:
+            # Some models know no system role: what it would say then comes first.
+            alone = [{"role": "user", "content": joined}]
+            text = tokenizer.apply_chat_template(alone, tokenize=False, add_generation_prompt=True)
+    else:
+        text = joined
+    tokens: list[int] = tokenizer(text, add_special_tokens=not has_template, verbose=False)["input_ids"]
+    return tokens
+
+
+def _from_hub(config: LocalGeneratorConfig, progress: Progress) -> Source:
+    """Return where the hub's local cache holds a model, which is fetched if it may be."""
+    from huggingface_hub import snapshot_download
+
+    def found(*, here: bool) -> str:
+        return snapshot_download(config.model, revision=config.revision, allow_patterns=_WANTED, local_files_only=here)
+
+    try:
+        place = found(here=True)
+        if any(Path(place).glob("*.safetensors")):
+            return Source(place)
+        problem: Exception | None = None
+    except Exception as error:
+        problem = error
+    if config.download:
+        try:
+            for _ in progress.track(range(1), f"fetching {config.model} from the hub", 1):
+                place = found(here=False)
+            return Source(place)
+        except Exception as error:
+            problem = error
+    where = "in the hub's local cache" + (", and cannot be fetched from the hub" if config.download else "")
+    said = f" ({type(problem).__name__}: {' '.join(str(problem).split())[:200]})" if problem else ""
+    raise DependencyError(
+        f"{config.model!r} is not a directory, not {where}{said}", place="generator.model", remedy=CHOICES
+    ) from problem
+
+
+# Other frameworks' weights, and the same in older forms, are not wanted.
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+
+def _load(source: Source, settings: LocalSettings) -> LoadedModel:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    device = best_device()
+    options: dict[str, Any] = {"local_files_only": True}
+    if source.gguf_file is not None:
+        options["gguf_file"] = source.gguf_file
+    extra = {} if source.gguf_file is None else {"quantization_config": GgufConfig(dequantize=True)}
+    try:
+        with quiet_loading():
+            tokenizer = AutoTokenizer.from_pretrained(source.place, **options)
+            dtype = dtype_of(settings.precision, device)
+            model: Any = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, **options, **extra)
+    except GenreError:
+        raise
+    except Exception as error:  # Each form of model has its own ways to be damaged.
+        place = str(Path(source.place) / (source.gguf_file or ""))
+        raise ConfigError(
+            f"this is no causal language model that can be loaded ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:300]})",
+            place=place,
+            remedy=CHOICES,
+        ) from error
+    model.to(device).eval().requires_grad_(False)
+    made_for = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or _CONTEXT
+    return LoadedModel(model, tokenizer, min(made_for, settings.max_context or made_for))
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep the library's own progress bars away, for as long as it loads."""
+    from transformers.utils import logging as library
+
+    logging: Any = library
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()
