@@ -6,8 +6,6 @@ Shapes: N rows, F features, T occurrences of terms.
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -21,11 +19,8 @@ from scipy import sparse
 
 from genre.core.config import Config
 from genre.core.errors import DataError
+from genre.core.words import words_of
 from genre.data.dataset import Entities
-
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-"""Chinese characters and Japanese kana: scripts without spaces between words."""
-_RUNS = re.compile(f"([{_CJK}]+)|[^\\W_{_CJK}]{{2,}}")
 
 
 class ContentConfig(Config):
@@ -42,21 +37,6 @@ class ContentConfig(Config):
     num_bins: int = Field(default=8, ge=2)
     """Parts of equal size that the values of a number column fall into. Bins, because prices and ranks are skewed
     and what they say seldom rises in a straight line."""
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words of a text, with repetition: case folded, and width variants made one.
-
-    Runs of Chinese or Japanese characters give their single characters and their pairs, since nothing marks where a
-    word ends. Other scripts give words of two characters or more.
-    """
-    found = []
-    for run in _RUNS.finditer(unicodedata.normalize("NFKC", text).casefold()):
-        if run[1]:
-            found += [*run[1], *(run[1][at : at + 2] for at in range(len(run[1]) - 1))]
-        else:
-            found.append(run[0])
-    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,126 @@
+"""From the columns of items or users to vectors that recommenders can learn from: text, encoder, whitening.
+
+Shapes: I items, N texts, D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genre.core.config import Config
+from genre.core.run import RunContext
+from genre.data.dataset import Entities
+from genre.features.store import ContentStore
+from genre.features.text import TextConfig, clean_text, item_texts
+from genre.language.base import LearnsFromTexts, Role, TextEncoder
+from genre.language.encoders import AnyEncoder
+from genre.language.minilm import MiniLmConfig
+from genre.language.whitening import Whitening, WhiteningConfig
+
+_ENCODER, _WHITENING = "encoder.", "whitening."
+
+
+class VectorsConfig(Config):
+    """How items become vectors by what they say of themselves."""
+
+    text: TextConfig = TextConfig()
+    """Which columns make an item's text."""
+    encoder: AnyEncoder = MiniLmConfig()
+    """What reads the text. `hashing` needs no model and knows every language; the default knows English best."""
+    whitening: WhiteningConfig | None = WhiteningConfig()
+    """Brings all directions to the same spread, fitted on the items of the training log; none leaves the encoder's
+    vectors as they are. Sentence encoders crowd their vectors into a narrow cone, in which all items look alike."""
+
+    def check_installed(self) -> None:
+        """Make sure that the encoder's libraries are there.
+
+        Raises:
+            DependencyError: One of them is not.
+        """
+        self.encoder.check_installed()
+
+
+class TextVectors:
+    """An encoder and a whitening that have seen the training items, and turn any text into a vector of length 1."""
+
+    def __init__(
+        self, config: VectorsConfig, encoder: TextEncoder | None = None, whitening: Whitening | None = None
+    ) -> None:
+        """Put the parts together; the encoder's model is loaded when a text is not in the store."""
+        self.config = config
+        self.encoder = config.encoder.build() if encoder is None else encoder
+        self.whitening = whitening
+
+    @classmethod
+    def fit(
+        cls, config: VectorsConfig, items: Entities, known: NDArray[np.bool_], run: RunContext
+    ) -> tuple[Self, NDArray[np.float32]]:
+        """Learn from the items that are `known` (I,) in training, and return all items' vectors (I, D) too.
+
+        Raises:
+            DataError: The items have no text at all.
+            DependencyError: The encoder, or a model that it needs, is not there.
+        """
+        vectors = cls(config)
+        texts = item_texts(items, config.text)
+        if isinstance(vectors.encoder, LearnsFromTexts):
+            vectors.encoder = vectors.encoder.fit([text for text, wanted in zip(texts, known, strict=True) if wanted])
+        raw = vectors._encoded(texts, "item", run)
+        if config.whitening is not None:
+            vectors.whitening = Whitening.fit(raw[known & raw.any(axis=1)], config.whitening)
+        return vectors, vectors._whitened(raw)
+
+    def of_items(self, items: Entities, run: RunContext) -> NDArray[np.float32]:
+        """Return (I, D) vectors; zeros for an item without text."""
+        return self._whitened(self._encoded(item_texts(items, self.config.text, required=False), "item", run))
+
+    def of_texts(self, texts: Sequence[str], run: RunContext, role: Role = "query") -> NDArray[np.float32]:
+        """Return (N, D) vectors of what somebody asks for or is said to like; zeros for nothing at all."""
+        return self._whitened(self._encoded([clean_text(text) for text in texts], role, run))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was learned."""
+        found: dict[str, NDArray[Any]] = {}
+        if isinstance(self.encoder, LearnsFromTexts):
+            found |= {_ENCODER + name: value for name, value in self.encoder.state().items()}
+        if self.whitening is not None:
+            found |= {_WHITENING + name: value for name, value in self.whitening.state().items()}
+        return found
+
+    @classmethod
+    def restore(cls, config: VectorsConfig, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Build from what `state` returned; other names in `state` are left alone."""
+        encoder = config.encoder.build()
+        if isinstance(encoder, LearnsFromTexts):
+            encoder = encoder.restored(_part(state, _ENCODER))
+        learned = _part(state, _WHITENING)
+        return cls(config, encoder, Whitening.restore(learned) if learned else None)
+
+    def _encoded(self, texts: Sequence[str], role: Role, run: RunContext) -> NDArray[np.float32]:
+        if run.store is None:
+            encode = partial(self.encoder.encode, role=role, progress=run.progress)
+            return _each_once(texts, encode)
+        return ContentStore.open(run.store).vectors(self.encoder, texts, role=role, progress=run.progress)
+
+    def _whitened(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.whitening is None:
+            return raw
+        found = self.whitening.transform(raw)
+        found[~raw.any(axis=1)] = 0
+        return found
+
+
+def _each_once(texts: Sequence[str], encode: Any) -> NDArray[np.float32]:
+    different = list(dict.fromkeys(texts))
+    place = {text: at for at, text in enumerate(different)}
+    found: NDArray[np.float32] = encode(different)
+    return found[[place[text] for text in texts]]
+
+
+def _part(state: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
