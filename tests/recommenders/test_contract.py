@@ -10,7 +10,8 @@ from genre.core.interactions import Interactions
 from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommendations, Source
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
-from genre.data.dataset import Dataset
+from genre.data.dataset import Dataset, Entities
+from genre.data.growth import extended
 from genre.recommenders.base import (
     DataSize,
     Recommender,
@@ -19,6 +20,7 @@ from genre.recommenders.base import (
     Similar,
 )
 from genre.recommenders.ease import EaseConfig
+from genre.recommenders.growth import grown
 from genre.recommenders.popularity import PopularityConfig
 from tests.conftest import make_dataset
 
@@ -172,6 +174,38 @@ def test_similar_items(model: Recommender, dataset: Dataset) -> None:
     assert found.shape == (2, dataset.num_items)
     assert found.dtype == np.float32
     assert np.isfinite(found[0]).any()
+
+
+def longer_catalogue(dataset: Dataset) -> Entities:
+    """Return the items and three new ones: with words of the others, with other words, and without any text."""
+    rows = [
+        {"item_id": "new-0", "title": "western story 1", "genres": ["western"]},
+        {"item_id": "new-1", "title": "something else", "price": 3.0},
+        {"item_id": "new-2"},
+    ]
+    return extended(dataset.items, rows)
+
+
+def test_new_items_join_without_learning(model: Recommender, dataset: Dataset) -> None:
+    items = longer_catalogue(dataset)
+    known = dataset.queries(np.arange(8))
+    before = model.recommend(known, N)
+    longer = grown(model, items, dataset.num_items, RunContext())
+    history = Interactions.of(Ragged.of([[dataset.num_items, 3], [dataset.num_items + 2]]))
+    for queries in (known, Queries.of(history)):
+        assert_sound(longer.recommend(queries, len(items)), queries, len(items), len(items))
+    answer = longer.recommend(known, len(items), candidates=Candidates(excluded=known.history.items))
+    if model.config.scores_new_items:
+        assert (answer.item_rows == dataset.num_items).any(axis=1).all(), "an item with a text is not recommended"
+    if model.config.kind != "behaviour_content":
+        assert not (answer.item_rows == dataset.num_items + 2).any(), "an item of which nothing is known is recommended"
+    after = model.recommend(known, N)
+    np.testing.assert_array_equal(after.item_rows, before.item_rows)
+    if isinstance(model, Scorer) and isinstance(longer, Scorer):
+        scores = longer.score(known)
+        assert scores.shape == (8, len(items))
+        if "members" not in type(model.config).model_fields:
+            np.testing.assert_allclose(scores[:, : dataset.num_items], model.score(known), rtol=1e-4, atol=1e-5)
 
 
 def test_estimate_is_positive_and_grows(model: Recommender) -> None:

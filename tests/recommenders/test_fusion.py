@@ -16,8 +16,8 @@ from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.recommenders import fusion
 from genre.recommenders.base import Recommender
-from genre.recommenders.fusion import Fusion, FusionConfig, Judged, choose_weights
-from genre.recommenders.members import Pool
+from genre.recommenders.fusion import Fusion, FusionConfig, choose_weights
+from genre.recommenders.members import Judged, Pool
 from tests.conftest import make_dataset
 from tests.recommenders.fixed import Fixed, OnlyLists
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genre.core.interactions import Interactions
 from genre.core.ragged import Ragged
+from genre.recommenders.item_vectors import ItemVectors
 from genre.recommenders.transformer import Transformer
 from genre.training.packing import Packed
 
@@ -24,8 +25,8 @@ VARIANTS = [
 
 def network(**settings: object) -> Transformer:
     torch.manual_seed(0)
-    base = {"size": 8, "num_blocks": 2, "num_heads": 1, "length": 6, "dropout": 0.5}
-    model = Transformer(20, **{**base, **settings}).eval()
+    base = {"num_blocks": 2, "num_heads": 1, "length": 6, "dropout": 0.5}
+    model = Transformer(ItemVectors(20, 8), **{**base, **settings}).eval()
     if model.time_bias is not None:
         torch.nn.init.normal_(model.time_bias.weight)  # It starts at 0, where it would not be seen.
     return model
@@ -37,7 +38,7 @@ def read(model: Transformer, rows: list[list[int]], times: list[int] | None = No
     clock = np.arange(len(items.values)) * 86_400 if times is None else np.array(times)
     packed = Packed.of(Interactions.of(items, clock), 6)
     with torch.no_grad():
-        flat = model(packed).flatten(0, 1)[packed.places]
+        flat = model(packed, model.item_vectors()).flatten(0, 1)[packed.places]
     return list(flat.split(items.lengths.tolist()))
 
 
@@ -73,9 +74,9 @@ def test_time_matters_only_if_told() -> None:
 
 def test_with_a_temperature_scores_are_cosines() -> None:
     model = network(temperature=0.2)
-    scores = read(model, [[1, 2, 3]])[0] @ model.item_vectors().T
+    scores = read(model, [[1, 2, 3]])[0] @ model.targets(model.item_vectors()).T
     assert scores.abs().max() <= 5.0 + 1e-5
-    torch.testing.assert_close(model.item_vectors().norm(dim=1), torch.ones(20))
+    torch.testing.assert_close(model.targets(model.item_vectors()).norm(dim=1), torch.ones(20))
 
 
 def test_the_classic_block_is_torchs_attention() -> None:
@@ -88,7 +89,7 @@ def test_the_classic_block_is_torchs_attention() -> None:
         theirs.in_proj_bias.copy_(torch.cat([block.attention.query.bias, block.attention.key_value.bias]))
         theirs.out_proj.load_state_dict(block.attention.out.state_dict())
         row = [3, 1, 4, 1, 5]
-        x = model.items.weight[row] * 8**0.5 + model.positions.weight[[4, 3, 2, 1, 0]]
+        x = model.items.own.weight[row] * 8**0.5 + model.positions.weight[[4, 3, 2, 1, 0]]
         query = block.first(x)
         ahead = torch.ones(5, 5).triu(1).bool()
         gathered = theirs(query[None], x[None], x[None], attn_mask=ahead, need_weights=False)[0][0]

@@ -28,11 +28,14 @@ class Plain(nn.Module):
         torch.manual_seed(0)
         self.items = nn.Embedding(num_items, 4)
 
-    def forward(self, packed: Packed) -> Tensor:
-        return self.items(packed.items) + packed.ages[..., None]
+    def forward(self, packed: Packed, vectors: Tensor) -> Tensor:
+        return vectors[packed.items] + packed.ages[..., None]
 
     def item_vectors(self) -> Tensor:
         return self.items.weight
+
+    def targets(self, vectors: Tensor) -> Tensor:
+        return vectors
 
 
 def log(lists: list[list[int]]) -> Interactions:
@@ -95,10 +98,9 @@ def test_the_contrastive_term_falls_when_views_agree() -> None:
     ends = [packed.items.flatten()[packed.places].tolist() for packed in batch.views]
     assert ends[0] == ends[1]
     plain = NextItem(log(rows), length=4, batch_size=8).loss(model, batch, CPU)
-    term = (
-        alike.loss(model, batch, CPU).value.item()
-        - softmax_loss(model(batch.inputs).flatten(0, 1)[batch.places], model.item_vectors(), batch.targets).item()
-    )
+    vectors = model.item_vectors()
+    said = model(batch.inputs, vectors).flatten(0, 1)[batch.places]
+    term = alike.loss(model, batch, CPU).value.item() - softmax_loss(said, vectors, batch.targets).item()
     assert plain.count == 8
     hidden = functional.normalize(model.items.weight[torch.tensor(ends[0][1::2])], dim=1)
     expected = functional.cross_entropy(hidden @ hidden.T / 0.1, torch.arange(8)).item()
@@ -107,9 +109,9 @@ def test_the_contrastive_term_falls_when_views_agree() -> None:
 
 def test_last_hidden_reads_the_end_and_leaves_empty_histories_at_zero() -> None:
     model = Plain()
-    found = last_hidden(model, log([[1, 2, 3], [], [4]]), 2)
+    found = last_hidden(model, log([[1, 2, 3], [], [4]]), 2, model.item_vectors())
     torch.testing.assert_close(
         found, torch.stack([model.items.weight[3], torch.zeros(4), model.items.weight[4]]).detach()
     )
-    assert last_hidden(model, log([[], []]), 2).shape == (2, 4)
-    assert last_hidden(model, log([]), 2).shape == (0, 4)
+    assert last_hidden(model, log([[], []]), 2, model.item_vectors()).shape == (2, 4)
+    assert last_hidden(model, log([]), 2, model.item_vectors()).shape == (0, 4)

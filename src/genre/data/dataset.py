@@ -79,6 +79,10 @@ class Entities:
         ids = self.vocabulary.ids
         return self.frame[self.roles.text[0]].fill_null(ids) if self.roles.text else ids
 
+    def behind(self, row: int) -> Entities:
+        """Return those from a row on."""
+        return Entities(Vocabulary(self.vocabulary.ids[row:]), self.frame[row:], self.roles)
+
     def title_in(self, language: str | None) -> pl.Series:
         """(size,) the column `title_zh` for the language `zh` and so on where there is one, `title` otherwise."""
         column = f"title_{language}"

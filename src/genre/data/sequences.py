@@ -100,3 +100,12 @@ def _cut(sequences: Interactions, starts: NDArray[np.int64], ends: NDArray[np.in
     return Interactions(
         offsets_of(ends - starts), sequences.item_rows[where], sequences.timestamps[where], sequences.weights[where]
     )
+
+
+def before(log: Interactions, events: NDArray[np.int64], most: int) -> Interactions:
+    """Return the history (B rows) of each event: at most so many that went before it in its row."""
+    starts = log.offsets[:-1][np.searchsorted(log.offsets, events, side="right") - 1]
+    lengths = np.minimum(events - starts, most)
+    offsets = offsets_of(lengths)
+    where = np.repeat(events - lengths - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return Interactions(offsets, log.item_rows[where], log.timestamps[where], log.weights[where])

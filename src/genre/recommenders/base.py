@@ -23,7 +23,8 @@ from genre.core.errors import DependencyError
 from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations, Source
 from genre.core.run import RunContext
 from genre.core.topn import top_n
-from genre.data.dataset import Dataset
+from genre.data.dataset import Dataset, Entities
+from genre.features.vectors import VectorsConfig
 
 State: TypeAlias = dict[str, Any]
 """All that a model has learned, by name: numpy arrays and `scipy.sparse.csr_matrix`, nothing else."""
@@ -67,6 +68,22 @@ class Similar(Protocol):
 
     def similar(self, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return (len(item_rows), I) similarities, minus infinity where there is none."""
+
+
+@runtime_checkable
+class ReadsTexts(Protocol):
+    """Knows which items are like a text."""
+
+    def similar_to_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """Return (len(texts), I) similarities, minus infinity where there is none."""
+
+
+@runtime_checkable
+class Indexable(Protocol):
+    """Takes new items in without learning anew."""
+
+    def index(self, items: Entities, run: RunContext) -> Self:
+        """Return a model of a longer catalogue: the items it knows in their rows, new ones behind."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +136,24 @@ class RecommenderConfig(Config):
         """How often fitting it fits its members again; the plan adds what they take."""
         return 0
 
+    @property
+    def reads(self) -> VectorsConfig | None:
+        """Which texts of the items it reads and how, so that they can be read before anything is fitted."""
+        return None
+
+    @property
+    def scores_new_items(self) -> bool:
+        """Whether it scores items that nobody has liked, by what they say of themselves."""
+        return self.reads is not None
+
     def check_installed(self) -> None:
         """Make sure that the optional dependencies are there.
 
         Raises:
             DependencyError: One of them is not.
         """
+        if self.reads is not None:
+            self.reads.check_installed()
         for library in _LIBRARIES.get(self.extra or "", ()):
             if find_spec(library) is None:
                 raise DependencyError(

@@ -7,6 +7,7 @@ D = 1 + K + user features.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -18,14 +19,16 @@ from scipy import sparse
 from genre.core.errors import DataError
 from genre.core.interactions import Interactions
 from genre.core.queries import Queries, Source
-from genre.core.ragged import offsets_of
 from genre.core.run import RunContext
-from genre.data.dataset import Dataset
+from genre.data.dataset import Dataset, Entities
+from genre.data.sequences import before
 from genre.features.content import ContentConfig, ContentFeatures
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
 
 DAY = 86_400.0
 Floats = NDArray[np.float32]
+_STORED = ("theta", "phi", "content", "known", "item_projection", "user_projection")
+_ITEMS = "items."
 _ROWS = 512
 """Rows that the optimiser takes at once, so that its passes stay in a core's cache."""
 
@@ -61,6 +64,11 @@ class BehaviourContentConfig(RecommenderConfig):
     num_negatives: int = Field(default=2048, ge=1)
     """Items drawn for the softmax of each step, beside those chosen in it. With fewer items than this, the softmax is
     over all of them."""
+
+    @property
+    def scores_new_items(self) -> bool:
+        """By their content."""
+        return True
 
     def build(self, members: Mapping[str, Recommender]) -> BehaviourContent:
         """Return the unfitted component."""
@@ -109,6 +117,8 @@ class BehaviourContent(ScoringRecommender[BehaviourContentConfig]):
     """(I, K)"""
     known: NDArray[np.bool_]
     """(I,) items that somebody liked in training."""
+    item_features: ContentFeatures
+    item_projection: Floats
     user_features: ContentFeatures
     user_projection: Floats
     weights: Floats
@@ -135,7 +145,7 @@ class BehaviourContent(ScoringRecommender[BehaviourContentConfig]):
         for batch in run.progress.track(events, "behaviour_content", self.config.steps):
             items, targets = sampler.draw(np.searchsorted(warm, log.item_rows[batch]), rng)
             choices = Choices(
-                self._context(_before(log, batch, self.config.history_length), users[user_of_event[batch]]),
+                self._context(before(log, batch, self.config.history_length), users[user_of_event[batch]]),
                 self.content[warm[items]],
                 targets,
                 strength[batch] / strength[batch].sum(),
@@ -147,6 +157,16 @@ class BehaviourContent(ScoringRecommender[BehaviourContentConfig]):
         self.weights = self.theta + self.content @ self.phi
         return self
 
+    def index(self, items: Entities, run: RunContext) -> Self:
+        """Return a model that scores the new items too, by their content alone."""
+        model = copy(self)
+        new = self._content_of(items.behind(len(self.content)))
+        model.content = np.concatenate([self.content, new])
+        model.theta = np.concatenate([self.theta, np.zeros((len(new), self.theta.shape[1]), np.float32)])
+        model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
+        model.weights = model.theta + model.content @ model.phi
+        return model
+
     def score(self, queries: Queries) -> Floats:
         """Return (B, I) sums of both parts; minus infinity for items without likes and without content."""
         features, table = self.user_features, queries.users
@@ -157,32 +177,39 @@ class BehaviourContent(ScoringRecommender[BehaviourContentConfig]):
 
     def state(self) -> State:
         """Return both parts, the items' content and how users are read."""
-        names = ("theta", "phi", "content", "known", "user_projection")
-        return {name: getattr(self, name) for name in names} | self.user_features.state()
+        read = {_ITEMS + name: part for name, part in self.item_features.state().items()}
+        return {name: getattr(self, name) for name in _STORED} | read | self.user_features.state()
 
     def restore(self, state: State) -> None:
         """Take everything back."""
-        self.theta, self.phi, self.content = state["theta"], state["phi"], state["content"]
-        self.known, self.user_projection = state["known"], state["user_projection"]
-        self.user_features = ContentFeatures.restore(state)
+        for name in _STORED:
+            setattr(self, name, state[name])
+        read = {name.removeprefix(_ITEMS): part for name, part in state.items() if name.startswith(_ITEMS)}
+        self.item_features, self.user_features = ContentFeatures.restore(read), ContentFeatures.restore(state)
         self.weights = self.theta + self.content @ self.phi
 
     def _settle_content(self, data: Dataset, rng: np.random.Generator) -> None:
         """Read the columns of items and users."""
         config = self.config
         self.known = data.interactions.item_counts(data.num_items) > 0
-        item_features = ContentFeatures.fit(data.items, config.content, rows=np.flatnonzero(self.known))
+        self.item_features = ContentFeatures.fit(data.items, config.content, rows=np.flatnonzero(self.known))
         self.user_features = ContentFeatures.fit(data.users, config.content)
-        if not item_features.columns and not self.user_features.columns:
+        if not self.item_features.columns and not self.user_features.columns:
             raise DataError(
                 f"items have the columns {data.items.frame.columns!r}, users {data.users.frame.columns!r}",
                 place="behaviour_content",
                 remedy="Give items a text, category or number column, or leave this model out.",
             )
-        matrix = _unit_rows(item_features.transform(data.items))
-        content = matrix @ _projection(matrix[self.known], config.rank, rng)
-        self.content = content / np.maximum(np.linalg.norm(content, axis=1, keepdims=True), np.float32(1e-12))
+        known = _unit_rows(self.item_features.transform(data.items)[self.known])
+        self.item_projection = _projection(known, config.rank, rng)
+        self.content = self._content_of(data.items)
         self.user_projection = _projection(self.user_features.transform(data.users), config.rank, rng)
+
+    def _content_of(self, items: Entities) -> Floats:
+        """Return the content (N, K) of items, at length 1."""
+        content = _unit_rows(self.item_features.transform(items)) @ self.item_projection
+        scaled: Floats = content / np.maximum(np.linalg.norm(content, axis=1, keepdims=True), np.float32(1e-12))
+        return scaled
 
     def _context(self, history: Interactions, users: sparse.csr_matrix) -> Floats:
         """Return x (B, D)."""
@@ -302,15 +329,6 @@ def _batches(num: int, size: int, steps: int, rng: np.random.Generator) -> Itera
             order, start = rng.permutation(num), 0
         yield order[start : start + size]
         start += size
-
-
-def _before(log: Interactions, events: NDArray[np.int64], most: int) -> Interactions:
-    """Return the history (B rows) of each event: at most so many that went before it in its row."""
-    starts = log.offsets[:-1][np.searchsorted(log.offsets, events, side="right") - 1]
-    lengths = np.minimum(events - starts, most)
-    offsets = offsets_of(lengths)
-    where = np.repeat(events - lengths - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return Interactions(offsets, log.item_rows[where], log.timestamps[where], log.weights[where])
 
 
 def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

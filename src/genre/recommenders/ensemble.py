@@ -8,6 +8,7 @@ Shapes: B queries, I items, N models.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Literal, Self
 
@@ -18,8 +19,9 @@ from pydantic import Field
 from genre.core.errors import ConfigError
 from genre.core.queries import Queries
 from genre.core.run import RunContext
-from genre.data.dataset import Dataset
+from genre.data.dataset import Dataset, Entities
 from genre.recommenders.base import Recommender, RecommenderConfig, ScoringRecommender, State
+from genre.recommenders.growth import grown
 from genre.recommenders.members import named_members, scores_of, standardised
 
 _APART = 1_000_003
@@ -100,6 +102,16 @@ class Ensemble(ScoringRecommender[EnsembleConfig]):
         total /= len(models)
         total[~scored] = -np.inf
         return total
+
+    def index(self, items: Entities, run: RunContext) -> Self:
+        """Return an ensemble over a longer catalogue; new items are scored by the models that read them."""
+        ensemble = copy(self)
+        for name in ("members", "others"):
+            models: dict[str, Recommender] = getattr(self, name)
+            longer = {place: grown(model, items, self.num_items, run) for place, model in models.items()}
+            setattr(ensemble, name, longer)
+        ensemble.num_items = len(items)
+        return ensemble
 
     def state(self) -> State:
         """Return what the further models have learned."""

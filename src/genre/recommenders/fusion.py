@@ -7,8 +7,8 @@ Shapes: B queries, I items, M members, C candidates, E targets in all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import Literal, Self
 
 import numpy as np
@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
-from genre.core.ragged import Ragged, offsets_of
 from genre.core.run import RunContext
-from genre.data.dataset import Dataset
-from genre.metrics.ranking import ndcg
-from genre.metrics.ranks import target_ranks
+from genre.data.dataset import Dataset, Entities
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
+from genre.recommenders.growth import grown
 from genre.recommenders.members import (
+    Judged,
     Pool,
     named_members,
     questions_to_learn_from,
@@ -30,12 +29,17 @@ from genre.recommenders.members import (
     standardised,
     with_sources,
 )
+from genre.recommenders.new_items import choose_lift, reading_weights, reads_new_items
 
 Weights = NDArray[np.float64]
 _BLOCK_BYTES = 1 << 25
 """Bytes of one member's scores that are held at once (32 MiB)."""
 _FIRST_STEPS = (1 / 64, 1 / 16, 1 / 4, 1.0)
 """What a member without weight is tried with, beside the heaviest one."""
+_FEWEST_NEW = 0.05
+"""Share of the items that are taken for new at least, to choose how new items are shown."""
+_LEAST = 1e-6
+"""Puts members that are heard on new items alone behind those with a weight."""
 _STEPS = (4.0, 2.0, 1.4, 1.2)
 """Factors that weights are tried with, up and down, from coarse to fine."""
 
@@ -54,6 +58,9 @@ class FusionConfig(RecommenderConfig):
     member's first hundred hardly ever reaches them."""
     max_queries: int = Field(default=10_000, ge=1)
     """Validation questions that weights are chosen on. More would not move them."""
+    new_items: float | None = Field(default=0.0075, gt=0, lt=1)
+    """Share of the NDCG@10 of known items that showing new ones may cost, where a member reads them. None lets new
+    items count as the worst of every member that does not know them, which hides them."""
     hide_seen: bool = True
     """Whether weights are chosen for answers without the items of the history, as the evaluation's `hide_seen`."""
 
@@ -91,11 +98,20 @@ class Fusion(ScoringRecommender[FusionConfig]):
     Weights are chosen to maximise NDCG@10 on validation events, one weight after the other in steps that get finer,
     starting from the best member alone: on these events the fusion is never worse than a member that scores most items.
     One that scores only a few is weakened, since its worst item ties with all others.
+
+    Items that nobody has liked are scored by the members that read: ``score(i) = lift sum r_m z_m(i)``, where r are
+    these members' weights, of sum 1. The lift is chosen on validation events whose items are taken for new: as many as
+    are new in the data, a twentieth at least (see `choose_lift`).
     """
 
     weights: Weights
     """(M,), the largest is 1 where chosen; 0 for a member that is no help."""
-    num_items: int
+    says: Weights
+    """(M,) how much each member says of new items, sum 1, or all 0 where none reads."""
+    lift: float
+    """What the z-scores of new items are multiplied with; 0 where they are left to the weights."""
+    new: NDArray[np.bool_]
+    """(I,) items that nobody has liked."""
 
     def __init__(self, config: FusionConfig, members: Mapping[str, Recommender]) -> None:
         """Keep the settings and the fitted members."""
@@ -108,44 +124,70 @@ class Fusion(ScoringRecommender[FusionConfig]):
         Raises:
             ModelError: Weights are to be chosen, and there are no validation events.
         """
-        self.num_items = data.num_items
+        self.new = data.interactions.item_counts(data.num_items) == 0
+        self.lift, self.says = 0.0, np.zeros(len(self.members))
         if self.config.weights is not None:
             self.weights = np.array([self.config.weights[name] for name in self.config.members], np.float64)
             return self
         holdout, candidates = questions_to_learn_from(
             run, "fusion", most=self.config.max_queries, hide_seen=self.config.hide_seen
         )
-        self.weights = choose_weights(self._judged(holdout, candidates, run))
+        judged = self._judged(holdout, candidates, run)
+        self.weights = choose_weights(judged)
+        if self.config.new_items is not None and any(map(reads_new_items, self.members)):
+            self.says = reading_weights(self.weights, self.members)
+            drawn = run.rng("fusion.new").random(data.num_items) < max(float(self.new.mean()), _FEWEST_NEW)
+            self.lift = choose_lift(judged, self.weights, self.says, drawn & ~self.new, self.config.new_items)
         return self
+
+    @property
+    def num_items(self) -> int:
+        """Return I."""
+        return len(self.new)
 
     def score(self, queries: Queries) -> NDArray[np.float32]:
         """Return (B, I) weighted sums of standardised scores."""
         scores = np.empty((len(queries), self.num_items), np.float32)
-        active = np.flatnonzero(self.weights)
+        says = self.says if self.lift else np.zeros_like(self.says)
+        new = np.flatnonzero(self.new) if self.lift else np.empty(0, np.int64)
         for start, part in self._blocks(queries):
             block = scores[start : start + len(part)]
             block[:] = 0
+            read = np.zeros((len(part), len(new)), np.float32)
             scored = np.zeros(block.shape, bool)
-            for at in active:
+            for at in np.flatnonzero((self.weights > 0) | (says > 0)):
                 raw = scores_of(self.members[at], part, self.num_items)
-                scored |= raw > -np.inf
-                block += np.float32(self.weights[at]) * standardised(raw)
+                scored |= (raw > -np.inf) & (self.weights[at] > 0)
+                scored[:, new] |= (raw[:, new] > -np.inf) & (says[at] > 0)
+                z = standardised(raw)
+                block += np.float32(self.weights[at]) * z
+                read += np.float32(self.lift * says[at]) * z[:, new]
+            block[:, new] = read
             block[~scored] = -np.inf
         return scores
 
     def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
         """Return the n best items; each one's source is that of the heaviest member that scores it."""
         answer = super().recommend(queries, n, candidates=candidates)
-        heaviest_first = np.argsort(-self.weights, kind="stable")[: np.count_nonzero(self.weights)]
+        heard = self.weights + self.says * _LEAST
+        heaviest_first = np.argsort(-heard, kind="stable")[: np.count_nonzero(heard)]
         return with_sources(answer, queries, [self.members[at] for at in heaviest_first])
+
+    def index(self, items: Entities, run: RunContext) -> Self:
+        """Return a fusion over a longer catalogue; new items are scored by the members that read them."""
+        fusion = copy(self)
+        fusion.members = [grown(member, items, self.num_items, run) for member in self.members]
+        fusion.new = np.concatenate([self.new, np.ones(len(items) - self.num_items, bool)])
+        return fusion
 
     def state(self) -> State:
         """Return the weights."""
-        return {"weights": self.weights, "num_items": np.array([self.num_items])}
+        return {"weights": self.weights, "says": self.says, "lift": np.array([self.lift]), "new": self.new}
 
     def restore(self, state: State) -> None:
         """Take the weights back; the members are those that it was built with."""
-        self.weights, self.num_items = state["weights"], int(state["num_items"][0])
+        self.weights, self.says = state["weights"], state["says"]
+        self.lift, self.new = float(state["lift"][0]), state["new"]
 
     def _blocks(self, queries: Queries) -> Iterator[tuple[int, Queries]]:
         return queries.blocks(max(1, _BLOCK_BYTES // (4 * max(1, self.num_items))))
@@ -158,46 +200,6 @@ class Fusion(ScoringRecommender[FusionConfig]):
             pool = Pool.ask(self.members, queries, candidates.take(rows), self.config.num_candidates, self.num_items)
             parts.append(Judged.of(pool, holdout.targets.take(rows)))
         return Judged.joined(parts)
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """The queries that have a target among their candidates: in the others, nothing can be won."""
-
-    pool: Pool
-    columns: Ragged
-    """B rows; the columns of the targets, at least one a row."""
-    num_targets: NDArray[np.int64]
-    """(B,) targets, those that are no candidates included."""
-
-    @classmethod
-    def of(cls, pool: Pool, targets: Ragged) -> Self:
-        """Look for the targets among the candidates."""
-        columns = pool.columns_of(targets)
-        kept = np.flatnonzero(columns.lengths)
-        return cls(pool.take(kept), columns.take(kept), targets.lengths[kept])
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """Return the queries of all parts."""
-        columns = [part.columns for part in parts]
-        lengths = np.concatenate([part.lengths for part in columns])
-        return cls(
-            Pool.joined([part.pool for part in parts]),
-            Ragged(offsets_of(lengths), np.concatenate([part.values for part in columns])),
-            np.concatenate([part.num_targets for part in parts]),
-        )
-
-    def quality(self, weights: Weights) -> float:
-        """Return the sum of NDCG@10 over the queries."""
-        scores = np.tensordot(weights.astype(np.float32), self.pool.says, 1)
-        scores[~self.pool.filled] = -np.inf
-        # Targets that are no candidates rank nowhere; they stand behind the others of their query.
-        first = offsets_of(self.num_targets)
-        ranks = np.full(first[-1], np.inf, np.float32)
-        within = np.arange(len(self.columns.values)) - np.repeat(self.columns.offsets[:-1], self.columns.lengths)
-        ranks[first[self.columns.row_of_value] + within] = target_ranks(scores, self.columns)
-        return float(ndcg(ranks, first, 10).sum())
 
 
 def choose_weights(judged: Judged) -> Weights:

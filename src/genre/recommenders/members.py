@@ -207,3 +207,43 @@ class Pool:
         found, column = np.nonzero(self.items[targets.row_of_value] == targets.values[:, None])
         lengths = np.bincount(targets.row_of_value[found], minlength=len(targets))
         return Ragged(offsets_of(lengths), column.astype(np.int32))
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The queries that have a target among their candidates: in the others, nothing can be won."""
+
+    pool: Pool
+    columns: Ragged
+    """B rows; the columns of the targets, at least one a row."""
+    num_targets: NDArray[np.int64]
+    """(B,) targets, those that are no candidates included."""
+
+    @classmethod
+    def of(cls, pool: Pool, targets: Ragged) -> Self:
+        """Look for the targets among the candidates."""
+        columns = pool.columns_of(targets)
+        kept = np.flatnonzero(columns.lengths)
+        return cls(pool.take(kept), columns.take(kept), targets.lengths[kept])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the queries of all parts."""
+        columns = [part.columns for part in parts]
+        lengths = np.concatenate([part.lengths for part in columns])
+        return cls(
+            Pool.joined([part.pool for part in parts]),
+            Ragged(offsets_of(lengths), np.concatenate([part.values for part in columns])),
+            np.concatenate([part.num_targets for part in parts]),
+        )
+
+    def quality(self, weights: NDArray[np.float64]) -> float:
+        """Return the sum of NDCG@10 over the queries."""
+        scores = np.tensordot(weights.astype(np.float32), self.pool.says, 1)
+        scores[~self.pool.filled] = -np.inf
+        # Targets that are no candidates rank nowhere; they stand behind the others of their query.
+        first = offsets_of(self.num_targets)
+        ranks = np.full(first[-1], np.inf, np.float32)
+        within = np.arange(len(self.columns.values)) - np.repeat(self.columns.offsets[:-1], self.columns.lengths)
+        ranks[first[self.columns.row_of_value] + within] = target_ranks(scores, self.columns)
+        return float(ndcg(ranks, first, 10).sum())

@@ -9,17 +9,23 @@ Shapes: B queries, I items, D numbers of a vector.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from genre.core.config import Config
+from genre.core.interactions import Interactions
 from genre.core.queries import Queries
 from genre.core.run import RunContext
 from genre.data import sequences
-from genre.data.dataset import Dataset
+from genre.data.dataset import Dataset, Entities
+from genre.features.vectors import TextVectors, VectorsConfig
+from genre.language.base import unit_rows
 from genre.recommenders.base import (
     DataSize,
     Estimate,
@@ -34,13 +40,37 @@ from genre.recommenders.sparse import best_of_rows
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from genre.recommenders.transformer import Transformer
     from genre.training.loss import ItemLoss
     from genre.training.next_item import Augmentation
 
-_NETWORK = "network."
+_NETWORK, _READER = "network.", "reader."
 _NUM_SIMILAR = 5
 _USUAL_EPOCHS = 40
+
+
+class ItemTextConfig(Config):
+    """How an item's text is part of its vector. The defaults were found on the validation events of Amazon Beauty."""
+
+    vectors: VectorsConfig = VectorsConfig()
+    """Which text, read by what."""
+    own: bool = True
+    """Whether items have vectors of their own beside what their text says; without, text decides alone."""
+    own_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the items whose own vectors a training step leaves out, so that items without one are scored well."""
+    start_from_text: bool = False
+    """Whether the items' own vectors begin as the leading directions of their texts."""
+    hidden: int = Field(default=0, ge=0)
+    """Width of the layer between a text's vector and the item's; 0 for none."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of that layer's numbers that a training step leaves out."""
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Return what `ItemVectors` is built with."""
+        return self.model_dump(include={"own", "own_dropout", "hidden", "dropout"})
 
 
 class SasrecConfig(RecommenderConfig):
@@ -75,6 +105,8 @@ class SasrecConfig(RecommenderConfig):
     contrastive: float = Field(default=0.0, ge=0)
     """Weight of the term that draws two altered copies of a history together (CL4SRec); without `augment`, they differ
     by dropout alone (DuoRec)."""
+    text: ItemTextConfig | None = None
+    """How items are read as texts too; without, an item is what its likes say, and new items cannot be scored."""
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
     training: TrainingConfig = TrainingConfig()
@@ -84,6 +116,11 @@ class SasrecConfig(RecommenderConfig):
         if self.embedding_size % self.num_heads:
             raise ValueError(f"`num_heads` {self.num_heads} does not divide `embedding_size` {self.embedding_size}")
         return self
+
+    @property
+    def reads(self) -> VectorsConfig | None:
+        """How texts become vectors, if they are read."""
+        return None if self.text is None else self.text.vectors
 
     def build(self, members: Mapping[str, Recommender]) -> Sasrec:
         """Return the unfitted component."""
@@ -105,10 +142,12 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
     """Predict at every place of a history what comes next.
 
     ``score(i) = h . v_i``, where h is what a causal transformer makes of the vectors v of the newest `length` likes,
-    with positions counted from the end. Trained to ``-log softmax(h V')`` of the next like at every place, with the
-    same v on both sides; the epoch that is best on validation NDCG@10 is kept. Cannot score an item that nobody liked
-    in training, or answer a history without a known item. Needs `num_items * embedding_size` floats to answer, about
-    six times as many to fit, and never the scores of all items for all places.
+    with positions counted from the end. Trained to ``-log softmax(h V')`` of the next like at every place, over the
+    items of the training log, with the same v on both sides; the epoch that is best on validation NDCG@10 is kept.
+    With `text`, ``v_i = u_i + g(text_i)``: see `ItemVectors`; items that nobody liked in training are then read and
+    scored by their text. Without, they cannot be scored, and a history without a known item cannot be answered. Needs
+    `num_items * embedding_size` floats to answer, about six times as many to fit, and never the scores of all items for
+    all places.
     """
 
     network: Transformer
@@ -116,11 +155,18 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
     """(I,) items that somebody liked in training."""
     curve: NDArray[np.float64]
     """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
+    reader: TextVectors | None = None
+    """Turns texts into vectors."""
+    text: NDArray[np.float32] | None = None
+    """(I, T) vectors of the items' texts, zeros for an item without."""
+    _table: Tensor | None = None
+    """(I, D) the items as they are read, once training is over."""
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Train until the validation events are predicted no better; without any, for all epochs.
 
         Raises:
+            DataError: Texts shall be read, and there are none.
             ModelError: The loss is not a number.
             ResourceError: The memory does not suffice.
         """
@@ -130,21 +176,27 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         from genre.training.next_item import NextItem
 
         config, log = self.config, data.interactions
-        self.known = log.item_counts(data.num_items) > 0
+        counts = log.item_counts(data.num_items)
+        self.known, self._table = counts > 0, None
+        if config.text is not None:
+            self.reader, self.text = TextVectors.fit(config.text.vectors, data.items, self.known, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("sasrec").integers(2**63)))
             self.network = self._new_network()
+            self._start_from_text()
         objective = NextItem(
-            log,
+            self._among_known(log),
             length=config.length,
             batch_size=config.training.batch_size,
             parts=config.training.accumulate,
-            loss=self._loss(log.item_counts(data.num_items)),
+            loss=self._loss(counts[self.known]),
             augmentations=self._augmentations(data),
             contrastive=config.contrastive,
         )
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
             self.known[:] = False
+            self.text = None if self.text is None else np.zeros_like(self.text)
+            self.network = self._new_network()
         trained = train(
             self.network,
             objective,
@@ -158,51 +210,77 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         )
         epochs = [(epoch.loss, np.nan if epoch.validation is None else epoch.validation) for epoch in trained.epochs]
         self.curve = np.array(epochs, np.float64).reshape(-1, 2)
+        self._table = self._items()
         return self
 
+    def index(self, items: Entities, run: RunContext) -> Self:
+        """Return a model of a longer catalogue. New items are scored if it reads texts; if not, they are left out."""
+        model = copy(self)
+        new = items.behind(len(self.known))
+        model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
+        if self.reader is not None and self.text is not None:
+            model.text = np.concatenate([self.text, self.reader.of_items(new, run)])
+        model._table = model._items()
+        return model
+
+    @property
+    def scorable(self) -> NDArray[np.bool_]:
+        """(I,) items that can be read and scored: known ones, and those with a text."""
+        return self.known if self.text is None else self.known | self.text.any(axis=1)
+
     def score(self, queries: Queries) -> NDArray[np.float32]:
-        """Return (B, I) products h . v; nothing for a history without a like of a known item."""
+        """Return (B, I) products h . v; nothing for a history without a like of an item that can be read."""
         import torch
 
         from genre.training.next_item import last_hidden
 
         history = queries.history.liked()
-        history = history.where(self.known[history.item_rows])
-        hidden = last_hidden(self.network, history, self.config.length)
+        history = history.where(self.scorable[history.item_rows])
         with torch.inference_mode():
-            scores: NDArray[np.float32] = (hidden @ self.network.item_vectors().T).cpu().numpy()
+            table = self._items() if self._table is None else self._table
+            hidden = last_hidden(self.network, history, self.config.length, table)
+            scores: NDArray[np.float32] = (hidden @ self.network.targets(table).T).cpu().numpy()
         scores[history.lengths == 0] = -np.inf
-        return never_scored(scores, self.known)
+        return never_scored(scores, self.scorable)
 
     def similar(self, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the cosines (len(item_rows), I) of the items' vectors."""
-        vectors = self.network.items.weight.detach().cpu().numpy()
-        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return never_scored(unit[item_rows] @ unit.T, self.known)
+        unit = unit_rows((self._items() if self._table is None else self._table).cpu().numpy())
+        return never_scored(unit[item_rows] @ unit.T, self.scorable)
 
     def state(self) -> State:
-        """Return the network's parameters, which items are known, and how training went."""
+        """Return the network's parameters, which items are known, what texts say, and how training went."""
         tensors = {_NETWORK + name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        return {**tensors, "known": self.known, "curve": self.curve}
+        reading = {} if self.reader is None else {_READER + name: part for name, part in self.reader.state().items()}
+        text = {} if self.text is None else {"text": self.text}
+        return {**tensors, **reading, **text, "known": self.known, "curve": self.curve}
 
     def restore(self, state: State) -> None:
         """Take the parameters back."""
         import torch
 
         self.known, self.curve = state["known"], state["curve"]
+        if self.config.text is not None:
+            learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
+            self.reader, self.text = TextVectors.restore(self.config.text.vectors, learned), state["text"]
         self.network = self._new_network()
         self.network.load_state_dict(
             {name: torch.from_numpy(np.array(state[_NETWORK + name])) for name in self.network.state_dict()}
         )
         self.network.eval()
+        self._table = self._items()
 
     def _new_network(self) -> Transformer:
+        import torch
+
+        from genre.recommenders.item_vectors import ItemVectors
         from genre.recommenders.transformer import Transformer
 
         config = self.config
+        text = None if self.text is None else torch.from_numpy(self.text[self.known])
+        reading = {} if config.text is None else config.text.network
         return Transformer(
-            len(self.known),
-            size=config.embedding_size,
+            ItemVectors(int(self.known.sum()), config.embedding_size, text, **reading),
             num_blocks=config.num_blocks,
             num_heads=config.num_heads,
             length=config.length,
@@ -211,6 +289,38 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             time_aware=config.time_aware,
             temperature=config.temperature,
         )
+
+    def _start_from_text(self) -> None:
+        """Let the items' own vectors begin as the leading directions of their texts."""
+        import torch
+
+        own = self.network.items.own
+        if self.config.text is None or not self.config.text.start_from_text or own is None or self.text is None:
+            return
+        text = torch.from_numpy(self.text[self.known][:, : own.embedding_dim])
+        if text.numel() and float(text.std()) > 0:
+            own.weight.data[:, : text.shape[1]] = text * (own.weight.std() / text.std())
+
+    def _items(self) -> Tensor:
+        """Return all items (I, D) as they are read, zeros for those that cannot be."""
+        import torch
+
+        items = self.network.items
+        with torch.inference_mode():
+            vectors = self.network.item_vectors()
+            table = torch.zeros(len(self.known), items.size, device=vectors.device)
+            table[torch.from_numpy(self.known)] = vectors.float()
+            new = np.flatnonzero(self.scorable & ~self.known)
+            if self.text is not None and len(new):
+                table[torch.from_numpy(new)] = items.of_text(
+                    torch.from_numpy(self.text[new]).to(vectors.device)
+                ).float()
+        return table
+
+    def _among_known(self, log: Interactions) -> Interactions:
+        """Return the likes with items counted among the known ones."""
+        liked, place = log.liked(), np.cumsum(self.known) - 1
+        return replace(liked, item_rows=place[liked.item_rows].astype(np.int32))
 
     def _loss(self, counts: NDArray[np.float64]) -> ItemLoss:
         from genre.training.loss import GbceLoss, SampledSoftmaxLoss, softmax_loss
@@ -227,18 +337,17 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             "crop": lambda: partial(sequences.crop, share=1 - share),
             "mask": lambda: partial(sequences.mask, share=share),
             "reorder": lambda: partial(sequences.reorder, share=share),
-            "substitute": lambda: partial(sequences.substitute, share=share, similar=_similar(data)),
+            "substitute": lambda: partial(sequences.substitute, share=share, similar=self._similar(data)),
             "prefix": lambda: sequences.prefix,
         }
         return [ways[name]() for name in self.config.augment]
 
-
-def _similar(data: Dataset) -> NDArray[np.int32]:
-    """Return (I, 5) the items that were most often liked by the same people, by cosine; -1 where there are fewer."""
-    users = data.interactions.to_binary_csr(data.num_items)
-    both = (users.T @ users).tocsr()
-    norms = np.sqrt(np.maximum(both.diagonal(), 1)).astype(np.float32)
-    both.setdiag(0)
-    both.eliminate_zeros()
-    both.data /= np.repeat(norms, np.diff(both.indptr)) * norms[both.indices]
-    return best_of_rows(both, _NUM_SIMILAR)[0]
+    def _similar(self, data: Dataset) -> NDArray[np.int32]:
+        """Return (known items, 5) those most often liked by the same people, by cosine; -1 where there are fewer."""
+        users = self._among_known(data.interactions).to_binary_csr(int(self.known.sum()))
+        both = (users.T @ users).tocsr()
+        norms = np.sqrt(np.maximum(both.diagonal(), 1)).astype(np.float32)
+        both.setdiag(0)
+        both.eliminate_zeros()
+        both.data /= np.repeat(norms, np.diff(both.indptr)) * norms[both.indices]
+        return best_of_rows(both, _NUM_SIMILAR)[0]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genre.recommenders.item_vectors import ItemVectors
 from genre.training.packing import Packed
 
 NUM_TIME_BUCKETS = 64
@@ -27,9 +28,8 @@ class Transformer(nn.Module):
 
     def __init__(
         self,
-        num_items: int,
+        items: ItemVectors,
         *,
-        size: int,
         num_blocks: int,
         num_heads: int,
         length: int,
@@ -41,7 +41,8 @@ class Transformer(nn.Module):
         """Initialise with small normal numbers."""
         super().__init__()
         self.temperature = temperature
-        self.items = nn.Embedding(num_items, size)
+        self.items = items
+        size = items.size
         self.positions = nn.Embedding(length, size)
         self.dropout = nn.Dropout(dropout)
         kind = Classic if block == "classic" else LiGR
@@ -49,12 +50,12 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.time_bias = nn.Embedding(NUM_TIME_BUCKETS, num_heads) if time_aware else None
         for name, parameter in self.named_parameters():
-            if parameter.dim() > 1:
+            if parameter.dim() > 1 and not name.startswith("items."):
                 nn.init.xavier_normal_(parameter) if "time_bias" not in name else nn.init.zeros_(parameter)
 
-    def forward(self, packed: Packed) -> Tensor:
-        """Return what is expected after each place (R, L, D)."""
-        x = self.items(packed.items) * math.sqrt(self.items.embedding_dim) + self.positions(packed.ages)
+    def forward(self, packed: Packed, vectors: Tensor) -> Tensor:
+        """Return what is expected after each place (R, L, D), where the items of `packed` are rows of `vectors`."""
+        x = functional.embedding(packed.items, vectors) * math.sqrt(self.items.size) + self.positions(packed.ages)
         x = self.dropout(x)
         bias = self._bias(packed)  # (R, 1 or H, L, L)
         for block in self.blocks:
@@ -63,14 +64,19 @@ class Transformer(nn.Module):
         return x if self.temperature is None else functional.normalize(x, dim=-1) / self.temperature
 
     def item_vectors(self) -> Tensor:
-        """Return the items (I, D), of length 1 where scores are cosines."""
-        return self.items.weight if self.temperature is None else functional.normalize(self.items.weight, dim=-1)
+        """Return the items (I, D) as they are read."""
+        vectors: Tensor = self.items()
+        return vectors
+
+    def targets(self, vectors: Tensor) -> Tensor:
+        """Return items (I, D) as they are scored: of length 1 where scores are cosines."""
+        return vectors if self.temperature is None else functional.normalize(vectors, dim=-1)
 
     def _bias(self, packed: Packed) -> Tensor:
         """Return what is added to the attention: minus infinity for what may not be seen."""
         hidden = ~packed.visible[:, None]
         if self.time_bias is None:
-            bias = torch.zeros(hidden.shape, dtype=self.items.weight.dtype, device=hidden.device)
+            bias = torch.zeros(hidden.shape, dtype=self.positions.weight.dtype, device=hidden.device)
         else:
             gaps = (packed.times[:, :, None] - packed.times[:, None, :]).abs() + 1
             buckets = (gaps.double().log2() * 2).long().clamp(max=NUM_TIME_BUCKETS - 1)

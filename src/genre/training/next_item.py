@@ -28,11 +28,14 @@ Augmentation = Callable[[Interactions, np.random.Generator], Interactions]
 class SequenceModel(Protocol):
     """Reads histories and has a vector for each item; the product of both is the item's score."""
 
-    def __call__(self, packed: Packed) -> Tensor:
-        """Return what is expected after each place (R, L, D)."""
+    def __call__(self, packed: Packed, vectors: Tensor) -> Tensor:
+        """Return what is expected after each place (R, L, D), where the items of `packed` are rows of `vectors`."""
 
     def item_vectors(self) -> Tensor:
-        """Return the items (I, D)."""
+        """Return the items (I, D) as they are read; in training, drawn anew at every step."""
+
+    def targets(self, vectors: Tensor) -> Tensor:
+        """Return the items (I, D) as they are scored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +107,12 @@ class NextItem:
     def loss(self, model: nn.Module, batch: Steps, device: torch.device) -> Loss:
         """Return the mean loss over the targets."""
         reader: SequenceModel = model  # type: ignore[assignment]
-        hidden = reader(batch.inputs.to(device)).flatten(0, 1)[batch.places.to(device)].float()
+        vectors = reader.item_vectors()
+        hidden = reader(batch.inputs.to(device), vectors).flatten(0, 1)[batch.places.to(device)].float()
         targets = batch.targets.to(device)
-        value = self.item_loss(hidden, reader.item_vectors().float(), targets)
+        value = self.item_loss(hidden, reader.targets(vectors).float(), targets)
         if batch.views is not None:
-            first, second = (_ends(reader, view.to(device)) for view in batch.views)
+            first, second = (_ends(reader, view.to(device), vectors) for view in batch.views)
             value = value + self.contrastive * _agreement(first, second)
         return Loss(value, len(targets))
 
@@ -124,10 +128,10 @@ class NextItem:
         return self.augmentations[int(rng.integers(len(self.augmentations)))](sequences, rng)
 
 
-def _ends(model: SequenceModel, packed: Packed) -> Tensor:
+def _ends(model: SequenceModel, packed: Packed, vectors: Tensor) -> Tensor:
     """Return what is expected after each sequence (B, D)."""
     ages = packed.ages.flatten()[packed.places]
-    return model(packed).flatten(0, 1)[packed.places[ages == 0]].float()
+    return model(packed, vectors).flatten(0, 1)[packed.places[ages == 0]].float()
 
 
 def _agreement(first: Tensor, second: Tensor, temperature: float = 0.1) -> Tensor:
@@ -137,10 +141,12 @@ def _agreement(first: Tensor, second: Tensor, temperature: float = 0.1) -> Tenso
     return (functional.cross_entropy(scores, own) + functional.cross_entropy(scores.T, own)) / 2
 
 
-def last_hidden(model: nn.Module, histories: Interactions, length: int) -> Tensor:
-    """Return what is expected after each history (B, D), on the model's device; zeros for an empty one."""
+def last_hidden(model: nn.Module, histories: Interactions, length: int, vectors: Tensor) -> Tensor:
+    """Return what is expected after each history (B, D), on the device of `vectors`; zeros for an empty one.
+
+    The items of the histories are rows of `vectors` (I, D).
+    """
     reader: SequenceModel = model  # type: ignore[assignment]
-    vectors = reader.item_vectors()
     recent = histories.last(length)
     filled = recent.lengths > 0
     packed = Packed.of(recent, length).to(vectors.device)
@@ -148,5 +154,5 @@ def last_hidden(model: nn.Module, histories: Interactions, length: int) -> Tenso
     found = torch.zeros(len(recent), vectors.shape[1], device=vectors.device)
     with torch.inference_mode():
         if len(ends):
-            found[torch.from_numpy(filled)] = reader(packed).flatten(0, 1)[ends].float()
+            found[torch.from_numpy(filled)] = reader(packed, vectors).flatten(0, 1)[ends].float()
     return found

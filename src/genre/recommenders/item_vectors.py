@@ -1,0 +1,77 @@
+"""A vector for each item, of the item's own and of its text: what `sasrec` and `two_tower` read and score. Needs torch.
+
+Shapes: I items, T numbers of a text vector, D numbers of an item vector.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class ItemVectors(nn.Module):
+    """``v_i = u_i + g(t_i)``: u is learned for each item, g is learned for all, t is the text's vector and stays.
+
+    An item without likes has no u and is ``g(t_i)``. For that to be worth something, a training step leaves out the u
+    of some items, as if they were new. The u begin small, so that an item is what its text says until its likes say
+    more.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        size: int,
+        text: Tensor | None = None,
+        *,
+        own: bool = True,
+        own_dropout: float = 0.0,
+        hidden: int = 0,
+        dropout: float = 0.0,
+    ) -> None:
+        """Build the parts.
+
+        Args:
+            num_items: Items with a vector of their own.
+            size: D.
+            text: (num_items, T) vectors of their texts.
+            own: Whether items have vectors of their own; without, text decides alone.
+            own_dropout: Share of the items whose own vectors a training step leaves out.
+            hidden: Width of the layer between text and vector; 0 for none.
+            dropout: Share of the numbers of that layer that a training step leaves out.
+        """
+        super().__init__()
+        if text is None and not own:
+            raise ValueError("an item needs a vector of its own or a text")
+        self.num_items, self.size, self.own_dropout = num_items, size, own_dropout
+        self.own = nn.Embedding(num_items, size) if own else None
+        if self.own is not None:
+            nn.init.xavier_normal_(self.own.weight)
+        # Not part of the state: it does not change, and whoever builds this has it.
+        self.register_buffer("text", text, persistent=False)
+        self.read: nn.Module | None = None
+        if text is not None:
+            wide = hidden or size
+            layers: list[nn.Module] = [nn.Linear(text.shape[1], wide)]
+            if hidden:
+                layers += [nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, size)]
+            self.read = nn.Sequential(*layers)
+
+    def forward(self, rows: Tensor | None = None) -> Tensor:
+        """Return all items (I, D), or those of some rows; in training, some of them as if they were new."""
+        own = None if self.own is None else self.own.weight if rows is None else self.own(rows)
+        if self.read is None:
+            return cast(Tensor, own)
+        text = cast(Tensor, self.text)
+        found = self.of_text(text if rows is None else text[rows])
+        if own is None:
+            return found
+        if self.training and self.own_dropout:
+            own = own * (torch.rand(len(own), 1, device=own.device) >= self.own_dropout)
+        return own + found
+
+    def of_text(self, text: Tensor) -> Tensor:
+        """Return what texts (I, T) say of items that have nothing else (I, D)."""
+        found: Tensor = cast(nn.Module, self.read)(text)
+        return found

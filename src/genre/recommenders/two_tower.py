@@ -1,0 +1,276 @@
+"""Two towers: one reads the history, one reads the item's text, and what goes together is close.
+
+Yi et al.: Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations. RecSys 2019.
+
+Shapes: B queries, I items, T numbers of a text vector, D numbers of a tower's vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from genre.core.queries import Candidates, Queries, Recommendations, Source
+from genre.core.run import RunContext
+from genre.core.topn import top_n
+from genre.data.dataset import Dataset, Entities
+from genre.features.vectors import TextVectors, VectorsConfig
+from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
+from genre.recommenders.members import validator
+from genre.recommenders.nearest import Nearest
+from genre.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genre.recommenders.towers import TwoTowers
+
+Floats = NDArray[np.float32]
+_NETWORK, _READER = "network.", "reader."
+_NEIGHBOURS = 20
+"""Items whose texts are nearest to a target's, from which hard negatives are drawn."""
+_BLOCK = 1024
+
+
+class TwoTowerConfig(RecommenderConfig):
+    """Settings of `two_tower`."""
+
+    extra: ClassVar[str | None] = "torch"
+    kind: Literal["two_tower"] = "two_tower"
+    vectors: VectorsConfig = VectorsConfig()
+    """Which text, read by what."""
+    embedding_size: int = Field(default=128, ge=1)
+    hidden: int = Field(default=256, ge=1)
+    """Width of the layer in the history's tower."""
+    length: int = Field(default=20, ge=1)
+    """Newest likes of a history that are read."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    own: bool = False
+    """Whether items have vectors of their own beside what their text says."""
+    own_dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the items whose own vectors a training step leaves out, so that items without one are scored well."""
+    temperature: float = Field(default=0.07, gt=0)
+    """Cosines are divided by it."""
+    num_hard: int = Field(default=2, ge=0)
+    """Hard negatives of each choice: items that read like the chosen one, and that the person does not like."""
+    hide_seen: bool = True
+    """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
+    training: TrainingConfig = TrainingConfig(batch_size=1024)
+    """A batch's choices are each other's negatives: small batches make the task too easy."""
+
+    @property
+    def reads(self) -> VectorsConfig:
+        """Every item's text."""
+        return self.vectors
+
+    def build(self, members: Mapping[str, Recommender]) -> TwoTower:
+        """Return the unfitted component."""
+        return TwoTower(self)
+
+    def estimate(self, size: DataSize) -> Estimate:
+        """Texts are read once; a step costs the products of a batch with itself."""
+        seconds = 30 * size.num_events * 3e-5 + 2e-3 * size.num_items
+        return Estimate(memory=16 * 512 * size.num_items + (500 << 20) + 64 * size.num_events, seconds=seconds)
+
+
+class TwoTower(ScoringRecommender[TwoTowerConfig]):
+    """``score(i) = q(history) . c(text_i)``, both of length 1: see `TwoTowers`.
+
+    Trained to tell the next like from what others liked next, corrected for how often items are liked, and from items
+    that read alike. With `own`, an item's vector is ``u_i + g(text_i)`` (see `ItemVectors`). Items that nobody liked in
+    training are scored by their text at once; those without a text, and histories without a readable item, are not.
+    Answers are the nearest of `num_items * embedding_size` floats.
+    """
+
+    source = Source.CONTENT
+    network: TwoTowers
+    known: NDArray[np.bool_]
+    """(I,) items that somebody liked in training."""
+    reader: TextVectors
+    text: Floats
+    """(I, T) vectors of the items' texts."""
+    curve: NDArray[np.float64]
+    """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
+    _views: tuple[Tensor, Nearest] | None = None
+    """The items (I, D) as histories read them and as they are compared with them, once training is over."""
+
+    def fit(self, data: Dataset, run: RunContext) -> Self:
+        """Read the items, then train until the validation events are predicted no better.
+
+        Raises:
+            DataError: No item has a text.
+            ModelError: The loss is not a number.
+        """
+        import torch
+
+        from genre.training.loop import train
+        from genre.training.towers import InBatch
+
+        config = self.config
+        self.known, self._views = data.interactions.item_counts(data.num_items) > 0, None
+        self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        with torch.random.fork_rng():
+            torch.manual_seed(int(run.rng("two_tower").integers(2**63)))
+            self.network = self._new_network()
+        liked = data.interactions.liked()
+        place = np.cumsum(self.known) - 1
+        log = replace(liked, item_rows=place[liked.item_rows].astype(np.int32))
+        objective = InBatch(
+            log,
+            int(self.known.sum()),
+            length=config.length,
+            batch_size=config.training.batch_size,
+            parts=config.training.accumulate,
+            temperature=config.temperature,
+            neighbours=_neighbours(self.text[self.known]) if config.num_hard else None,
+            num_hard=config.num_hard,
+        )
+        trained = train(
+            self.network,
+            objective,
+            config.training,
+            name="two_tower",
+            seed=run.seed,
+            validate=validator(self, run, hide_seen=config.hide_seen),
+            directory=run.directory,
+            about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
+            progress=run.progress,
+        )
+        epochs = [(epoch.loss, np.nan if epoch.validation is None else epoch.validation) for epoch in trained.epochs]
+        self.curve = np.array(epochs, np.float64).reshape(-1, 2)
+        self._views = self._seen()
+        return self
+
+    def index(self, items: Entities, run: RunContext) -> Self:
+        """Return a model that scores the new items too."""
+        model = copy(self)
+        new = self.reader.of_items(items.behind(len(self.text)), run)
+        model.text = np.concatenate([self.text, new])
+        model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
+        model._views = model._seen()
+        return model
+
+    @property
+    def scorable(self) -> NDArray[np.bool_]:
+        """(I,) items that can be read: those with a text, and known ones where items have vectors of their own."""
+        readable = np.asarray(self.text.any(axis=1))
+        return readable | self.known if self.config.own else readable
+
+    def score(self, queries: Queries) -> Floats:
+        """Return (B, I) cosines of both towers."""
+        table, items = self._views or self._seen()
+        return items.score(self._wanted(queries, table))
+
+    def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
+        """Return the n nearest items, through an index past a million of them."""
+        table, items = self._views or self._seen()
+        if not items.large:
+            return super().recommend(queries, n, candidates=candidates)
+        return items.recommend(self._wanted(queries, table), n, candidates)
+
+    def similar(self, item_rows: NDArray[np.integer]) -> Floats:
+        """Return the cosines (len(item_rows), I) of the items' tower."""
+        _, items = self._views or self._seen()
+        scores: Floats = items.vectors[item_rows] @ items.vectors.T
+        scores[:, ~items.scorable] = -np.inf
+        return scores
+
+    def similar_to_texts(self, texts: list[str]) -> Floats:
+        """Return the cosines (len(texts), I) of the items with items of which nothing but these texts is known."""
+        import torch
+
+        _, items = self._views or self._seen()
+        read = self.reader.of_texts(texts, RunContext())
+        with torch.inference_mode():
+            vectors = self.network.vectors.of_text(torch.from_numpy(read).to(self.network.ages.device))
+            wanted = self.network.of_items(vectors).cpu().numpy()
+        wanted[~read.any(axis=1)] = 0
+        return items.score(wanted)
+
+    def state(self) -> State:
+        """Return the network's parameters, what is known, what texts say, and how training went."""
+        tensors = {_NETWORK + name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        reading = {_READER + name: part for name, part in self.reader.state().items()}
+        return {**tensors, **reading, "text": self.text, "known": self.known, "curve": self.curve}
+
+    def restore(self, state: State) -> None:
+        """Take the parameters back."""
+        import torch
+
+        self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
+        learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
+        self.reader = TextVectors.restore(self.config.vectors, learned)
+        self.network = self._new_network()
+        self.network.load_state_dict(
+            {name: torch.from_numpy(np.array(state[_NETWORK + name])) for name in self.network.state_dict()}
+        )
+        self.network.eval()
+        self._views = self._seen()
+
+    def _new_network(self) -> TwoTowers:
+        import torch
+
+        from genre.recommenders.item_vectors import ItemVectors
+        from genre.recommenders.towers import TwoTowers
+
+        config = self.config
+        vectors = ItemVectors(
+            int(self.known.sum()),
+            config.embedding_size,
+            torch.from_numpy(self.text[self.known]),
+            own=config.own,
+            own_dropout=config.own_dropout,
+        )
+        return TwoTowers(vectors, length=config.length, hidden=config.hidden, dropout=config.dropout)
+
+    def _seen(self) -> tuple[Tensor, Nearest]:
+        """Return all items as histories read them, and as they are compared with them; zeros for the unreadable."""
+        import torch
+
+        vectors, scorable = self.network.vectors, self.scorable
+        with torch.inference_mode():
+            own = self.network.items()
+            table = torch.zeros(len(self.known), vectors.size, device=own.device)
+            table[torch.from_numpy(self.known)] = own.float()
+            new = np.flatnonzero(scorable & ~self.known)
+            if len(new):
+                table[torch.from_numpy(new)] = vectors.of_text(torch.from_numpy(self.text[new]).to(own.device)).float()
+            table[torch.from_numpy(~scorable)] = 0
+            found: Floats = self.network.of_items(table).cpu().numpy()
+        found[~scorable] = 0
+        return table, Nearest(found, scorable, self.source)
+
+    def _wanted(self, queries: Queries, table: Tensor) -> Floats:
+        """Return (B, D) what histories ask for; zeros where nothing can be read."""
+        import torch
+
+        from genre.training.towers import Histories
+
+        likes = queries.history.liked()
+        likes = likes.where(self.scorable[likes.item_rows]).last(self.config.length)
+        wanted = np.zeros((len(queries), self.config.embedding_size), np.float32)
+        filled = np.flatnonzero(likes.lengths)
+        with torch.inference_mode():
+            for start in range(0, len(filled), _BLOCK):
+                rows = filled[start : start + _BLOCK]
+                part = likes.take(rows)
+                histories = Histories.of(part, part.item_rows).to(table.device)
+                wanted[rows] = self.network.of_histories(table, histories).float().cpu().numpy()
+        return wanted
+
+
+def _neighbours(text: Floats) -> NDArray[np.int32]:
+    """Return the items (I, K) whose texts are nearest to each item's, itself left out; -1 where there are fewer."""
+    near = np.full((len(text), _NEIGHBOURS), -1, np.int32)
+    for start in range(0, len(text), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(text)))
+        scores = text[rows] @ text.T
+        scores[np.arange(len(rows)), rows] = -np.inf
+        near[rows] = top_n(scores, _NEIGHBOURS)[0]
+    return near

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from genre.core.errors import DataError
+from genre.data.dataset import Dataset
+from genre.data.growth import extended
+
+
+def test_new_items_stand_behind_the_old_ones_in_the_catalogue_s_columns(dataset: Dataset) -> None:
+    rows = [{"item_id": "x", "title": "Ny film", "genres": "horror|western", "price": 2}, {"item_id": 7}]
+    longer = extended(dataset.items, rows)
+    assert longer.vocabulary.ids.to_list()[-2:] == ["x", "7"]
+    assert longer.frame[:-2].equals(dataset.items.frame)
+    assert longer.frame.row(-2, named=True) == {
+        "item_id": "x", "title": "Ny film", "genres": ["horror", "western"], "price": 2.0
+    }  # fmt: skip
+    assert longer.frame.row(-1, named=True) == {"item_id": "7", "title": None, "genres": None, "price": None}
+    assert longer.roles == dataset.items.roles
+
+
+def test_numbers_may_come_as_text_from_a_file(dataset: Dataset) -> None:
+    longer = extended(dataset.items, pl.DataFrame({"item_id": ["x"], "price": ["2.5"]}))
+    assert longer.frame["price"][-1] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"title": "A"}], r"new items, row 1: `item_id` is None\. Give every item an id"),
+        ([{"item_id": "i3"}], r"new items, row 1: 'i3' is in the catalogue already"),
+        ([{"item_id": "x"}, {"item_id": "x"}], r"new items, row 2: 'x' is in the catalogue already"),
+        ([{"item_id": "x", "titel": "A"}], r"new items, row 1: there is no column 'titel'\. Choose from \['item_id'"),
+        ([{"item_id": "x", "price": "cheap"}], r"new items, row 1, column 'price': 'cheap' is no Float64"),
+    ],
+)
+def test_what_is_wrong_with_a_new_item_is_said(dataset: Dataset, rows: list[dict[str, object]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        extended(dataset.items, rows)
