@@ -1,0 +1,133 @@
+"""What shall be written, by whom, and for how much at most."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from pydantic import Field, model_validator
+
+from genre.core.config import Config
+from genre.features.text import Language, TextConfig
+from genre.language.base import Sampling
+from genre.language.encoders import AnyEncoder
+from genre.language.generators import AnyGenerator
+from genre.language.hashing import HashingEncoderConfig
+from genre.language.smollm import SmolLmConfig
+
+
+class SummariseConfig(Config):
+    """Write a better title and a summary of each item: the item columns `better_title` and `summary`."""
+
+    kind: Literal["summarise"] = "summarise"
+    sampling: Sampling = Sampling(max_tokens=192)
+    text: TextConfig = TextConfig(max_tokens=300)
+    """What is read of an item beside its title: by default its other text columns and its labels. 300 tokens, so that
+    small models keep the question in mind."""
+
+
+class ProfileConfig(Config):
+    """Write what each user is interested in, from what they liked in training: the user column `profile`."""
+
+    kind: Literal["profile"] = "profile"
+    sampling: Sampling = Sampling(max_tokens=256)
+    history: int = Field(default=15, ge=1)
+    """Newest likes that are read. Each is a title, followed by the summary where `summarise` has written one."""
+
+
+class ImagineConfig(Config):
+    """Imagine items for users with short histories, and learn from the real items that are most like them.
+
+    An imagined item is shown to nobody: it stands for its nearest real item, as a training event of small weight.
+    """
+
+    kind: Literal["imagine"] = "imagine"
+    sampling: Sampling = Sampling(max_tokens=384)
+    longest_history: int = Field(default=4, ge=1)
+    """Users with more likes than this in training need no imagined ones."""
+    count: int = Field(default=2, ge=1, le=3)
+    """Items to imagine for each user."""
+    weight: float = Field(default=0.2, gt=0, le=1)
+    """Weight of the event, of that of the user's average like. Models that only count likes do not see it."""
+    least_similarity: float = Field(default=0.1, ge=0, le=1)
+    """Cosine below which an imagined item resembles no real one enough, and is left out."""
+    encoder: AnyEncoder = HashingEncoderConfig()
+    """What similarity is measured with. The default needs no model, and takes any language."""
+
+
+AnyStage: TypeAlias = SummariseConfig | ProfileConfig | ImagineConfig
+StageT = TypeVar("StageT", SummariseConfig, ProfileConfig, ImagineConfig)
+
+
+class BudgetConfig(Config):
+    """What enrichment may take. Where the next answer might not fit, it stops, and what was written is used.
+
+    Answers from the store count as what they once took: a run that was interrupted ends where it would have ended, and
+    a repeated one spends nothing. To go on where a budget has stopped, raise it.
+    """
+
+    max_tokens_total: int | None = Field(default=None, ge=1)
+    """Tokens of prompts and answers, all stages together."""
+    max_cost: float | None = Field(default=None, gt=0)
+    """In the currency of `price_per_million`."""
+    max_items: int | None = Field(default=None, ge=1)
+    """Items of `summarise`, and users of `profile` and of `imagine`, each: the first so many of the tables."""
+
+
+class PriceConfig(Config):
+    """What a million tokens cost, in any currency."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+
+class EnrichConfig(Config):
+    """What a language model adds to items and users before anything is learned."""
+
+    generator: AnyGenerator = SmolLmConfig()
+    """Who writes."""
+    method: Literal["llm", "keywords"] = "llm"
+    """`keywords` takes sentences and keywords out of the texts instead: no model, no cost, nothing new."""
+    language: Language = "en"
+    """What to write in."""
+    stages: tuple[Annotated[AnyStage, Field(discriminator="kind")], ...] = Field(
+        default=(SummariseConfig(), ProfileConfig()), min_length=1
+    )
+    """They always run in the order summarise, profile, imagine, and each reads what those before have written."""
+    constrained: bool = True
+    """Whether the generator is held to the JSON Schema while it writes. Answers are validated either way; false is for
+    endpoints that know no schemas."""
+    budget: BudgetConfig = BudgetConfig()
+    price_per_million: PriceConfig | None = None
+    """Needed for `budget.max_cost`, and for the cost in accounts."""
+    tokens_per_second: float | None = Field(default=None, gt=0)
+    """Completion tokens a second, all requests together, to estimate time with. By default a local generator is tried
+    on a few prompts, whose answers are kept, and an endpoint's time is not estimated."""
+    at_once: int = Field(default=64, ge=1)
+    """Prompts given to the generator together; what is answered is kept each time."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> EnrichConfig:
+        kinds = [stage.kind for stage in self.stages]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"stages: {kinds} names a stage twice")
+        if self.method == "keywords" and "imagine" in kinds:
+            raise ValueError("stages: 'imagine' needs a language model: set `method: llm`, or leave it out")
+        if self.budget.max_cost is not None and self.price_per_million is None:
+            raise ValueError("budget.max_cost: there is no price to reckon with: state `price_per_million`")
+        return self
+
+    def check_installed(self) -> None:
+        """Make sure that the optional dependencies are there.
+
+        Raises:
+            DependencyError: One of them is not.
+        """
+        if self.method == "llm":
+            self.generator.check_installed()
+        imagine = self.stage(ImagineConfig)
+        if imagine is not None:
+            imagine.encoder.check_installed()
+
+    def stage(self, kind: type[StageT]) -> StageT | None:
+        """Return the settings of a stage, or None where it is not wanted."""
+        return next((stage for stage in self.stages if isinstance(stage, kind)), None)
