@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -182,6 +183,10 @@ def test_an_error_is_one_message_without_a_trace(
         (["recommend", "RUN", "ann", "--out", "x.xls"], "the name ends in '.xls'"),
         (["recommend", "RUN", "ann", "-n", "-2"], "n is -2"),
         (["similar", "RUN", "nix"], "'nix' is not in the catalogue"),
+        (["similar", "RUN"], "Give an item id or --text"),
+        (["similar", "RUN", "dune", "--text", "sand"], "Give an item id or --text"),
+        (["similar", "RUN", "--text", "sand"], "none of the run's models"),
+        (["recommend", "RUN", "ann", "--new-items", "new.txt"], "the name ends in '.txt'"),
         (["models", "nix"], "there is no recommender 'nix'"),
     ],
 )
@@ -190,6 +195,44 @@ def test_wrong_arguments_are_explained(own: Path, arguments: list[str], message:
     result = CliRunner().invoke(app, filled)
     assert result.exit_code == 1
     assert message in str(result.exception)
+
+
+def test_texts_are_read_once_and_searched(tmp_path: Path) -> None:
+    config, runs = str(tmp_path / "words.yaml"), str(tmp_path / "runs")
+    Path(config).write_text(
+        "name: words\ndata: {kind: sample}\nfeedback: {like_at: 3}\nevaluation: {bootstrap: 20}\n"
+        "models: {words: {kind: content, vectors: {encoder: {kind: hashing}}}}\n",
+        encoding="utf-8",
+    )
+    assert re.search(r"hashing\s.+words\s.+280\s.+280", genre("encode", config, "--runs", runs))
+    store = Path(runs) / ".store"
+    before = {path: path.stat().st_size for path in store.rglob("*.bin")}
+    genre("run", config, "--runs", runs)
+    assert before
+    assert {path: path.stat().st_size for path in store.rglob("*.bin")} == before, "all was read before"
+    run = str(Path(runs) / "words")
+    assert "Spirited Away" in genre("similar", run, "--text", "a bathhouse for spirits", "-n", "1")
+    new = tmp_path / "new.csv"
+    new.write_text("item_id,title,genres,year\nx,Bathhouse of Spirits,Animation|Fantasy,2026\n", encoding="utf-8")
+    asked = ["--history", "spirited-away-2001", "-n", "20", "--model", "words"]
+    answer = genre("recommend", run, *asked, "--new-items", str(new))
+    assert "Bathhouse of Spirits" in answer
+
+
+def test_encoding_for_models_that_read_nothing_is_an_error(own: Path) -> None:
+    result = CliRunner().invoke(
+        app,
+        [
+            "encode",
+            str(own / "films.yaml"),
+            "--set",
+            "models={ease: {kind: ease}}",
+            "--set",
+            "answer.fallback=[popularity]",
+        ],
+    )
+    assert result.exit_code == 1
+    assert "none of the models ['ease', 'popularity'] reads texts" in str(result.exception)
 
 
 def test_help_answers_at_once() -> None:
@@ -203,18 +246,23 @@ def test_help_answers_at_once() -> None:
     assert min(seconds) < 1.5
 
 
+NETWORKS = ("transformer", "towers", "item_vectors")
+
+
 def test_the_base_install_needs_no_torch_and_no_language_model() -> None:
-    code = """
+    # Networks and losses need torch; nothing else may import them before it is used.
+    networks = ("genre.training.", "genre.language._int8", *(f"genre.recommenders.{name}" for name in NETWORKS))
+    code = f"""
 import pkgutil, sys, genre
 for module in pkgutil.walk_packages(genre.__path__, "genre."):
-    if module.name == "genre.recommenders.transformer" or module.name.startswith("genre.training."):
-        continue  # These need the extra `torch`; the others must not import them.
-    __import__(module.name)
+    if not module.name.startswith({networks!r}):
+        __import__(module.name)
 print(",".join(sys.modules))
 """
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split(",")
     assert "genre.pipeline" in modules
-    assert {"torch", "transformers", "sentence_transformers", "fastapi"}.isdisjoint(modules)
+    heavy = {"torch", "transformers", "sentence_transformers", "onnxruntime", "openai", "faiss", "jieba", "fastapi"}
+    assert heavy.isdisjoint(modules)
 
 
 def test_help_imports_nothing_heavy() -> None:

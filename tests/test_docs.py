@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,7 +30,8 @@ def follow(page: str) -> int:
     """Run every `genre` command of a page, and return how many there are."""
     commands = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("genre ")]
     for command in commands:
-        words = command.split("#")[0].split(">")[0].split()[1:]
+        words = shlex.split(command, comments=True)[1:]
+        words = words[: words.index(">")] if ">" in words else words
         result = CliRunner().invoke(app, words, catch_exceptions=False)
         assert result.exit_code == 0, f"{command}\n{result.output}"
     return len(commands)
@@ -83,6 +86,45 @@ def test_a_sequence_model_can_be_trained_by_following_the_page(tmp_path: Path, m
         exec(compile(code, "train-a-sequence-model.md", "exec"), names)  # noqa: S102
     (tmp_path / "own.yaml").write_text("data: {kind: sample}\n" + blocks(page, "yaml")[0], encoding="utf-8")
     assert list(read_experiment(tmp_path / "own.yaml").models)[:4] == ["graph", "sasrec", "sasrecs", "fusion"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_catalogue_can_be_enriched_by_following_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "enrich-a-catalogue.md").read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert follow(page) == 4
+    runs = tmp_path / "runs"
+    account, again = (
+        json.loads((runs / name / "account.json").read_text(encoding="utf-8")) for name in ("enrich-enriched", "enrich")
+    )
+    assert [stage["stage"] for stage in account] == ["summarise", "profile", "imagine"]
+    assert sum(stage["accepted"] for stage in account) > 0
+    assert [stage["asked"] for stage in again["data"]["enrichment"]] == [0, 0, 0]
+    for number, section in enumerate(blocks(page, "yaml")):
+        config = f"data: {{kind: sample}}\nmodels: {{popularity: {{kind: popularity}}}}\n{section}"
+        (tmp_path / f"{number}.yaml").write_text(config, encoding="utf-8")
+        assert read_experiment(tmp_path / f"{number}.yaml").enrich is not None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_models_of_one_s_own_can_be_brought_by_following_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "bring-your-own-model.md").read_text(encoding="utf-8")
+    for name, text in re.findall(r"```(?:yaml|json) (\S+)\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert follow(page) >= 5
+    names: dict[str, object] = {}
+    for code in blocks(page, "python"):
+        exec(compile(code, "bring-your-own-model.md", "exec"), names)  # noqa: S102
+    models, enrich = blocks(page, "yaml")
+    for number, text in enumerate((models, f"{enrich}\nmodels: {{ease: {{kind: ease}}}}\n")):
+        (tmp_path / f"{number}.yaml").write_text("data: {kind: sample}\n" + text, encoding="utf-8")
+        read_experiment(tmp_path / f"{number}.yaml")
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -7,6 +9,9 @@ from genre.core.errors import ConfigError, DataError, ModelError
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.engine import Engine
+from genre.features.vectors import VectorsConfig
+from genre.language.hashing import HashingEncoderConfig
+from genre.recommenders.content import ContentConfig
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.popularity import PopularityConfig
 from genre.strategies.caps import CapConfig
@@ -18,7 +23,7 @@ def engine(dataset: Dataset) -> Engine:
     run = RunContext()
     model = EaseConfig(regularization=10).build({}).fit(dataset, run)
     popularity = PopularityConfig().build({}).fit(dataset, run)
-    return Engine(dataset, model, rules=(HideSeenConfig().build(dataset),), fallback=(popularity,))
+    return Engine(dataset, model, shaping=(HideSeenConfig(),), fallback=(popularity,))
 
 
 def test_answers_carry_external_ids_titles_and_sources(engine: Engine) -> None:
@@ -86,8 +91,11 @@ def test_rules_and_strategies_shape_the_list(engine: Engine, dataset: Dataset) -
     shaped = Engine(
         dataset,
         engine.model,
-        rules=(*engine.rules, ColumnRuleConfig(kind="deny", column="genres", values=("horror",)).build(dataset)),
-        strategies=(CapConfig(column="genres", most=2).build(dataset),),
+        shaping=(
+            HideSeenConfig(),
+            ColumnRuleConfig(kind="deny", column="genres", values=("horror",)),
+            CapConfig(column="genres", most=2),
+        ),
         fallback=engine.fallback,
     )
     genres = dict(zip(dataset.items.vocabulary.ids, dataset.items.frame["genres"], strict=True))
@@ -118,3 +126,43 @@ def test_unknown_items_and_wrong_numbers_are_named(engine: Engine) -> None:
         engine.recommend("u3", n=-1)
     with pytest.raises(ConfigError, match="1 histories for 2 users"):
         engine.recommend(["u1", "u2"], histories=[["i0"]])
+
+
+def reading(dataset: Dataset) -> Engine:
+    """Return an engine over texts, with popularity as the fallback."""
+    vectors = VectorsConfig(encoder=HashingEncoderConfig(), whitening=None)
+    model = ContentConfig(vectors=vectors).build({}).fit(dataset, RunContext())
+    popularity = PopularityConfig().build({}).fit(dataset, RunContext())
+    return Engine(dataset, model, shaping=(HideSeenConfig(),), fallback=(popularity,))
+
+
+def test_a_new_item_is_recommended_a_second_later_and_may_be_in_a_history(dataset: Dataset) -> None:
+    engine = reading(dataset)
+    new = {"item_id": "new", "title": "western story 1", "genres": ["western"]}
+    later = engine.with_items([new])
+    found = later.recommend(histories=[["i1"]], n=3, reasons="en").filter(pl.col("item_id") == "new")
+    assert found["title"].to_list() == ["western story 1"]
+    assert "western" in found["reason"][0]
+    assert len(later.recommend(histories=[["new", "i1"]], n=60)) == later.data.num_items - 2
+    assert later.similar("i1", 20)["similarity"][0] == pytest.approx(1)
+    assert "new" in later.similar("i1", 20)["item_id"].to_list()
+    with pytest.raises(DataError, match="'new' is not in the catalogue"):
+        engine.recommend(histories=[["new"]])
+    with pytest.raises(DataError, match="'i1' is in the catalogue already"):
+        engine.with_items([{"item_id": "i1"}])
+
+
+def test_rules_look_at_new_items_too(dataset: Dataset) -> None:
+    engine = replace(reading(dataset), shaping=(ColumnRuleConfig(kind="deny", column="genres", values=("western",)),))
+    later = engine.with_items([{"item_id": "new", "title": "western story 1", "genres": ["western"]}])
+    assert "new" not in later.recommend(histories=[["i1"]], n=50)["item_id"].to_list()
+
+
+def test_items_are_found_by_words(dataset: Dataset) -> None:
+    found = reading(dataset).similar_to_text("音乐 story", 2)
+    assert all("音乐" in title for title in found["title"])
+    with pytest.raises(ConfigError, match="the text is empty"):
+        reading(dataset).similar_to_text(" ")
+    popularity = PopularityConfig().build({}).fit(dataset, RunContext())
+    with pytest.raises(ModelError, match="'popularity' does not read texts"):
+        Engine(dataset, popularity).similar_to_text("story")

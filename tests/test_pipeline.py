@@ -17,7 +17,7 @@ from genre.core.errors import ArtifactError, ConfigError, DataError
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.evaluation.results import Results
-from genre.recommenders.base import Estimate
+from genre.recommenders.base import Estimate, Similar
 from genre.recommenders.ease import Ease, EaseConfig
 from genre.recommenders.fusion import Fusion, FusionConfig
 from genre.recommenders.popularity import PopularityConfig
@@ -225,7 +225,7 @@ def test_a_run_can_be_judged_again_with_other_settings(finished: Path) -> None:
 
 def test_other_models_of_a_run_can_answer(finished: Path) -> None:
     assert open_run(finished, model="popularity").recommend(n=1)["source"].unique().to_list() == ["popular"]
-    assert len(open_run(finished, similar=True).similar("spirited-away-2001", n=3)) == 3
+    assert len(open_run(finished, able=Similar).similar("spirited-away-2001", n=3)) == 3
     with pytest.raises(ConfigError, match=r"the run has no model 'als'\. Choose from \["):
         open_run(finished, model="als")
 

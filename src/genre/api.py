@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import polars as pl
 
 from genre.config import RECOMMENDERS
 from genre.config_file import parse, read_experiment
-from genre.core.errors import ConfigError
+from genre.core.errors import ConfigError, DataError
 from genre.core.files import atomic_file
 from genre.core.run import RunContext
 from genre.data.build import build_dataset
@@ -26,7 +27,7 @@ from genre.engine import Engine
 from genre.recommenders.base import Recommender, RecommenderConfig
 from genre.recommenders.popularity import PopularityConfig
 from genre.runs import open_run
-from genre.strategies.rules import HideSeen
+from genre.strategies.rules import HideSeenConfig
 
 __all__ = ["fit", "load", "open_run"]
 
@@ -101,7 +102,7 @@ def fit(
     model.check_installed()
     fitted = model.build(members or {}).fit(data, context)
     popularity = PopularityConfig().build({}).fit(data, context)
-    return Engine(data, fitted, rules=(HideSeen(),), fallback=(popularity,))
+    return Engine(data, fitted, shaping=(HideSeenConfig(),), fallback=(popularity,))
 
 
 def kinds_of_recommenders() -> dict[str, type[RecommenderConfig]]:
@@ -161,6 +162,28 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         )
     with atomic_file(path) as temporary:
         writers[path.suffix](frame, temporary)
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a Parquet, CSV or JSON lines file as it is.
+
+    Raises:
+        ConfigError: The file's name ends in something else.
+        DataError: The file cannot be read.
+    """
+    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
+        ".parquet": pl.read_parquet,
+        ".csv": partial(pl.read_csv, infer_schema=False),
+        ".jsonl": pl.read_ndjson,
+    }
+    if path.suffix not in readers:
+        raise ConfigError(
+            f"the name ends in {path.suffix!r}", place=str(path), remedy=f"Use one of {', '.join(readers)}."
+        )
+    try:
+        return readers[path.suffix](path)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"the file cannot be read ({error})", place=str(path), remedy="Correct it.") from error
 
 
 def model_table(kind: str | None = None) -> pl.DataFrame:

@@ -84,6 +84,39 @@ def run(
 
 
 @app.command()
+def encode(
+    config: Annotated[Path, typer.Argument(help="The experiment, in YAML.")],
+    overrides: SetOption = [],  # noqa: B006
+    runs: Annotated[Path, typer.Option(help="Where runs are kept, and what was read beside them.")] = Path("runs"),
+) -> None:
+    """Read the items' texts for all models of an experiment; what was read before is not read again."""
+    from genre import pipeline
+    from genre.config_file import read_experiment
+    from genre.console import Bars, show_reading
+
+    show_reading(pipeline.encode(read_experiment(config, overrides), runs, Bars()))
+
+
+@app.command()
+def enrich(
+    config: Annotated[Path, typer.Argument(help="The experiment, in YAML.")],
+    overrides: SetOption = [],  # noqa: B006
+    runs: Annotated[Path, typer.Option(help="Where the tables are written.")] = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+) -> None:
+    """Let a language model write about items and users; what was written before is not asked for again."""
+    from genre import enrichment
+    from genre.config_file import read_experiment
+    from genre.console import Bars, show_enrichment, show_enrichment_plan
+
+    experiment = read_experiment(config, overrides)
+    if dry_run:
+        show_enrichment_plan(enrichment.estimated(experiment, runs, Bars()))
+        return
+    show_enrichment(enrichment.write_tables(experiment, runs, Bars()))
+
+
+@app.command()
 def recommend(
     run: RunArgument,
     users: Annotated[Optional[list[str]], typer.Argument(help="User ids.")] = None,  # noqa: UP045
@@ -92,10 +125,11 @@ def recommend(
     everybody: Annotated[bool, typer.Option("--all", help="Answer every known user.")] = False,
     out: Annotated[Optional[Path], typer.Option(help="Write to a .parquet, .csv or .jsonl file.")] = None,  # noqa: UP045
     reasons: Annotated[Optional[Literal["en", "zh"]], typer.Option(help="Add reasons in this language.")] = None,  # noqa: UP045
+    new_items: Annotated[Optional[Path], typer.Option(help="Items to add to the catalogue first.")] = None,  # noqa: UP045
     model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
 ) -> None:
     """Recommend to users, to everybody, or to anyone by what they like."""
-    from genre.api import open_run, write_table
+    from genre.api import open_run, read_table, write_table
     from genre.console import show
     from genre.core.errors import ConfigError
 
@@ -104,6 +138,8 @@ def recommend(
             "it is not clear whom to answer", place="recommend", remedy="Give user ids, --history or --all."
         )
     engine = open_run(run, model=model)
+    if new_items is not None:
+        engine = engine.with_items(read_table(new_items))
     histories = [[item.strip() for item in history.split(",")]] if history else None
     frame = engine.recommend(users or None, histories=histories, n=n, reasons=reasons)
     if out is None:
@@ -116,15 +152,23 @@ def recommend(
 @app.command()
 def similar(
     run: RunArgument,
-    item: Annotated[str, typer.Argument(help="An item id.")],
+    item: Annotated[Optional[str], typer.Argument(help="An item id.")] = None,  # noqa: UP045
+    text: Annotated[Optional[str], typer.Option(help="Words to look for, in place of an item.")] = None,  # noqa: UP045
     n: CountOption = 10,
     model: Annotated[Optional[str], typer.Option(help="A model of the run that knows similarity.")] = None,  # noqa: UP045
 ) -> None:
-    """Show which items go best with one item."""
+    """Show which items go best with one item, or with a text."""
     from genre.api import open_run
     from genre.console import show
+    from genre.core.errors import ConfigError
+    from genre.recommenders.base import ReadsTexts, Similar
 
-    show(open_run(run, model=model, similar=True).similar(item, n))
+    if (item is None) == (text is None):
+        raise ConfigError("it is not clear what to compare with", place="similar", remedy="Give an item id or --text.")
+    if text is not None:
+        show(open_run(run, model=model, able=ReadsTexts).similar_to_text(text, n))
+    else:
+        show(open_run(run, model=model, able=Similar).similar(str(item), n))
 
 
 @app.command()

@@ -28,11 +28,13 @@ from genre.data.sample import SampleConfig
 from genre.data.splits import LeaveOneOutConfig, SplitConfig
 from genre.data.transforms import ColumnsConfig
 from genre.evaluation.config import EvaluationConfig
+from genre.features.enrich.config import EnrichConfig
 from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import RecommenderConfig
 from genre.recommenders.behaviour_content import BehaviourContentConfig
 from genre.recommenders.boosted import BoostedConfig
 from genre.recommenders.bpr_mf import BprMfConfig
+from genre.recommenders.content import ContentConfig
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.ensemble import EnsembleConfig
 from genre.recommenders.fusion import FusionConfig
@@ -41,6 +43,7 @@ from genre.recommenders.item_knn import ItemKnnConfig
 from genre.recommenders.popularity import PopularityConfig
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.segment import SegmentConfig
+from genre.recommenders.two_tower import TwoTowerConfig
 from genre.recommenders.user_knn import UserKnnConfig
 from genre.strategies.caps import CapConfig
 from genre.strategies.diversity import DiversifyConfig
@@ -119,6 +122,8 @@ class Experiment(Config):
     clean: CleaningConfig = CleaningConfig()
     columns: ColumnsConfig = ColumnsConfig()
     split: SplitConfig = LeaveOneOutConfig()
+    enrich: EnrichConfig | None = None
+    """What a language model adds to items and users before anything is learned; nothing by default."""
     models: dict[Name, AnyRecommender] = Field(min_length=1)
     """By a name of your own; composite models name others as `members`. Where none is called `popularity`, one is
     added as the baseline and the fallback."""

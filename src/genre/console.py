@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 from rich.console import Console
@@ -14,6 +14,8 @@ from rich.table import Table
 
 from genre.evaluation.comparison import leaderboard
 from genre.evaluation.results import Results
+from genre.features.enrich.account import in_words
+from genre.features.enrich.estimate import StageEstimate
 from genre.stages import Planned
 from genre.workspace import ACCOUNT, read_manifest
 
@@ -80,6 +82,46 @@ def show_plan(plan: Sequence[Planned]) -> None:
     show(
         pl.DataFrame(rows, schema_overrides={"skipped": pl.String}), "What fitting would take, to about a factor of two"
     )
+
+
+def show_reading(account: Mapping[str, Any]) -> None:
+    """Print which texts were read by what, and how long it took."""
+    rows = [
+        {
+            "encoder": reader["encoder"],
+            "for": ", ".join(reader["models"]),
+            "items": reader["items"],
+            "with a text": reader["with_text"],
+            "seconds": round(reader["seconds"], 2),
+        }
+        for reader in account["readers"]
+    ]
+    show(pl.DataFrame(rows))
+
+
+def show_enrichment_plan(plan: Sequence[StageEstimate]) -> None:
+    """Print what enrichment would take."""
+    rows = [
+        {
+            "stage": part.stage,
+            "items or users": part.subjects,
+            "to ask": part.to_ask,
+            "prompt tokens": part.prompt_tokens,
+            "answer tokens, at most": part.completion_tokens,
+            "cost, at most": part.cost,
+            "minutes, at most": None if part.seconds is None else round(part.seconds / 60, 1),
+        }
+        for part in plan
+    ]
+    types = {"cost, at most": pl.Float64, "minutes, at most": pl.Float64}
+    show(pl.DataFrame(rows, schema_overrides=types), "About what it takes")
+
+
+def show_enrichment(directory: Path) -> None:
+    """Print what enrichment has done, and where it is."""
+    for stage in json.loads((directory / ACCOUNT).read_text(encoding="utf-8")):
+        console.print(f"{stage['stage']}: {in_words(stage)}", highlight=False, markup=False)
+    console.print(f"Tables and account are in {directory}.", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_results(results: Results, title: str) -> None:

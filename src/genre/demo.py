@@ -18,6 +18,20 @@ NEWCOMER = ("spirited-away-2001", "princess-mononoke-1997")
 """What somebody likes who was never seen before."""
 
 
+NEW_FILM = {
+    "item_id": "the-lantern-bathhouse",
+    "title": "The Lantern Bathhouse",
+    "title_zh": "灯笼汤屋",
+    "year": 2026,
+    "genres": ["Animation", "Fantasy"],
+    "country": "Japan",
+    "description": "A girl who has lost her way works in a bathhouse for spirits and gods, and must remember her name.",
+    "description_zh": "迷路的女孩在神灵的汤屋里干活，她必须记住自己的名字。",
+}
+"""A film that does not exist, so that nobody can have liked it."""
+ONE_CLICK = ("spirited-away-2001",)
+
+
 def run_demo(runs: Path, *, force: bool = False) -> None:
     """Run the experiment of `demo.yaml`, and show the leaderboard and a few answers."""
     console.print(NOTICE, style="italic")
@@ -37,6 +51,7 @@ def run_demo(runs: Path, *, force: bool = False) -> None:
     liked = ", ".join(films.title.gather(films.vocabulary.rows(NEWCOMER)))
     _show_answers(engine.recommend(histories=[NEWCOMER], n=5, reasons="en"), f"Somebody new who likes {liked}")
     _show_answers(engine.recommend(histories=[NEWCOMER], n=3, reasons="zh"), "The same, in Chinese")
+    _show_new_film(engine)
     console.print(f"\nThe report: {directory / 'report.html'}", highlight=False)
     console.print("Next, with your own files: genre init LOG.csv ITEMS.csv", highlight=False)
 
@@ -45,6 +60,20 @@ def _regular_viewer(engine: Engine) -> int:
     """Return the first viewer with a history of common length."""
     lengths = engine.data.interactions.lengths
     return int((lengths >= 15).argmax())
+
+
+def _show_new_film(engine: Engine) -> None:
+    """Add a film, and recommend it at once to those whose films read like it."""
+    later = engine.with_items([NEW_FILM])
+    item = NEW_FILM["item_id"]
+    answers = later.recommend(n=10)
+    found = answers.filter(pl.col("item_id") == item).sort("rank")
+    title = f"\nAdded a second ago, liked by nobody yet: {NEW_FILM['title']} ({NEW_FILM['description']})"
+    console.print(title, highlight=False)
+    console.print(f"It is among the first ten of {len(found)} viewers of {later.data.num_users}.", highlight=False)
+    one = later.recommend(histories=[ONE_CLICK], n=5, reasons="en")
+    liked = later.data.items.title.gather(later.data.items.vocabulary.rows(ONE_CLICK))
+    _show_answers(one, f"A viewer with one click, on {liked[0]}")
 
 
 def _show_answers(frame: pl.DataFrame, title: str) -> None:

@@ -5,23 +5,29 @@ Shapes: B queries, n answers for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from genre.core.errors import ConfigError, DataError, ModelError
 from genre.core.interactions import Interactions
 from genre.core.queries import UNKNOWN_USER, Candidates, Queries, Recommendations, Source
 from genre.core.ragged import Ragged
+from genre.core.run import RunContext
 from genre.core.topn import top_n
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset
+from genre.data.growth import extended
 from genre.generation.reasons import Language, Reasons
-from genre.recommenders.base import Recommender, Similar
-from genre.strategies.base import Rule, Strategy
+from genre.recommenders.base import ReadsTexts, Recommender, Similar
+from genre.recommenders.growth import grown
+from genre.strategies.base import Rule, Strategy, StrategyConfig
 from genre.strategies.fallback import fill
 
 RANK, TITLE, SCORE, SOURCE, REASON, SIMILARITY = "rank", "title", "score", "source", "reason", "similarity"
@@ -34,8 +40,8 @@ class Engine:
     data: Dataset
     """All that is known by now; histories of known users are taken from here."""
     model: Recommender
-    rules: tuple[Rule, ...] = ()
-    strategies: tuple[Strategy, ...] = ()
+    shaping: tuple[StrategyConfig, ...] = ()
+    """What is done to answers, in this order; rules act before ranking."""
     fallback: tuple[Recommender, ...] = ()
     """Asked in this order for what the model leaves empty."""
     pool: int = 100
@@ -43,6 +49,42 @@ class Engine:
     seed: int = 0
     pseudonym: Callable[[str], str] | None = None
     """Hashes a user's id as the data's were, where they were."""
+    store: Path | None = None
+    """Directory of the content store, where texts that were read are kept."""
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """What narrows the choice before ranking."""
+        return tuple(part for part in self._parts if isinstance(part, Rule))
+
+    @cached_property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """What reorders or thins the ranked list."""
+        return tuple(part for part in self._parts if isinstance(part, Strategy))
+
+    @cached_property
+    def _reasons(self) -> Reasons:
+        return Reasons(self.data)
+
+    @cached_property
+    def _parts(self) -> list[Rule | Strategy]:
+        return [config.build(self.data) for config in self.shaping]
+
+    def with_items(self, items: pl.DataFrame | Sequence[Mapping[str, Any]]) -> Engine:
+        """Return an engine that knows new items too: models that read items recommend them at once.
+
+        Args:
+            items: A row for each, with `item_id` and any columns of the catalogue; what is not given is missing.
+
+        Raises:
+            DataError: An id is missing, stands twice or is in the catalogue already, a column is not one of the
+                catalogue's, or a value is not of its column's type.
+        """
+        longer = extended(self.data.items, items)
+        data = replace(self.data, items=longer)
+        run = RunContext(store=self.store)
+        model, *fallback = (grown(model, longer, self.data.num_items, run) for model in (self.model, *self.fallback))
+        return replace(self, data=data, model=model, fallback=tuple(fallback))
 
     def answer(self, queries: Queries, n: int) -> Recommendations:
         """Return the best n items for each query, in dense rows."""
@@ -93,7 +135,7 @@ class Engine:
         answer = self.answer(queries, n)
         frame = self.to_frame(names, answer, reasons)
         if reasons is not None:
-            sentences = Reasons(self.data).explain(queries, answer, reasons)
+            sentences = self._reasons.explain(queries, answer, reasons)
             frame = frame.with_columns(pl.Series(REASON, [why.text for row in sentences for why in row], pl.String))
         return frame
 
@@ -115,13 +157,36 @@ class Engine:
         row = self._item_rows([item_id])
         scores = self.model.similar(row)
         scores[:, row] = -np.inf
+        return self._nearest(scores, n)
+
+    def similar_to_text(self, text: str, n: int = 10) -> pl.DataFrame:
+        """Return the n allowed items whose texts are nearest to a text: `rank, item_id, title, similarity`.
+
+        Raises:
+            ConfigError: `n` is negative, or the text says nothing.
+            ModelError: The model does not read texts.
+        """
+        _require_count(n, "similar")
+        if not isinstance(self.model, ReadsTexts):
+            raise ModelError(
+                f"{self.model.config.kind!r} does not read texts",
+                place="similar",
+                remedy="Use a model that does, for instance content.",
+            )
+        scores = self.model.similar_to_texts([text])
+        if not text.strip():
+            raise ConfigError("the text is empty", place="similar", remedy="Say in words what to look for.")
+        return self._nearest(scores, n)
+
+    def _nearest(self, scores: NDArray[np.float32], n: int) -> pl.DataFrame:
+        """Return the n allowed items with the highest scores (1, I)."""
         candidates = Candidates()
         for rule in self.rules:
             candidates = rule.narrow(Queries.of(Interactions.empty(1)), candidates)
         candidates.hide(scores)
         one = Recommendations.empty(1, min(n, self.data.num_items))
         one.item_rows[:], one.scores[:] = top_n(scores, one.n)
-        frame = self.to_frame(pl.Series([item_id]), one)
+        frame = self.to_frame(pl.Series([""]), one)
         return frame.select(RANK, ITEM_ID, TITLE, pl.col(SCORE).alias(SIMILARITY))
 
     def to_frame(self, names: pl.Series, answer: Recommendations, language: str | None = None) -> pl.DataFrame:

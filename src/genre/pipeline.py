@@ -16,10 +16,12 @@ import numpy as np
 from genre._version import __version__
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment, to_yaml
+from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import Progress, RunContext, Silent
 from genre.data.sample import NOTICE, SampleConfig
 from genre.engine import Engine
+from genre.enrichment import enriched
 from genre.evaluation.judge import Judge, Judgement
 from genre.evaluation.report import render_report
 from genre.evaluation.results import METRICS_FILE, PER_QUERY_FILE, Results
@@ -39,9 +41,10 @@ from genre.stages import (
     make_judge,
     make_plan,
     prepare,
+    represent,
     source_key,
 )
-from genre.workspace import ACCOUNT, Workspace, read_manifest, verify
+from genre.workspace import ACCOUNT, STORE, Workspace, read_manifest, verify
 
 ANSWERS, CONTENT, REPORT = "recommendations.parquet", "content.jsonl", "report.html"
 PARTS = (CONFIG, ACCOUNT, "data", "models", METRICS_FILE, PER_QUERY_FILE, ANSWERS, CONTENT)
@@ -68,8 +71,14 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         return work.final
     work.write(CONFIG, to_yaml(experiment))
 
-    prepared = work.stage("data", lambda: prepare(experiment), save=Prepared.save, load=Prepared.load)
+    prepared = work.stage(
+        "data",
+        lambda: enriched(prepare(experiment), experiment, work, progress),
+        save=Prepared.save,
+        load=Prepared.load,
+    )
     plan = make_plan(experiment, prepared.data, work.done(MODELS))
+    reading = represent(experiment, prepared, work.store, progress)
     judges = [make_judge(experiment, prepared, index) for index in range(len(prepared.splits))]
     judgements = _fit_and_judge(experiment, plan, prepared, judges, work, progress)
     results = summarize(judgements, judges, experiment.evaluation, RunContext(seed=experiment.seeds[0]))
@@ -81,7 +90,8 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     _recommend(engine, experiment, work.directory)
     _write(engine, experiment, work.directory)
 
-    work.write(ACCOUNT, json.dumps({"data": prepared.account, "plan": [_plain(planned) for planned in plan]}, indent=2))
+    account = {"data": prepared.account, "reading": reading, "plan": [_plain(planned) for planned in plan]}
+    work.write(ACCOUNT, json.dumps(account, indent=2))
     skipped = {planned.name: planned.skipped for planned in plan if planned.skipped}
     manifest = work.describe(
         name=experiment.name, chosen=chosen, ranking=ranking, skipped=skipped, seeds=experiment.seeds
@@ -89,6 +99,22 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     _report(work.directory, experiment, manifest)
     work.finish(manifest, discard=(TRIALS, JUDGEMENTS))
     return work.final
+
+
+def encode(experiment: Experiment, directory: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Load, clean and split, and read every text that the models will ask for; return the account of it.
+
+    Raises:
+        ConfigError: No model reads texts.
+    """
+    check_installed(experiment)
+    if not any(config.reads for config in experiment.models.values()):
+        raise ConfigError(
+            f"none of the models {sorted(experiment.models)} reads texts",
+            place="models",
+            remedy="Add one that does, for instance `content: {kind: content}`.",
+        )
+    return represent(experiment, prepare(experiment), directory / STORE, progress or Silent())
 
 
 def dry_run(experiment: Experiment) -> list[Planned]:

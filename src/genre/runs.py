@@ -11,23 +11,22 @@ from genre.data.dataset import Dataset
 from genre.data.files import load_dataset
 from genre.data.privacy import pseudonymiser
 from genre.engine import Engine
-from genre.recommenders.base import Recommender, Similar
+from genre.recommenders.base import ReadsTexts, Recommender, Similar
 from genre.stages import Fitted
-from genre.strategies.base import Rule, Strategy
-from genre.workspace import read_manifest, verify
+from genre.workspace import STORE, read_manifest, verify
 
 CONFIG = "config.yaml"
 
 
 def open_run(
-    run: str | Path, *, model: str | None = None, similar: bool = False, experiment: Experiment | None = None
+    run: str | Path, *, model: str | None = None, able: type | None = None, experiment: Experiment | None = None
 ) -> Engine:
     """Open a finished run.
 
     Args:
         run: Its directory.
         model: A model of the run, in place of the one that it chose.
-        similar: Without `model`, take the best model that knows the similarity of items.
+        able: Without `model`, take the best model that can do this: `Similar` or `ReadsTexts`.
         experiment: What was run; needed only where it held config objects that YAML cannot name.
 
     Raises:
@@ -42,8 +41,8 @@ def open_run(
     verify(run, CONFIG, "data/all")
     experiment = experiment or read_experiment(run / CONFIG)
     data = load_dataset(run / "data" / "all")
-    if model is None and similar:
-        return _first_similar(experiment, run, data, ranked)
+    if model is None and able is not None:
+        return _first_able(experiment, run, data, ranked, able)
     return open_engine(experiment, run, data, model or manifest["chosen"], finished=True)
 
 
@@ -53,7 +52,7 @@ def open_engine(experiment: Experiment, run: Path, data: Dataset, name: str, *, 
     fallback = [member for member in experiment.answer.fallback if (run / "models" / member).exists()]
     for wanted in (name, *fallback):
         load_into(models, experiment, run, wanted, finished=finished)
-    return _engine(experiment, data, models[name], tuple(models[member] for member in fallback))
+    return _engine(experiment, run, data, models[name], tuple(models[member] for member in fallback))
 
 
 def load_into(
@@ -71,28 +70,32 @@ def load_into(
     models[name] = Fitted.load(run / "models" / name, type(config), models).model
 
 
-def _engine(experiment: Experiment, data: Dataset, model: Recommender, fallback: tuple[Recommender, ...]) -> Engine:
-    parts = [config.build(data) for config in experiment.answer.strategies]
+def _engine(
+    experiment: Experiment, run: Path, data: Dataset, model: Recommender, fallback: tuple[Recommender, ...]
+) -> Engine:
     return Engine(
         data,
         model,
-        rules=tuple(part for part in parts if isinstance(part, Rule)),
-        strategies=tuple(part for part in parts if isinstance(part, Strategy)),
+        shaping=experiment.answer.strategies,
         fallback=fallback,
         pool=experiment.answer.pool,
         seed=experiment.seeds[0],
         pseudonym=pseudonymiser(experiment.privacy),
+        store=run.parent / STORE,
     )
 
 
-def _first_similar(experiment: Experiment, run: Path, data: Dataset, ranked: list[str]) -> Engine:
+_ABILITIES: dict[type, tuple[str, str]] = {
+    Similar: ("knows the similarity of items", "Add item_knn, graph or ease to the experiment."),
+    ReadsTexts: ("reads texts", "Add content to the experiment."),
+}
+
+
+def _first_able(experiment: Experiment, run: Path, data: Dataset, ranked: list[str], able: type) -> Engine:
     for name in ranked:
         models: dict[str, Recommender] = {}
         load_into(models, experiment, run, name)
-        if isinstance(models[name], Similar):
-            return _engine(experiment, data, models[name], ())
-    raise ConfigError(
-        f"none of the run's models {ranked} knows the similarity of items",
-        place=str(run),
-        remedy="Add item_knn, graph or ease to the experiment.",
-    )
+        if isinstance(models[name], able):
+            return _engine(experiment, run, data, models[name], ())
+    ability, remedy = _ABILITIES[able]
+    raise ConfigError(f"none of the run's models {ranked} {ability}", place=str(run), remedy=remedy)

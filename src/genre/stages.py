@@ -29,6 +29,7 @@ from genre.data.tables import Tables
 from genre.data.transforms import fit_columns
 from genre.evaluation.judge import Judge, Judgement, Rehearsal
 from genre.features.content import ContentConfig, ContentFeatures
+from genre.features.vectors import TextVectors, VectorsConfig
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig
 from genre.recommenders.store import load_model, save_model
 from genre.training.config import CHECKPOINT_FILE
@@ -248,7 +249,7 @@ class Trial:
         """Set up the trial of split `index`."""
         part = prepared.splits[index]
         first = index == 0 and seed == experiment.seeds[0]
-        run = RunContext(seed=seed, validation=part.validation, progress=progress)
+        run = RunContext(seed=seed, validation=part.validation, progress=progress, store=work.store)
         return cls(part, run, work, "" if first else f"{TRIALS}/{seed}-{index}/")
 
     def fit(self, planned: Planned, members: Mapping[str, Recommender]) -> Fitted:
@@ -306,6 +307,38 @@ class Trial:
         ]
 
 
+def represent(experiment: Experiment, prepared: Prepared, store: Path, progress: Progress) -> dict[str, Any]:
+    """Read the texts that models will ask for, so that fitting finds them in the store.
+
+    Returns:
+        For each different way to read, which models read so, how many items have a text, and the seconds it took.
+
+    Raises:
+        DataError: A model reads texts, and the items have none.
+    """
+    run = RunContext(progress=progress, store=store)
+    readers: dict[str, tuple[VectorsConfig, list[str]]] = {}
+    for name, model in experiment.models.items():
+        if model.reads is not None:
+            readers.setdefault(model.reads.model_dump_json(), (model.reads, []))[1].append(name)
+    account = []
+    for config, names in readers.values():
+        with Meter() as meter:
+            for part in prepared.splits:
+                known = part.train.interactions.item_counts(part.train.num_items) > 0
+                _, vectors = TextVectors.fit(config, part.train.items, known, run)
+        account.append(
+            {
+                "models": names,
+                "encoder": config.encoder.kind,
+                "items": len(vectors),
+                "with_text": int(vectors.any(axis=1).sum()),
+                "seconds": meter.seconds,
+            }
+        )
+    return {"readers": account}
+
+
 def check_installed(experiment: Experiment) -> None:
     """Make sure that all optional dependencies of the models are there, before work starts.
 
@@ -314,6 +347,8 @@ def check_installed(experiment: Experiment) -> None:
     """
     for config in experiment.models.values():
         config.check_installed()
+    if experiment.enrich is not None:
+        experiment.enrich.check_installed()
 
 
 def make_judge(experiment: Experiment, prepared: Prepared, index: int) -> Judge:

@@ -23,6 +23,7 @@ from genre.core.files import atomic_directory, atomic_file, remove_leftovers, sh
 T = TypeVar("T")
 MANIFEST, ACCOUNT = "manifest.json", "account.json"
 KEY = "key.json"
+STORE = ".store"
 FORMAT = 1
 """Version of the run directory's form."""
 _AGAIN = "Restore it, or run the experiment again with --force."
@@ -47,6 +48,8 @@ class Workspace:
         self.final = final
         self.key = key
         self.directory = final.with_name(f".{final.name}.partial")
+        self.store = final.parent / STORE
+        """What language models have read and written, for all runs of a directory."""
         self.finished = False
         if final.exists():
             if not _is_run(final):

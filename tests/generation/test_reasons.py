@@ -57,6 +57,23 @@ def test_a_shared_fact_is_enough_for_a_new_item() -> None:
     assert explain([0], 3).text == "Because you liked Alien: they share SF."
 
 
+def test_where_content_has_spoken_the_words_that_both_texts_share_are_named() -> None:
+    data = world()
+    texts = ["A witch dreams of dragons", "The dragons of the witch", "A bank", "The bank of a river"]
+    chinese = ["女孩在汤屋干活", "汤屋的神灵", None, None]
+    frame = data.items.frame.with_columns(plot=pl.Series(texts), plot_zh=pl.Series(chinese))
+    items = Entities(data.items.vocabulary, frame, Roles(text=("title", "plot", "plot_zh"), category=("genres",)))
+    reasons = Reasons(Dataset(data.interactions, items, data.users))
+    answer = Recommendations(
+        np.array([[1]], np.int32), np.ones((1, 1), np.float32), np.array([[Source.CONTENT]], np.int8)
+    )
+    queries = Queries.of(Interactions.of(Ragged.of([[0]])))
+    english, chinese_reason = (reasons.explain(queries, answer, language)[0][0] for language in ("en", "zh"))
+    assert english.words == ("dragons", "witch")
+    assert english.text == "Because you liked Alien: they share SF; both speak of dragons, witch; 2 people liked both."
+    assert chinese_reason.words == ("汤屋",)
+
+
 def test_empty_places_get_no_reason() -> None:
     answer = Recommendations.empty(1, 2)
     assert answer.item_rows.tolist() == [[NO_ITEM, NO_ITEM]]

@@ -15,6 +15,7 @@ from genre.evaluation._measures import Measure, measure, number, percent, size
 from genre.evaluation._pictures import calibration, gaps, overview, slices
 from genre.evaluation._view import headline, leaderboard, lengths, measured, read_models
 from genre.evaluation.results import Intervals
+from genre.features.enrich.account import in_words
 from genre.metrics.ranking import METRICS
 
 TEMPLATE: Final = "report.html.j2"
@@ -61,6 +62,7 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "duration": duration, "size": size, "percent": percent, "plain": _plain}
+    environment.filters["enrichment"] = in_words
     return environment.get_template(TEMPLATE).render(
         title=title,
         notice=notice,

@@ -16,7 +16,8 @@ from scipy import sparse
 
 from genre.core.queries import Queries, Recommendations, Source
 from genre.data.columns import ITEM_ID
-from genre.data.dataset import Dataset
+from genre.data.dataset import Dataset, Entities
+from genre.generation.shared_words import SharedWords
 
 Language = Literal["en", "zh"]
 
@@ -24,6 +25,7 @@ _SENTENCES: dict[Language, dict[str, str]] = {
     "en": {
         "because": "Because you liked {title}",
         "shared": "they share {facts}",
+        "words": "both speak of {words}",
         "together": "{count} people liked both",
         "popular": "Liked by {count} people",
         "new": "Hardly known yet: nobody here has liked it so far",
@@ -36,6 +38,7 @@ _SENTENCES: dict[Language, dict[str, str]] = {
     "zh": {
         "because": "因为你喜欢《{title}》",
         "shared": "共同点是{facts}",
+        "words": "都提到{words}",
         "together": "有 {count} 人两个都喜欢",
         "popular": "有 {count} 人喜欢",
         "new": "还鲜为人知：目前没有人喜欢过它",
@@ -61,6 +64,8 @@ class Reason:
     """People who liked both."""
     liked_by: int
     """People who liked the recommended item."""
+    words: tuple[str, ...] = ()
+    """Rare words that both texts hold, where a model that reads content has spoken."""
 
 
 class Reasons:
@@ -74,6 +79,7 @@ class Reasons:
         # With the id, since a selection of no columns has no rows.
         labels = data.items.frame.select(ITEM_ID, *data.items.roles.category)
         self._labels = [_labels_of(row[1:]) for row in labels.iter_rows()]
+        self._words: dict[Language, SharedWords] = {}
 
     def explain(
         self, queries: Queries, recommendations: Recommendations, language: Language = "en"
@@ -100,14 +106,22 @@ class Reasons:
             kind = "new" if liked_by == 0 else "segment" if source is Source.SEGMENT else "popular"
             return Reason(words[kind].format(count=liked_by) + words["end"], None, (), 0, liked_by)
         evidence, facts, together = best
+        shared = self._shared_words(item, evidence, language) if source is Source.CONTENT else ()
         clauses = []
         if facts:
             clauses.append(words["shared"].format(facts=words["and"].join(facts)))
+        if shared:
+            clauses.append(words["words"].format(words=words["and"].join(shared)))
         if together:
             clauses.append(words["together"].format(count=together))
         opening = words["because"].format(title=titles[evidence])
         text = opening + words["clause"] + words["join"].join(clauses) + words["end"]
-        return Reason(text, self._data.items.vocabulary.ids[evidence], facts, together, liked_by)
+        return Reason(text, self._data.items.vocabulary.ids[evidence], facts, together, liked_by, shared)
+
+    def _shared_words(self, item: int, evidence: int, language: Language) -> tuple[str, ...]:
+        if language not in self._words:
+            self._words[language] = SharedWords(_texts(self._data.items, language))
+        return self._words[language].between(item, evidence)
 
     def _best_evidence(self, history: NDArray[np.int32], item: int) -> tuple[int, tuple[str, ...], int] | None:
         """Return the history item with the highest cosine of likes plus share of common labels, if any is above 0."""
@@ -127,6 +141,16 @@ class Reasons:
         if together[best] == 0 and not common[best]:
             return None
         return int(others[best]), common[best], int(together[best])
+
+
+def _texts(items: Entities, language: Language) -> list[str]:
+    """Return all words (I,) of each item in a language: of `title_zh` in place of `title` for `zh`, and so on."""
+    columns = set(items.roles.text)
+    originals = [name for name in items.roles.text if name.rpartition("_")[0] not in columns]
+    wanted = [
+        pl.coalesce(other, name) if (other := f"{name}_{language}") in columns else pl.col(name) for name in originals
+    ]
+    return items.frame.select(pl.concat_str([pl.lit(""), *wanted], separator=" ", ignore_nulls=True))[:, 0].to_list()
 
 
 def _labels_of(row: tuple[object, ...]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from genre.core.queries import Candidates, Queries, Recommendations
+from genre.data.dataset import Dataset
 
 
 @runtime_checkable
@@ -23,3 +24,10 @@ class Strategy(Protocol):
 
     def __call__(self, queries: Queries, recommendations: Recommendations, rng: np.random.Generator) -> Recommendations:
         """Return the list as it should be shown, best first."""
+
+
+class StrategyConfig(Protocol):
+    """Settings of a rule or a reshaping."""
+
+    def build(self, data: Dataset) -> Rule | Strategy:
+        """Return it for this catalogue."""
