@@ -94,7 +94,7 @@ def test_a_catalogue_can_be_enriched_by_following_the_page(tmp_path: Path, monke
     page = (ROOT / "docs" / "enrich-a-catalogue.md").read_text(encoding="utf-8")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    assert follow(page) == 4
+    assert follow(page) == 3
     runs = tmp_path / "runs"
     account, again = (
         json.loads((runs / name / "account.json").read_text(encoding="utf-8")) for name in ("enrich-enriched", "enrich")

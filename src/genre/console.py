@@ -120,7 +120,7 @@ def show_enrichment_plan(plan: Sequence[StageEstimate]) -> None:
 def show_enrichment(directory: Path) -> None:
     """Print what enrichment has done, and where it is."""
     for stage in json.loads((directory / ACCOUNT).read_text(encoding="utf-8")):
-        console.print(f"{stage['stage']}: {in_words(stage)}", highlight=False, markup=False)
+        console.print(f"{stage['stage']}: {in_words(stage)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Tables and account are in {directory}.", highlight=False, markup=False, soft_wrap=True)
 
 

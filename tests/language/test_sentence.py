@@ -55,6 +55,11 @@ def test_only_the_first_tokens_are_read(directory: str) -> None:
     assert head @ other < 0.99
 
 
+def test_more_tokens_than_the_model_can_read_are_refused(directory: str) -> None:
+    with pytest.raises(ConfigError, match=r"max_tokens 129 is more than the 128 that the model can read\. Lower it"):
+        config(directory, max_tokens=129).build().encode(["a"])
+
+
 @pytest.mark.parametrize("precision", ["bf16", pytest.param("int8", marks=needs_int8)])
 def test_fewer_bits_give_nearly_the_same(directory: str, precision: str) -> None:
     exact = config(directory).build().encode(TEXTS)

@@ -54,7 +54,7 @@ class SentenceEncoderConfig(EncoderConfig):
     precision: Precision = "auto"
     """In what numbers the model reckons."""
     batch_tokens: int = Field(default=BATCH_TOKENS, ge=1)
-    """Tokens of a batch. On a GPU 16 times as many are faster."""
+    """Tokens of a batch at most; a GPU can take many more."""
 
     def build(self) -> SentenceEncoder:
         """Return the encoder; its model is loaded when it is first asked."""
@@ -98,7 +98,7 @@ class SentenceEncoder:
         """Return (N, D) float32 vectors of length 1, or 0 for a text of white space.
 
         Raises:
-            ConfigError: The precision is not to be had on this machine or with this model.
+            ConfigError: The precision or the number of tokens is not to be had on this machine or with this model.
             DependencyError: The model is not there, or cannot be loaded.
         """
         model = self.model
@@ -125,10 +125,7 @@ class SentenceEncoder:
     def model(self) -> SentenceTransformer:
         """The library's model, loaded when it is first asked for."""
         self._weights()
-        model = load(self.config)
-        if self.config.max_tokens is not None:
-            model.max_seq_length = self.config.max_tokens
-        return model
+        return load(self.config)
 
     def _run(self, texts: list[str], role: Role) -> NDArray[Any]:
         encode = self.model.encode_query if role == "query" else self.model.encode_document
@@ -140,7 +137,7 @@ def load(config: SentenceEncoderConfig) -> SentenceTransformer:
     """Return the library's model, ready to run in its precision.
 
     Raises:
-        ConfigError: The precision is not to be had on this machine or with this model.
+        ConfigError: The precision or the number of tokens is not to be had on this machine or with this model.
         DependencyError: The model is not there, or cannot be loaded.
     """
     from sentence_transformers import SentenceTransformer
@@ -151,6 +148,15 @@ def load(config: SentenceEncoderConfig) -> SentenceTransformer:
             model = SentenceTransformer(str(directory), device=str(best_device()), local_files_only=True)
     except Exception as error:  # Each form of model has its own ways to be damaged.
         raise _unusable(f"the model in {str(directory)!r} cannot be loaded", error) from error
+    if config.max_tokens is not None:
+        most = getattr(model.config, "max_position_embeddings", None)
+        if most is not None and config.max_tokens > most:
+            raise ConfigError(
+                f"max_tokens {config.max_tokens} is more than the {most} that the model can read",
+                place=config.kind,
+                remedy="Lower it, or leave it out.",
+            )
+        model.max_seq_length = config.max_tokens
     return _in_precision(model, config)
 
 

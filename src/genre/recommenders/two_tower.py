@@ -61,8 +61,9 @@ class TwoTowerConfig(RecommenderConfig):
     """Hard negatives of each choice: items that read like the chosen one, and that the person does not like."""
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
-    training: TrainingConfig = TrainingConfig(batch_size=1024)
-    """A batch's choices are each other's negatives: small batches make the task too easy."""
+    training: TrainingConfig = TrainingConfig(epochs=40, batch_size=1024, learning_rate=3e-3, patience=4)
+    """A batch's choices are each other's negatives: small batches make the task too easy. Most is learned in the first
+    epochs, and little in many more."""
 
     @property
     def reads(self) -> VectorsConfig:

@@ -225,8 +225,8 @@ def test_an_estimate_counts_what_is_missing(dataset: Dataset, parts: list[Split]
     store = ContentStore.open(tmp_path)
     first, *_ = estimate(dataset, parts, config, store=store, progress=Silent())
     assert (first.stage, first.subjects, first.to_ask) == ("summarise", 40, 40)
-    assert first.completion_tokens == 40 * 192
-    assert first.seconds == 40 * 192 / 100
+    assert first.completion_tokens == 40 * 256
+    assert first.seconds == 40 * 256 / 100
     assert first.cost == pytest.approx((first.prompt_tokens + 2 * first.completion_tokens) / 1e6)
     enrich(dataset, parts, config, store=store, progress=Silent())
     again, *_ = estimate(dataset, parts, config, store=store, progress=Silent())

@@ -69,7 +69,7 @@ class ImaginedItem(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     title: Line
-    description: Passage
+    description: Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=160)]
 
 
 class ImaginedItems(Answer):

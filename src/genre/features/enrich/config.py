@@ -19,7 +19,7 @@ class SummariseConfig(Config):
     """Write a better title and a summary of each item: the item columns `better_title` and `summary`."""
 
     kind: Literal["summarise"] = "summarise"
-    sampling: Sampling = Sampling(max_tokens=192)
+    sampling: Sampling = Sampling(max_tokens=256)
     text: TextConfig = TextConfig(max_tokens=300)
     """What is read of an item beside its title: by default its other text columns and its labels. 300 tokens, so that
     small models keep the question in mind."""
@@ -29,7 +29,7 @@ class ProfileConfig(Config):
     """Write what each user is interested in, from what they liked in training: the user column `profile`."""
 
     kind: Literal["profile"] = "profile"
-    sampling: Sampling = Sampling(max_tokens=256)
+    sampling: Sampling = Sampling(max_tokens=384)
     history: int = Field(default=15, ge=1)
     """Newest likes that are read. Each is a title, followed by the summary where `summarise` has written one."""
 
@@ -41,14 +41,14 @@ class ImagineConfig(Config):
     """
 
     kind: Literal["imagine"] = "imagine"
-    sampling: Sampling = Sampling(max_tokens=384)
+    sampling: Sampling = Sampling(max_tokens=512)
     longest_history: int = Field(default=4, ge=1)
     """Users with more likes than this in training need no imagined ones."""
     count: int = Field(default=2, ge=1, le=3)
     """Items to imagine for each user."""
     weight: float = Field(default=0.2, gt=0, le=1)
     """Weight of the event, of that of the user's average like. Models that only count likes do not see it."""
-    least_similarity: float = Field(default=0.1, ge=0, le=1)
+    least_similarity: float = Field(default=0.2, ge=0, le=1)
     """Cosine below which an imagined item resembles no real one enough, and is left out."""
     encoder: AnyEncoder = HashingEncoderConfig()
     """What similarity is measured with. The default needs no model, and takes any language."""
