@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import psutil
 import torch
 from common import DATA, table, write_result
 
@@ -22,7 +22,7 @@ from genre.language.base import Prompt, Sampling
 from genre.language.local import LocalGenerator
 from genre.language.smollm import SmolLmConfig
 
-COUNT, ROUNDS, TOKENS = 64, 2, 64
+COUNT, TOKENS = 64, 32
 SYSTEM = "You write short, sober descriptions of products. Use only what you are told."
 SCHEMA = {
     "type": "object",
@@ -41,55 +41,70 @@ def prompts() -> list[Prompt]:
         rows = frame.select(names).cast(pl.String).filter(pl.col("title").str.len_chars() > 0).rows()
         texts = [" ".join(filter(None, rows[at])) for at in np.random.default_rng(0).permutation(len(rows))[:COUNT]]
     else:
-        texts = [f"Shampoo number {at} with " + ", ".join(["lavender", "aloe", "honey"] * (at % 9)) for at in range(64)]
+        texts = [
+            f"Shampoo number {at} with " + ", ".join(["lavender", "aloe", "honey"] * (at % 9)) for at in range(COUNT)
+        ]
     return [Prompt(f"Describe this product in two sentences.\n\n{text[:600]}", SYSTEM) for text in texts]
 
 
-def timed(model: LocalGenerator, batches: list[list[Prompt]], **options: Any) -> dict[str, float]:
-    """Return the tokens that were written, and the seconds it took."""
-    began = time.perf_counter()
-    found = [one for batch in batches for one in model.generate(batch, **options)]
-    seconds = time.perf_counter() - began
+def timed(model: LocalGenerator, groups: list[list[Prompt]], **options: Any) -> dict[str, float]:
+    """Return the tokens that were read and written, and the seconds of the clock and of the processors."""
+    began, worked = time.perf_counter(), time.process_time()
+    found = [one for group in groups for one in model.generate(group, **options)]
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - worked
     assert all(one.finish in {"stop", "length"} for one in found)
     return {
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "tokens": sum(one.completion_tokens for one in found),
         "prompt_tokens": sum(one.prompt_tokens for one in found),
-        "per_second": sum(one.completion_tokens for one in found) / seconds,
     }
+
+
+def compared(model: LocalGenerator, asked: list[Prompt], **options: Any) -> dict[str, list[dict[str, float]]]:
+    """Let both ways answer each block of prompts in turn, so that a busy machine is as busy for both."""
+    found: dict[str, list[dict[str, float]]] = {"one at a time": [], "batches": []}
+    timed(model, [asked[:2]], **options)
+    size = model.settings.batch_size
+    for start in range(0, len(asked), size):
+        block = asked[start : start + size]
+        for way, groups in (("one at a time", [[one] for one in block]), ("batches", [block])):
+            found[way].append(timed(model, groups, **options))
+            print(way, found[way][-1], flush=True)
+    return found
+
+
+def rate(runs: list[dict[str, float]], clock: str) -> float:
+    """Return the tokens written per second of a clock."""
+    return sum(run["tokens"] for run in runs) / sum(run[clock] for run in runs)
 
 
 def main() -> None:
     """Measure, with and without a schema."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=SmolLmConfig().batch_size)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--count", type=int, default=COUNT)
     arguments = parser.parse_args()
     asked = prompts()[: arguments.count]
     model = SmolLmConfig(batch_size=arguments.batch).build()
     dtype = str(model.load().model.dtype).removeprefix("torch.")
-    found: dict[str, list[dict[str, float]]] = {}
+    load = psutil.getloadavg()[1]
+    found: dict[str, Any] = {}
     rows: list[list[object]] = []
     for label, schema in (("text", None), ("JSON by a schema", SCHEMA)):
-        options = {"sampling": Sampling(max_tokens=TOKENS), "schema": schema}
-        timed(model, [asked[:2]], **options)
-        for _ in range(arguments.rounds):
-            for way, batches in (("one at a time", [[one] for one in asked]), ("batches", [asked])):
-                found.setdefault(f"{label}, {way}", []).append(timed(model, batches, **options))
-                print(label, way, found[f"{label}, {way}"][-1], flush=True)
-        alone, together = (
-            float(np.median([run["per_second"] for run in found[f"{label}, {way}"]]))
-            for way in ("one at a time", "batches")
-        )
-        rows.append([label, f"{alone:.1f}", f"{together:.1f}", f"{together / alone:.1f}"])
+        runs = found[label] = compared(model, asked, sampling=Sampling(max_tokens=TOKENS), schema=schema)
+        for clock in ("seconds", "cpu_seconds"):
+            alone, together = rate(runs["one at a time"], clock), rate(runs["batches"], clock)
+            rows.append([label, clock.replace("_", " "), f"{alone:.1f}", f"{together:.1f}", f"{together / alone:.1f}"])
     text = (
         f"SmolLM2-135M-Instruct in {dtype}, {torch.get_num_threads()} threads, {len(asked)} prompts about items, "
-        f"at most {TOKENS} tokens of answer, batches of {arguments.batch}. Tokens written per second, reading the "
-        f"prompts included; medians of {arguments.rounds} rounds in which both ways take turns. The figure to reach "
-        "was 3 times.\n\n" + table(["answers", "one at a time, tokens/s", "batches, tokens/s", "times as fast"], rows)
+        f"at most {TOKENS} tokens of answer, batches of {arguments.batch}. Tokens written per second of the clock, and "
+        "per second that the processors worked for this process; reading the prompts included; both ways take turns, "
+        f"block by block. The machine had a load of {load:.1f} on {psutil.cpu_count()} cores before it began. The "
+        "figure to reach was 3 times.\n\n"
+        + table(["answers", "clock", "one at a time, tokens", "batches, tokens", "times as fast"], rows)
     )
-    write_result("generation", {"runs": found, "model": Path(model.key).name}, text)
+    write_result("generation", {"runs": found, "load": load, "model": model.key}, text)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ SEEDED = ("sasrec, both", "sasrec, ids")
 """Fitted with every seed; the others are deterministic, or only compared with seed 0."""
 MEMBERS = ("content", "two_tower", "sasrec, both", "sasrec, ids", "behaviour_content")
 """What the fusion with text has beside the neighbours."""
+COLD_MEMBERS = ("content", "sasrec, both", "behaviour_content")
+"""The same where new items are held out: fewer, since each is fitted again."""
 EVENTS = (1, 2, 3, 5, 10)
 MOST_ASKED = 5000
 """Users that the curves of few events are drawn from."""
@@ -201,7 +203,7 @@ def new_items(name: str, part: Split, settings: Mapping[str, Any], work: Path) -
     train, run = part.train, RunContext(validation=part.validation)
     is_new = new[part.test.targets.values]
     warm, cold = (part.test.take(np.flatnonzero(rows)) for rows in (~is_new, is_new))
-    members = fit_all([Job(name, variant, cold=True) for variant in MEMBERS], work)
+    members = fit_all([Job(name, variant, cold=True) for variant in COLD_MEMBERS], work)
     named = {job.variant: model for job, model in members.items()}
     named |= neighbours(train, settings, run)
     with_text = fused(named, train, run)

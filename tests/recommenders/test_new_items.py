@@ -5,11 +5,14 @@ import numpy as np
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
+from genre.recommenders.content import ContentConfig
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.ensemble import EnsembleConfig
 from genre.recommenders.members import Judged, Pool
 from genre.recommenders.new_items import choose_lift, reading_weights, reads_new_items
 from genre.recommenders.popularity import PopularityConfig
+from genre.recommenders.sasrec import ItemTextConfig, SasrecConfig
+from genre.recommenders.two_tower import TwoTowerConfig
 
 NEW = np.zeros(30, bool)
 NEW[[20, 21]] = True
@@ -50,3 +53,12 @@ def test_readers_speak_of_new_items_as_loudly_as_of_others(dataset: Dataset) -> 
     ensemble = EnsembleConfig(members=("ease",), num_seeds=1).build({"ease": ease}).fit(dataset, run)
     assert not any(map(reads_new_items, (ease, popularity, ensemble)))
     assert reading_weights(np.array([1.0, 0.5]), [ease, popularity]).tolist() == [0, 0]
+
+
+def test_members_that_only_read_speak_alone_of_new_items() -> None:
+    content, towers = ContentConfig().build({}), TwoTowerConfig().build({})
+    both, counting = SasrecConfig(text=ItemTextConfig()).build({}), SasrecConfig().build({})
+    says = reading_weights(np.array([1.0, 0.2, 0.6, 0.5]), [both, content, towers, counting])
+    np.testing.assert_allclose(says, [0, 0.25, 0.75, 0])
+    assert reading_weights(np.array([1.0, 0.5]), [both, counting]).tolist() == [1, 0]
+    assert reading_weights(np.array([1.0, 0.0]), [both, content]).tolist() == [0, 1], "without a weight, it still reads"

@@ -146,6 +146,11 @@ class RecommenderConfig(Config):
         """Whether it scores items that nobody has liked, by what they say of themselves."""
         return self.reads is not None
 
+    @property
+    def reads_only(self) -> bool:
+        """Whether what it says of an item never depends on who has liked that item."""
+        return False
+
     def check_installed(self) -> None:
         """Make sure that the optional dependencies are there.
 

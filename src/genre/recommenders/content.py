@@ -46,6 +46,11 @@ class ContentConfig(RecommenderConfig):
         """Every item's text."""
         return self.vectors
 
+    @property
+    def reads_only(self) -> bool:
+        """Nothing is learned of who liked what."""
+        return True
+
     def build(self, members: Mapping[str, Recommender]) -> Content:
         """Return the unfitted component."""
         return Content(self)

@@ -31,8 +31,14 @@ def reads_new_items(model: Recommender) -> bool:
 
 
 def reading_weights(weights: Weights, members: Sequence[Recommender]) -> Weights:
-    """Return how much each member (M,) says of new items: as of known ones if it reads, nothing if not; sum 1."""
-    readers = np.array([reads_new_items(member) for member in members])
+    """Return how much each member (M,) says of new items: as of known ones if it reads, nothing if not; sum 1.
+
+    Where there are members that read and do nothing else, they alone speak: a member that knows an item by its likes too
+    would be far too good a judge of a known item that is taken for new.
+    """
+    readers = np.array([member.config.reads_only for member in members])
+    if not readers.any():
+        readers = np.array([reads_new_items(member) for member in members])
     says = np.where(readers, np.maximum(weights, _LEAST_SAY * weights.max(initial=0)), 0)
     total: Weights = says / max(float(says.sum()), float(np.finfo(np.float64).tiny))
     return total

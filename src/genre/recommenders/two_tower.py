@@ -70,6 +70,11 @@ class TwoTowerConfig(RecommenderConfig):
         """Every item's text."""
         return self.vectors
 
+    @property
+    def reads_only(self) -> bool:
+        """Items have no vectors of their own, by default."""
+        return not self.own
+
     def build(self, members: Mapping[str, Recommender]) -> TwoTower:
         """Return the unfitted component."""
         return TwoTower(self)
