@@ -30,6 +30,8 @@ NEW_FILM = {
 }
 """A film that does not exist, so that nobody can have liked it."""
 ONE_CLICK = ("spirited-away-2001",)
+READER = "text"
+"""The model of `demo.yaml` that reads descriptions."""
 
 
 def run_demo(runs: Path, *, force: bool = False) -> None:
@@ -51,7 +53,7 @@ def run_demo(runs: Path, *, force: bool = False) -> None:
     liked = ", ".join(films.title.gather(films.vocabulary.rows(NEWCOMER)))
     _show_answers(engine.recommend(histories=[NEWCOMER], n=5, reasons="en"), f"Somebody new who likes {liked}")
     _show_answers(engine.recommend(histories=[NEWCOMER], n=3, reasons="zh"), "The same, in Chinese")
-    _show_new_film(engine)
+    _show_new_film(open_run(directory, model=READER))
     console.print(f"\nThe report: {directory / 'report.html'}", highlight=False)
     console.print("Next, with your own files: genre init LOG.csv ITEMS.csv", highlight=False)
 
@@ -63,14 +65,13 @@ def _regular_viewer(engine: Engine) -> int:
 
 
 def _show_new_film(engine: Engine) -> None:
-    """Add a film, and recommend it at once to those whose films read like it."""
+    """Add a film, and let the model that reads descriptions recommend it at once."""
     later = engine.with_items([NEW_FILM])
-    item = NEW_FILM["item_id"]
-    answers = later.recommend(n=10)
-    found = answers.filter(pl.col("item_id") == item).sort("rank")
+    found = later.recommend(n=10).filter(pl.col("item_id") == NEW_FILM["item_id"])
     title = f"\nAdded a second ago, liked by nobody yet: {NEW_FILM['title']} ({NEW_FILM['description']})"
     console.print(title, highlight=False)
-    console.print(f"It is among the first ten of {len(found)} viewers of {later.data.num_users}.", highlight=False)
+    sentence = f"The model that reads recommends it among ten films to {len(found)} of {later.data.num_users} viewers."
+    console.print(sentence, highlight=False)
     one = later.recommend(histories=[ONE_CLICK], n=5, reasons="en")
     liked = later.data.items.title.gather(later.data.items.vocabulary.rows(ONE_CLICK))
     _show_answers(one, f"A viewer with one click, on {liked[0]}")
