@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -320,6 +321,20 @@ def test_inside_a_running_loop_as_in_a_notebook() -> None:
 
     with Server() as server:
         assert asyncio.run(cell(server)) == "You said: question 0"
+
+
+@pytest.mark.parametrize("fault", ["fine", "cut", "slow"])
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_no_connection_stays_open(fault: str) -> None:
+    for _ in range(8):
+        with Server() as server:
+            server.faults += [fault, fault]
+            generator(server, timeout=0.2 if fault == "slow" else 5).generate(prompts(3), sampling=SHORT)
+    with pytest.MonkeyPatch.context() as patch:
+        seen: list[Any] = []
+        patch.setattr(sys, "unraisablehook", seen.append)
+        gc.collect()
+    assert seen == []
 
 
 def test_no_prompts() -> None:

@@ -257,9 +257,11 @@ def ask_all(
             if isinstance(answer, BaseException):
                 raise answer
             answers[answer[0]] = answer[1]
+    except BaseException:
+        # Not after the last answer: the client is then closing its connections, and would leave them open.
+        loop.call_soon_threadsafe(work.cancel)
+        raise
     finally:
-        if thread.is_alive():
-            loop.call_soon_threadsafe(work.cancel)
         thread.join()
         loop.close()
     return [answers[at] for at in range(len(things))]
@@ -302,3 +304,5 @@ def _run(loop: asyncio.AbstractEventLoop, work: asyncio.Task[None], tell: Callab
         tell(error)
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
+        # A closed connection gives its socket back one turn of the loop later.
+        loop.run_until_complete(asyncio.sleep(0))
