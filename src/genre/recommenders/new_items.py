@@ -33,8 +33,8 @@ def reads_new_items(model: Recommender) -> bool:
 def reading_weights(weights: Weights, members: Sequence[Recommender]) -> Weights:
     """Return how much each member (M,) says of new items: as of known ones if it reads, nothing if not; sum 1.
 
-    Where there are members that read and do nothing else, they alone speak: a member that knows an item by its likes too
-    would be far too good a judge of a known item that is taken for new.
+    Where there are members that read and do nothing else, they alone speak: a member that knows an item by its likes
+    too would be far too good a judge of a known item that is taken for new.
     """
     readers = np.array([member.config.reads_only for member in members])
     if not readers.any():
