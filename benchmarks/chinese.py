@@ -61,7 +61,7 @@ def measure(
     text = TextConfig(language="zh", max_tokens=256)
     config = VectorsConfig(text=text, encoder=encoder, whitening=whitening)
     vectors, found = TextVectors.fit(config, items, np.ones(len(items), bool), run)
-    asked = vectors.of_texts(queries, run)
+    asked = vectors.of_texts(queries)
     ranks = target_ranks(asked @ found.T, Ragged.of([[row] for row in range(len(items))]))
     return [float((1 / ranks).mean()), float((ranks <= 1).mean()), float((ranks <= 10).mean())]
 

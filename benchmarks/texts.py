@@ -210,7 +210,7 @@ def new_items(name: str, part: Split, settings: Mapping[str, Any], work: Path) -
     counting = {kind: model for kind, model in named.items() if not reads_new_items(model)}
     without = fused(counting, train, run)
     plain = copy(with_text)
-    plain.lift = 0.0
+    plain.says = np.zeros_like(with_text.says)
     named |= {"fusion with text": with_text, "fusion with text, new items not lifted": plain, "fusion without": without}
     return {
         kind: {

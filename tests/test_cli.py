@@ -186,7 +186,7 @@ def test_an_error_is_one_message_without_a_trace(
         (["similar", "RUN"], "Give an item id or --text"),
         (["similar", "RUN", "dune", "--text", "sand"], "Give an item id or --text"),
         (["similar", "RUN", "--text", "sand"], "none of the run's models"),
-        (["recommend", "RUN", "ann", "--new-items", "new.txt"], "the name ends in '.txt'"),
+        (["recommend", "RUN", "ann", "--new-items", "new.txt"], "new.txt: there is no such file"),
         (["models", "nix"], "there is no recommender 'nix'"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import polars as pl
 
 from genre.config import RECOMMENDERS
 from genre.config_file import parse, read_experiment
-from genre.core.errors import ConfigError, DataError
+from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import RunContext
 from genre.data.build import build_dataset
@@ -162,28 +161,6 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         )
     with atomic_file(path) as temporary:
         writers[path.suffix](frame, temporary)
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a Parquet, CSV or JSON lines file as it is.
-
-    Raises:
-        ConfigError: The file's name ends in something else.
-        DataError: The file cannot be read.
-    """
-    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
-        ".parquet": pl.read_parquet,
-        ".csv": partial(pl.read_csv, infer_schema=False),
-        ".jsonl": pl.read_ndjson,
-    }
-    if path.suffix not in readers:
-        raise ConfigError(
-            f"the name ends in {path.suffix!r}", place=str(path), remedy=f"Use one of {', '.join(readers)}."
-        )
-    try:
-        return readers[path.suffix](path)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"the file cannot be read ({error})", place=str(path), remedy="Correct it.") from error
 
 
 def model_table(kind: str | None = None) -> pl.DataFrame:

@@ -129,9 +129,10 @@ def recommend(
     model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
 ) -> None:
     """Recommend to users, to everybody, or to anyone by what they like."""
-    from genre.api import open_run, read_table, write_table
+    from genre.api import open_run, write_table
     from genre.console import show
     from genre.core.errors import ConfigError
+    from genre.data.readers import read_items
 
     if sum([bool(users), bool(history), everybody]) != 1:
         raise ConfigError(
@@ -139,7 +140,7 @@ def recommend(
         )
     engine = open_run(run, model=model)
     if new_items is not None:
-        engine = engine.with_items(read_table(new_items))
+        engine = engine.with_items(read_items(new_items))
     histories = [[item.strip() for item in history.split(",")]] if history else None
     frame = engine.recommend(users or None, histories=histories, n=n, reasons=reasons)
     if out is None:

@@ -84,7 +84,7 @@ def show_plan(plan: Sequence[Planned]) -> None:
     )
 
 
-def show_reading(account: Mapping[str, Any]) -> None:
+def show_reading(account: Sequence[Mapping[str, Any]]) -> None:
     """Print which texts were read by what, and how long it took."""
     rows = [
         {
@@ -94,7 +94,7 @@ def show_reading(account: Mapping[str, Any]) -> None:
             "with a text": reader["with_text"],
             "seconds": round(reader["seconds"], 2),
         }
-        for reader in account["readers"]
+        for reader in account
     ]
     show(pl.DataFrame(rows))
 

@@ -173,10 +173,9 @@ class Engine:
                 place="similar",
                 remedy="Use a model that does, for instance content.",
             )
-        scores = self.model.similar_to_texts([text])
         if not text.strip():
             raise ConfigError("the text is empty", place="similar", remedy="Say in words what to look for.")
-        return self._nearest(scores, n)
+        return self._nearest(self.model.similar_to_texts([text]), n)
 
     def _nearest(self, scores: NDArray[np.float32], n: int) -> pl.DataFrame:
         """Return the n allowed items with the highest scores (1, I)."""

@@ -101,7 +101,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     return work.final
 
 
-def encode(experiment: Experiment, directory: Path, progress: Progress | None = None) -> dict[str, Any]:
+def encode(experiment: Experiment, directory: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
     """Load, clean and split, and read every text that the models will ask for; return the account of it.
 
     Raises:
@@ -220,6 +220,7 @@ def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]
         config_yaml=(directory / CONFIG).read_text(encoding="utf-8"),
         manifest=manifest,
         account=account["data"],
+        reading=account.get("reading", []),
         plan=account["plan"],
         results=Results.load(directory).to_dict(),
         examples=[json.loads(line) for line in lines],

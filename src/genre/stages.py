@@ -307,7 +307,7 @@ class Trial:
         ]
 
 
-def represent(experiment: Experiment, prepared: Prepared, store: Path, progress: Progress) -> dict[str, Any]:
+def represent(experiment: Experiment, prepared: Prepared, store: Path, progress: Progress) -> list[dict[str, Any]]:
     """Read the texts that models will ask for, so that fitting finds them in the store.
 
     Returns:
@@ -336,7 +336,7 @@ def represent(experiment: Experiment, prepared: Prepared, store: Path, progress:
                 "seconds": meter.seconds,
             }
         )
-    return {"readers": account}
+    return account
 
 
 def check_installed(experiment: Experiment) -> None:

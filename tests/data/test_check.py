@@ -71,7 +71,10 @@ def test_files_that_cannot_be_opened_are_all_listed(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     items = write(tmp_path, name="items.csv")
     assert check(interactions=log, items=items) == [
-        ("error", "log.csv: there is no such file. Check the path; it is relative to the config's directory."),
+        (
+            "error",
+            "log.csv: there is no such file. Check the path; in a config, it is relative to the config's directory.",
+        ),
         ("error", "items.csv: the file is empty. Export it again."),
     ]
 

@@ -131,6 +131,9 @@ def render(results: Results | None = None, **changes: Any) -> str:
             "cleaning": {"steps": [step]},
             "fingerprint": "9f2c51",
         },
+        "reading": [
+            {"encoder": "minilm", "models": ["content", "towers"], "items": 60, "with_text": 58, "seconds": 1.5}
+        ],
         "plan": [*({**planned, "skipped": None} for planned in plan)],
         "results": json.loads(json.dumps(results.to_dict())),
         "examples": [
@@ -300,6 +303,10 @@ def test_privacy_says_what_was_hidden(page: Page) -> None:
         in page.words
     )
     assert "phone" not in page.words
+
+
+def test_reading_says_which_encoder_read_how_many_texts_for_whom(page: Page) -> None:
+    assert "minilm read 58 of 60 items for content, towers, in 1.5 s" in page.words
 
 
 def test_examples_show_the_history_newest_first_beside_ranked_titles_with_reasons(page: Page) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from genre.core.errors import ModelError
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.data.growth import extended
@@ -46,7 +47,7 @@ def test_an_item_without_text_has_no_direction(dataset: Dataset, encoder: FakeEn
     found = vectors.of_items(items.behind(dataset.num_items), RunContext())
     assert not found[0].any()
     assert found[1].any()
-    assert not vectors.of_texts(["", " \x00"], RunContext()).any()
+    assert not vectors.of_texts(["", " \x00"]).any()
 
 
 def test_rarity_is_learned_from_the_items_of_training_alone(dataset: Dataset) -> None:
@@ -59,6 +60,18 @@ def test_what_was_learned_is_taken_back(dataset: Dataset) -> None:
     vectors, found = fitted(dataset, encoder=HashingEncoderConfig())
     again = TextVectors.restore(vectors.config, {**vectors.state(), "other": np.zeros(1)})
     np.testing.assert_array_equal(again.of_items(dataset.items, RunContext()), found)
+
+
+@pytest.mark.parametrize("whitening", [None, WhiteningConfig()])
+def test_an_encoder_whose_size_changed_is_an_error_that_says_what_to_do(
+    dataset: Dataset, whitening: WhiteningConfig | None
+) -> None:
+    vectors, _ = fitted(dataset, whitening=whitening)
+    other = VectorsConfig(encoder=FakeEncoderConfig(dimensions=8), whitening=whitening)
+    again = TextVectors.restore(other, vectors.state())
+    with pytest.raises(ModelError, match=r"have 8 numbers, those that the model was fitted with 32\. Use the encoder"):
+        again.of_texts(["a whale"])
+    assert not again.of_texts([""]).any(), "nothing to read needs no encoder"
 
 
 class Counted:

@@ -10,7 +10,7 @@ import pytest
 
 from genre.core.errors import DataError
 from genre.core.interactions import Interactions
-from genre.core.queries import NO_ITEM, Holdout, Queries, Source
+from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Source
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Roles, Vocabulary
@@ -20,7 +20,6 @@ from genre.language.hashing import HashingEncoderConfig
 from genre.recommenders.content import Content, ContentConfig
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.fusion import FusionConfig
-from genre.recommenders.members import standardised
 from genre.recommenders.store import load_model, save_model
 
 TEXTS = [
@@ -61,7 +60,7 @@ def test_scores_are_weighted_cosines() -> None:
         np.array([0, 2]), np.array([0, 3], np.int32), np.zeros(2, np.int64), np.array([1, 3], np.float32)
     )
     scores = model.score(Queries.of(history))
-    cosines = model.text @ model.text.T
+    cosines = model.items.vectors @ model.items.vectors.T
     np.testing.assert_allclose(scores[0, :8], ((0.5 * 1 * cosines[0] + 3 * cosines[3]) / 3.5)[:8], rtol=1e-5, atol=1e-6)
     assert scores[0, 8] == -np.inf, "an item without a text"
 
@@ -120,16 +119,6 @@ def test_a_catalogue_without_text_is_an_error_that_names_the_columns() -> None:
         fitted(Dataset(data.interactions, bare, data.users))
 
 
-def test_past_a_million_items_the_index_answers_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    queries = Queries.of(Interactions.of(Ragged.of([[0], [4], []])))
-    exact = fitted().recommend(queries, 3)
-    monkeypatch.setattr("genre.recommenders.nearest.LARGE", 5)
-    found = fitted().recommend(queries, 3)
-    np.testing.assert_array_equal(found.item_rows, exact.item_rows)
-    np.testing.assert_allclose(found.scores, exact.scores, rtol=1e-5)
-    np.testing.assert_array_equal(found.sources, exact.sources)
-
-
 def test_a_fusion_lets_readers_speak_of_new_items(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genre.recommenders.fusion._FEWEST_NEW", 0.3)  # A twentieth of 40 items is too few to ask for.
     log = dataset.interactions
@@ -140,11 +129,16 @@ def test_a_fusion_lets_readers_speak_of_new_items(dataset: Dataset, monkeypatch:
     items = extended(dataset.items, [{"item_id": "new", "title": "western story", "genres": "western"}])
     fusion = FusionConfig(members=tuple(members), new_items=0.9).build(members).fit(train, run)
     assert fusion.says.tolist() == [1, 0]
-    assert fusion.lift > 0
-    longer = fusion.index(items, RunContext())
+    assert fusion.within > 0
+    longer, reader = fusion.index(items, RunContext()), members["content"].index(items, RunContext())
     queries, new = dataset.queries(), dataset.num_items
-    read = standardised(members["content"].index(items, RunContext()).score(queries))[:, new]
-    np.testing.assert_allclose(longer.score(queries)[:, new], fusion.lift * read, rtol=1e-4)
+    unseen = Candidates(excluded=queries.history.items)
+    scores = reader.score(queries)
+    unseen.hide(scores)
+    early = (scores > scores[:, [new]]).sum(axis=1) < fusion.within
+    assert 0 < early.sum() < len(queries)
+    shown = longer.recommend(queries, 10, candidates=unseen).item_rows == new
+    np.testing.assert_array_equal(shown.any(axis=1), early)
     hidden = FusionConfig(members=tuple(members), new_items=None).build(members).fit(train, run)
-    assert hidden.lift == 0
+    assert not hidden.says.any()
     np.testing.assert_allclose(hidden.score(queries)[:, :30], fusion.score(queries)[:, :30], rtol=1e-4, atol=1e-5)

@@ -9,7 +9,7 @@ from genre.recommenders.content import ContentConfig
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.ensemble import EnsembleConfig
 from genre.recommenders.members import Judged, Pool
-from genre.recommenders.new_items import choose_lift, reading_weights, reads_new_items
+from genre.recommenders.new_items import choose_within, reading_weights, reads_new_items, show_new
 from genre.recommenders.popularity import PopularityConfig
 from genre.recommenders.sasrec import ItemTextConfig, SasrecConfig
 from genre.recommenders.two_tower import TwoTowerConfig
@@ -32,18 +32,51 @@ def judged() -> Judged:
     return Judged.of(Pool(items, np.stack([behaviour, reader]).astype(np.float32)), targets)
 
 
-def test_the_lift_finds_new_items_as_long_as_others_lose_little() -> None:
+def placed(known: list[float], read: list[float], new: list[int], within: int) -> list[int]:
+    """Return the items in the order of their scores."""
+    scores, is_new = np.array([known], np.float32), np.isin(np.arange(len(known)), new)[None]
+    show_new(scores, np.array([read], np.float32), is_new, within)
+    return [int(item) for item in np.argsort(-scores[0], kind="stable") if scores[0, item] > -np.inf]
+
+
+KNOWN = [float(100 - item) for item in range(14)]
+
+
+def test_a_new_item_among_the_readers_first_stands_in_the_tenth_place() -> None:
+    order = placed([*KNOWN, 500.0], [0.0] * 14 + [1.0], [14], within=1)
+    assert order == [*range(9), 14, *range(9, 14)]
+
+
+def test_several_stand_before_the_end_of_the_ten_in_the_readers_order() -> None:
+    order = placed([*KNOWN, 0.0, 0.0, 0.0], [0.0] * 14 + [1.0, 3.0, 2.0], [14, 15, 16], within=3)
+    assert order == [*range(7), 15, 16, 14, *range(7, 14)]
+
+
+def test_the_other_new_items_stand_behind_ten_and_behind_as_many_as_the_readers_put_before_them() -> None:
+    # The readers like item 0 best, then the new 14, then eleven others, then the new 15.
+    read = [9.0, *[5.0] * 11, 0.0, 0.0, 8.0, 1.0]
+    assert placed([*KNOWN, 0.0, 0.0], read, [14, 15], within=0) == [*range(10), 14, 10, 11, 12, 15, 13]
+    assert placed([*KNOWN, 0.0, 0.0], read, [14, 15], within=1) == [*range(10), 14, 10, 11, 12, 15, 13]
+    assert placed([*KNOWN, 0.0, 0.0], read, [14, 15], within=2) == [*range(9), 14, 9, 10, 11, 12, 15, 13]
+
+
+def test_what_cannot_be_read_is_not_shown_and_few_known_items_are_no_hindrance() -> None:
+    assert placed([*KNOWN, 500.0], [0.0] * 14 + [-np.inf], [14], within=3) == [*range(14)]
+    assert placed([3.0, 2.0, 9.0, 9.0], [1.0, 1.0, 2.0, 3.0], [2, 3], within=1) == [0, 1, 3, 2]
+    assert placed([-np.inf, 9.0], [1.0, 2.0], [1], within=5) == [1]
+    assert placed([-np.inf, 9.0, 9.0], [1.0, 2.0, 3.0], [1, 2], within=0) == [2, 1]
+
+
+def test_as_many_places_are_taken_as_the_others_can_bear() -> None:
     weights, says = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    lift = choose_lift(judged(), weights, says, NEW, 0.3)
-    assert lift * 2 > 1.2, "the new item must pass the tenth place"
-    # Above place 10, half of the questions lose what a target at place 10 is worth: 1 / log2(11) of 1 + 1 / log2(11).
+    # In place 10, a new item costs half of the questions a target there: 1 / log2(11) of 1 + 1 / log2(11).
     share = (1 / np.log2(11)) / (1 + 1 / np.log2(11))
-    assert choose_lift(judged(), weights, says, NEW, share * 1.01) * 2 > 1.2
-    assert choose_lift(judged(), weights, says, NEW, share * 0.99) * 2 < 1.2
+    assert choose_within(judged(), weights, says, NEW, share * 1.01) == 1
+    assert choose_within(judged(), weights, says, NEW, share * 0.99) == 0
 
 
-def test_without_questions_for_new_items_nothing_is_lifted() -> None:
-    assert choose_lift(judged(), np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.zeros(30, bool), 0.01) == 0
+def test_without_questions_for_new_items_none_is_shown_early() -> None:
+    assert choose_within(judged(), np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.zeros(30, bool), 0.01) == 0
 
 
 def test_readers_speak_of_new_items_as_loudly_as_of_others(dataset: Dataset) -> None:

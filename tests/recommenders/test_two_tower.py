@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from genre.core.interactions import Interactions
-from genre.core.queries import NO_ITEM, Holdout, Queries
+from genre.core.queries import Holdout, Queries
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Roles, Vocabulary
@@ -116,13 +116,3 @@ def test_texts_find_items_by_what_was_learned() -> None:
     scores = fitted().similar_to_texts(["a sailor and a whale", ""])
     assert np.arange(NUM_ITEMS)[scores[0].argmax()] % len(SUBJECTS) == 2
     assert (scores[1] == -np.inf).all()
-
-
-def test_past_a_million_items_the_index_answers_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = fitted()
-    queries = Queries.of(Interactions.of(Ragged.of([[0, 4], [1], []])))
-    exact = model.recommend(queries, 5)
-    monkeypatch.setattr("genre.recommenders.nearest.LARGE", 5)
-    found = model.recommend(queries, 5)
-    np.testing.assert_array_equal(found.item_rows, exact.item_rows)
-    assert (found.item_rows[2] == NO_ITEM).all()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-"""Chinese characters and Japanese kana: scripts without spaces between words."""
-_RUNS = re.compile(f"([{_CJK}]+)|[^\\W_{_CJK}]{{2,}}")
-_UNSPACED = re.compile(f"[{_CJK}]")
+CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+"""Chinese characters and Japanese kana, scripts without spaces between words, as the inside of a character class."""
+_RUNS = re.compile(f"([{CJK}]+)|[^\\W_{CJK}]{{2,}}")
+_UNSPACED = re.compile(f"[{CJK}]")
 
 
 def words_of(text: str) -> list[str]:

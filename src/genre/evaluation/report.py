@@ -31,6 +31,7 @@ def render_report(
     config_yaml: str,
     manifest: Mapping[str, Any],
     account: Mapping[str, Any],
+    reading: Sequence[Mapping[str, Any]],
     plan: Sequence[Mapping[str, Any]],
     results: Mapping[str, Any],
     examples: Sequence[Mapping[str, Any]],
@@ -43,6 +44,8 @@ def render_report(
         config_yaml: Its resolved config.
         manifest: What the run says of itself: genre, python, libraries, finished, key, and the rest.
         account: What happened to the data: sizes before and after, cleaning, privacy, queries, fingerprint.
+        reading: For each encoder that read the items: its key, the models that asked for it, how many items, how many
+            of them with a text, seconds.
         plan: For each model: name, kind, memory, seconds, and why it was skipped or None.
         results: The content of `metrics.json`; see `genre.evaluation.results`.
         examples: Rows of answers: user_id, history (titles, newest last), rank, item_id, title, score, source, reason.
@@ -69,6 +72,7 @@ def render_report(
         config_yaml=config_yaml,
         manifest=manifest,
         account=account,
+        reading=reading,
         protocol=results["protocol"],
         models=models,
         skipped=[planned for planned in plan if planned["skipped"]],

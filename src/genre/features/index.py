@@ -5,27 +5,20 @@ Shapes: B queries, I items, D numbers of a vector, n places, K likely items of a
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genre.core.errors import ArtifactError, DataError, DependencyError, ModelError
-from genre.core.files import atomic_directory, sha256
+from genre.core.errors import DataError, DependencyError, ModelError
 from genre.core.queries import NO_ITEM, Candidates
 from genre.core.topn import top_n
 
 IndexKind: TypeAlias = Literal["auto", "exact", "faiss"]
 THRESHOLD = 1_000_000
 """Items from which `auto` takes Faiss. Up to there one query takes some 100 ms at most, and a batch far less each."""
-
-_FORMAT = 1
-_MANIFEST, _SETTLED, _FRESH, _BASIS, _CODES = "index.json", "settled.npy", "fresh.npy", "basis.npy", "codes.faiss"
-_AGAIN = "Build the index again and save it."
 
 _MAX_FRESH = 10_000
 """Added items that are looked at one by one: it bounds what an addition copies and what they cost a query."""
@@ -139,45 +132,6 @@ class VectorIndex:
         if len(short):
             rows[short], scores[short] = self._exact(queries[short], n, candidates.take(short))
         return rows, scores
-
-    def save(self, directory: Path) -> None:
-        """Write the index to a directory, which is replaced as a whole.
-
-        Raises:
-            ResourceError: The disk is full.
-        """
-        with atomic_directory(directory) as new:
-            np.save(new / _SETTLED, self.settled, allow_pickle=False)
-            np.save(new / _FRESH, self.fresh, allow_pickle=False)
-            if self.codes is not None:
-                self.codes.save(new)
-            facts = {"format": _FORMAT, "kind": self.kind, "count": len(self), "dimension": self.dimension}
-            files = {path.name: sha256(path) for path in sorted(new.iterdir())}
-            (new / _MANIFEST).write_text(json.dumps({**facts, "files": files}, indent=2), encoding="utf-8")
-
-    @classmethod
-    def load(cls, directory: Path, *, dimension: int | None = None) -> Self:
-        """Read an index; its vectors stay on disk, mapped into memory, so that processes share them.
-
-        Args:
-            directory: Where `save` wrote.
-            dimension: What the vectors of the encoder in use have; any where not given.
-
-        Raises:
-            ArtifactError: A file is missing or damaged, was written by a newer version, or the dimension is another.
-            DependencyError: The index needs Faiss, which is not installed.
-        """
-        manifest = _manifest(directory)
-        if dimension is not None and manifest["dimension"] != dimension:
-            raise ArtifactError(
-                f"the index holds vectors of dimension {manifest['dimension']!r}, the encoder's have {dimension!r}",
-                place=str(directory),
-                remedy="Use the encoder that the index was built with, or build the index again.",
-            )
-        _check_files(directory, manifest["files"])
-        settled, fresh = (np.asarray(np.load(directory / name, mmap_mode="r")) for name in (_SETTLED, _FRESH))
-        codes = _Codes.load(directory) if manifest["kind"] == "faiss" else None
-        return cls(settled, fresh, codes)
 
     def _fitting(self, vectors: NDArray[Any], what: str) -> NDArray[np.float32]:
         checked = _checked(vectors, what)
@@ -341,21 +295,6 @@ class _Codes:
         found: NDArray[np.int64] = self.index.search(queries @ self.basis, depth, params=how)[1]
         return found
 
-    def save(self, directory: Path) -> None:
-        """Write into an existing directory."""
-        import faiss
-
-        np.save(directory / _BASIS, self.basis, allow_pickle=False)
-        faiss.write_index(self.index, str(directory / _CODES))
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Read what `save` wrote."""
-        _need_faiss()
-        import faiss
-
-        return cls(np.load(directory / _BASIS), faiss.read_index(str(directory / _CODES)))
-
 
 def _turned_directions(sample: NDArray[np.float32], kept: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return orthogonal directions (D, d), d even, that hold the share `kept` of the squared length, turned at random.
@@ -405,29 +344,3 @@ def _need_faiss() -> None:
             place="vector index",
             remedy="Install it with `pip install 'genre-rec[faiss]'`, or build the index with kind 'exact'.",
         )
-
-
-def _manifest(directory: Path) -> dict[str, Any]:
-    """Return what `save` wrote about the index."""
-    path = directory / _MANIFEST
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version, digests = int(manifest["format"]), {name: str(manifest["files"][name]) for name in manifest["files"]}
-        _ = manifest["kind"], manifest["dimension"], digests[_SETTLED], digests[_FRESH]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"no index can be read here ({error!r})", place=str(path), remedy=_AGAIN) from error
-    if version > _FORMAT:
-        raise ArtifactError(
-            f"the index has format {version}, this version reads up to {_FORMAT}",
-            place=str(path),
-            remedy="Upgrade with `pip install -U genre-rec`.",
-        )
-    return manifest
-
-
-def _check_files(directory: Path, digests: dict[str, str]) -> None:
-    for name, digest in digests.items():
-        if not (directory / name).is_file():
-            raise ArtifactError("the file is missing", place=str(directory / name), remedy=_AGAIN)
-        if sha256(directory / name) != digest:
-            raise ArtifactError("the file is not what was written", place=str(directory / name), remedy=_AGAIN)

@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal, TypeAlias
 
 from genre.core.errors import ConfigError, DependencyError
-from genre.features._cleaning import CJK, shortened
+from genre.core.words import CJK
+from genre.features._cleaning import shortened
 from genre.features.text import Language
 
 AnyLanguage: TypeAlias = Literal["en", "zh", "auto"]

@@ -16,8 +16,9 @@ from pydantic import Field, field_validator, model_validator
 
 from genre.core.config import Config
 from genre.core.errors import ConfigError, DataError
+from genre.core.words import CJK
 from genre.data.dataset import Entities
-from genre.features._cleaning import CJK, clean_text, shortened
+from genre.features._cleaning import clean_text, shortened
 
 __all__ = ["Count", "Language", "TextConfig", "clean_text", "estimate_tokens", "has_text", "item_texts"]
 

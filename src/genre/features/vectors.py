@@ -6,15 +6,17 @@ Shapes: I items, N texts, D numbers of a vector.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from genre.core.config import Config
+from genre.core.errors import ModelError
 from genre.core.run import RunContext
 from genre.data.dataset import Entities
+from genre.data.privacy import mask_all
 from genre.features.store import ContentStore
 from genre.features.text import TextConfig, clean_text, item_texts
 from genre.language.base import LearnsFromTexts, Role, TextEncoder
@@ -22,7 +24,7 @@ from genre.language.encoders import AnyEncoder
 from genre.language.minilm import MiniLmConfig
 from genre.language.whitening import Whitening, WhiteningConfig
 
-_ENCODER, _WHITENING = "encoder.", "whitening."
+_ENCODER, _WHITENING, _SIZE = "encoder.", "whitening.", "size"
 
 
 class VectorsConfig(Config):
@@ -49,12 +51,19 @@ class TextVectors:
     """An encoder and a whitening that have seen the training items, and turn any text into a vector of length 1."""
 
     def __init__(
-        self, config: VectorsConfig, encoder: TextEncoder | None = None, whitening: Whitening | None = None
+        self,
+        config: VectorsConfig,
+        encoder: TextEncoder | None = None,
+        whitening: Whitening | None = None,
+        size: int | None = None,
     ) -> None:
         """Put the parts together; the encoder's model is loaded when a text is not in the store."""
         self.config = config
+        self._run = RunContext()
         self.encoder = config.encoder.build() if encoder is None else encoder
         self.whitening = whitening
+        self.size = size
+        """Numbers of a vector before whitening; None where nothing was read yet."""
 
     @classmethod
     def fit(
@@ -70,22 +79,32 @@ class TextVectors:
         texts = item_texts(items, config.text)
         if isinstance(vectors.encoder, LearnsFromTexts):
             vectors.encoder = vectors.encoder.fit([text for text, wanted in zip(texts, known, strict=True) if wanted])
-        raw = vectors._encoded(texts, "item", run)
+        vectors._run = run
+        raw = vectors._encoded(texts, "item")
+        vectors.size = raw.shape[1]
         if config.whitening is not None:
             vectors.whitening = Whitening.fit(raw[known & raw.any(axis=1)], config.whitening)
         return vectors, vectors._whitened(raw)
 
     def of_items(self, items: Entities, run: RunContext) -> NDArray[np.float32]:
-        """Return (I, D) vectors; zeros for an item without text."""
-        return self._whitened(self._encoded(item_texts(items, self.config.text, required=False), "item", run))
+        """Return (I, D) vectors; zeros for an item without text.
 
-    def of_texts(self, texts: Sequence[str], run: RunContext, role: Role = "query") -> NDArray[np.float32]:
-        """Return (N, D) vectors of what somebody asks for or is said to like; zeros for nothing at all."""
-        return self._whitened(self._encoded([clean_text(text) for text in texts], role, run))
+        Raises:
+            ModelError: The encoder gives vectors of another size than when the model was fitted.
+        """
+        self._run = run
+        return self._whitened(self._encoded(item_texts(items, self.config.text, required=False), "item"))
+
+    def of_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return (N, D) vectors of what somebody asks for or is said to like; zeros for nothing at all.
+
+        They are kept in the store of the run that items were read for last, if there was one.
+        """
+        return self._whitened(self._encoded([clean_text(text) for text in texts], "query"))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was learned."""
-        found: dict[str, NDArray[Any]] = {}
+        found: dict[str, NDArray[Any]] = {_SIZE: np.array([self.size])}
         if isinstance(self.encoder, LearnsFromTexts):
             found |= {_ENCODER + name: value for name, value in self.encoder.state().items()}
         if self.whitening is not None:
@@ -99,13 +118,25 @@ class TextVectors:
         if isinstance(encoder, LearnsFromTexts):
             encoder = encoder.restored(_part(state, _ENCODER))
         learned = _part(state, _WHITENING)
-        return cls(config, encoder, Whitening.restore(learned) if learned else None)
+        return cls(config, encoder, Whitening.restore(learned) if learned else None, int(state[_SIZE][0]))
 
-    def _encoded(self, texts: Sequence[str], role: Role, run: RunContext) -> NDArray[np.float32]:
+    def _encoded(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        run = self._run
+        if not self.config.encoder.local:  # What leaves the machine names nobody.
+            texts = mask_all(pl.Series(texts, dtype=pl.String))[0].to_list()
         if run.store is None:
-            encode = partial(self.encoder.encode, role=role, progress=run.progress)
-            return _each_once(texts, encode)
-        return ContentStore.open(run.store).vectors(self.encoder, texts, role=role, progress=run.progress)
+            found = self.encoder.encode(texts, role=role, progress=run.progress)
+        else:
+            found = ContentStore.open(run.store).vectors(self.encoder, texts, role=role, progress=run.progress)
+        if self.size is None or found.shape[1] == self.size:
+            return found
+        if not any(texts):  # An endpoint that was not asked does not say what size it has.
+            return np.zeros((len(texts), self.size), np.float32)
+        raise ModelError(
+            f"the encoder's vectors have {found.shape[1]} numbers, those that the model was fitted with {self.size}",
+            place=f"encoder {self.encoder.key!r}",
+            remedy="Use the encoder of that time again, or fit the model anew.",
+        )
 
     def _whitened(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.whitening is None:
@@ -113,13 +144,6 @@ class TextVectors:
         found = self.whitening.transform(raw)
         found[~raw.any(axis=1)] = 0
         return found
-
-
-def _each_once(texts: Sequence[str], encode: Any) -> NDArray[np.float32]:
-    different = list(dict.fromkeys(texts))
-    place = {text: at for at, text in enumerate(different)}
-    found: NDArray[np.float32] = encode(different)
-    return found[[place[text] for text in texts]]
 
 
 def _part(state: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,7 @@ Shapes: N texts, D numbers of a vector, B texts of a batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,6 +35,7 @@ def in_batches(
     size: Callable[[], int],
     batch_tokens: int,
     progress: Progress | None,
+    apply: Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]] = map,
 ) -> NDArray[np.float32]:
     """Return (N, D) vectors of length 1, each different text encoded once; 0 for a text of white space.
 
@@ -45,6 +46,7 @@ def in_batches(
         size: Gives D; asked only where no text has content.
         batch_tokens: Tokens of a batch at most, padding included, but for a text that is longer by itself.
         progress: Shows how far it has come.
+        apply: Works like `map`, and may encode several batches at once.
     """
     # A lone surrogate, which JSON can hold, is no character: tokenizers refuse it.
     whole = [text.encode("utf-8", "replace").decode("utf-8") if text.strip() else "" for text in texts]
@@ -52,10 +54,8 @@ def in_batches(
     if not distinct:
         return np.zeros((len(texts), size()), np.float32)
     batches = batches_of(lengths(distinct), batch_tokens)
-    parts = [
-        encode([distinct[at] for at in batch])
-        for batch in (progress or Silent()).track(batches, "encoding", len(batches))
-    ]
+    encoded = apply(lambda batch: encode([distinct[at] for at in batch]), batches)
+    parts = list((progress or Silent()).track(encoded, "encoding", len(batches)))
     vectors = np.zeros((len(distinct) + 1, parts[0].shape[1]), np.float32)
     vectors[np.concatenate(batches)] = unit_rows(np.concatenate(parts))
     place = {text: at for at, text in enumerate(distinct)} | {"": len(distinct)}

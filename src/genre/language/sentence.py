@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,15 @@ from genre.core.errors import ConfigError, DependencyError
 from genre.core.run import Progress
 from genre.language._batches import BATCH_TOKENS, Lengths, directory_hash, in_batches
 from genre.language.base import EncoderConfig, Role
-from genre.language.hardware import best_device, dtype_of
+from genre.language.hardware import best_device, dtype_of, side_by_side
 from genre.language.local import quiet_loading
 from genre.language.texts import short_key
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "int8"]
 """In what numbers a model reckons. `int8` rounds the inputs and weights of its linear layers to 8 bits: on processors
 with VNNI instructions it is the fastest. `auto` takes `int8` where the processor has those, else `bf16` where the
@@ -102,14 +105,16 @@ class SentenceEncoder:
             DependencyError: The model is not there, or cannot be loaded.
         """
         model = self.model
-        return in_batches(
-            texts,
-            lengths=lambda some: _token_counts(model, some),
-            encode=lambda some: self._run(some, role),
-            size=lambda: self._run([" "], role).shape[1],
-            batch_tokens=self.config.batch_tokens,
-            progress=progress,
-        )
+        with side_by_side(model.device) as apply:
+            return in_batches(
+                texts,
+                lengths=lambda some: _token_counts(model, some),
+                encode=lambda some: self._run(some, role),
+                size=lambda: self._run([" "], role).shape[1],
+                batch_tokens=self.config.batch_tokens,
+                progress=progress,
+                apply=apply,
+            )
 
     @property
     def prompts(self) -> dict[Role, str]:
@@ -157,6 +162,8 @@ def load(config: SentenceEncoderConfig) -> SentenceTransformer:
                 remedy="Lower it, or leave it out.",
             )
         model.max_seq_length = config.max_tokens
+    # Batches are encoded side by side, and a tokenizer refuses two calls at once.
+    setattr(model, "preprocess", _one_at_a_time(model.preprocess))  # noqa: B010
     return _in_precision(model, config)
 
 
@@ -243,6 +250,17 @@ def _in_precision(model: SentenceTransformer, config: SentenceEncoderConfig) -> 
             )
         quantise(body)
     return model.bfloat16() if precision == "bf16" else model
+
+
+def _one_at_a_time(call: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    lock = Lock()
+
+    @wraps(call)
+    def locked(*arguments: Asked.args, **named: Asked.kwargs) -> Answer:
+        with lock:
+            return call(*arguments, **named)
+
+    return locked
 
 
 def _token_counts(model: SentenceTransformer, texts: list[str]) -> Lengths:

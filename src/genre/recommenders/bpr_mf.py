@@ -99,19 +99,13 @@ class BprMf(ScoringRecommender[BprMfConfig]):
             parts=training.accumulate,
             pull=config.regularization,
         )
-        ask = validator(self, run, hide_seen=config.hide_seen)
-
-        def validate() -> float:
-            self._take(factors, data)
-            return ask() if ask else 0.0
-
         train(
             factors,
             objective,
             training,
             name="bpr_mf",
             seed=run.seed,
-            validate=validate if ask else None,
+            validate=validator(self, run, hide_seen=config.hide_seen, before=lambda: self._take(factors, data)),
             directory=run.directory,
             about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
             progress=run.progress,

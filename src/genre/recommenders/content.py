@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
@@ -19,8 +18,15 @@ from genre.core.queries import Candidates, Queries, Recommendations, Source
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
 from genre.features.vectors import TextVectors, VectorsConfig
-from genre.language.base import unit_rows
-from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
+from genre.recommenders.base import (
+    DataSize,
+    Estimate,
+    Recommender,
+    RecommenderConfig,
+    ScoringRecommender,
+    State,
+    never_scored,
+)
 from genre.recommenders.nearest import Nearest
 
 Floats = NDArray[np.float32]
@@ -70,10 +76,8 @@ class Content(ScoringRecommender[ContentConfig]):
 
     source = Source.CONTENT
     reader: TextVectors
-    text: Floats
-    """(I, D) vectors of the items' texts; zeros for an item without."""
-    _run: RunContext = RunContext()
-    """Where texts that were read are kept."""
+    items: Nearest
+    """Vectors (I, D) of the items' texts; zeros for an item without."""
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Read the items.
@@ -83,78 +87,62 @@ class Content(ScoringRecommender[ContentConfig]):
             DependencyError: The encoder is not there.
         """
         known = data.interactions.item_counts(data.num_items) > 0
-        self.reader, self.text = TextVectors.fit(self.config.vectors, data.items, known, run)
-        self._run = run
+        self.reader, text = TextVectors.fit(self.config.vectors, data.items, known, run)
+        self.items = Nearest(text, self.source)
         return self
 
     def index(self, items: Entities, run: RunContext) -> Self:
         """Return a model that knows the new items too."""
         model = copy(self)
-        model._run = run
-        model.text = np.concatenate([self.text, self.reader.of_items(items.behind(len(self.text)), run)])
-        model.__dict__.pop("_nearest", None)
+        model.items = self.items.with_more(self.reader.of_items(items.behind(len(self.items.vectors)), run))
         return model
 
     def score(self, queries: Queries) -> Floats:
         """Return (B, I); nothing for somebody of whom neither a readable like nor a profile is known."""
-        return self._nearest.score(self._wanted(queries))
+        return self.items.score(self._wanted(queries))
 
     def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
-        """Return the n nearest items, through an index that is exact up to a million items."""
-        if not self._nearest.large:
-            return super().recommend(queries, n, candidates=candidates)
-        return self._nearest.recommend(self._wanted(queries), n, candidates)
+        """Return the n nearest items."""
+        return self.items.recommend(self._wanted(queries), n, candidates)
 
     def similar(self, item_rows: NDArray[np.integer]) -> Floats:
         """Return the cosines (len(item_rows), I) of the texts."""
-        return self._nearness(self.text[item_rows])
+        vectors = self.items.vectors
+        return never_scored(vectors[item_rows] @ vectors.T, self.items.scorable)
 
     def similar_to_texts(self, texts: list[str]) -> Floats:
         """Return the cosines (len(texts), I) of the items' texts with others, minus infinity where there is no text."""
-        return self._nearness(self.reader.of_texts(texts, self._run))
+        return self.items.score(self.reader.of_texts(texts))
 
     def state(self) -> State:
         """Return the items' vectors, and what reading texts has learned."""
-        return {"text": self.text, **self.reader.state()}
+        return {"text": self.items.vectors, **self.reader.state()}
 
     def restore(self, state: State) -> None:
         """Take both back."""
-        self.text = state["text"]
+        self.items = Nearest(state["text"], self.source)
         self.reader = TextVectors.restore(self.config.vectors, state)
-
-    @cached_property
-    def _nearest(self) -> Nearest:
-        return Nearest(self.text, self._readable, self.source)
-
-    @property
-    def _readable(self) -> NDArray[np.bool_]:
-        """(I,) items with a text."""
-        return np.asarray(self.text.any(axis=1))
 
     def _wanted(self, queries: Queries) -> Floats:
         """Return (B, D) mean vectors of the likes, and of the profile; zeros where nothing is known."""
         likes = queries.history.liked().last(self.config.length)
-        likes = likes.where(self._readable[likes.item_rows])
+        likes = likes.where(self.items.scorable[likes.item_rows])
         counts = (np.power(self.config.decay, likes.steps_from_end) * likes.weights).astype(np.float32)
-        matrix = sparse.csr_matrix((counts, likes.item_rows, likes.offsets), shape=(len(likes), len(self.text)))
+        vectors = self.items.vectors
+        matrix = sparse.csr_matrix((counts, likes.item_rows, likes.offsets), shape=(len(likes), len(vectors)))
         totals = np.asarray(matrix.sum(axis=1)).ravel()
-        liked = np.asarray(matrix @ self.text) / np.where(totals > 0, totals, 1)[:, None]
+        liked = np.asarray(matrix @ vectors) / np.where(totals > 0, totals, 1)[:, None]
         wanted: Floats = liked.astype(np.float32) + np.float32(self.config.profile_weight) * self._profiles(queries)
         return wanted
 
     def _profiles(self, queries: Queries) -> Floats:
         """Return (B, D) vectors of what users are said to like."""
         column, table = self.config.profile_column, queries.users
-        found = np.zeros((len(queries), self.text.shape[1]), np.float32)
+        found = np.zeros((len(queries), self.items.vectors.shape[1]), np.float32)
         if table is None or column not in table.columns or not self.config.profile_weight:
             return found
         texts = [text or "" for text in table[column].to_list()]
         given = [row for row, text in enumerate(texts) if text]
         if given:
-            found[given] = self.reader.of_texts([texts[row] for row in given], self._run)
+            found[given] = self.reader.of_texts([texts[row] for row in given])
         return found
-
-    def _nearness(self, vectors: Floats) -> Floats:
-        scores: Floats = unit_rows(vectors) @ unit_rows(self.text).T
-        scores[:, ~self._readable] = -np.inf
-        return scores

@@ -29,14 +29,14 @@ from genre.recommenders.members import (
     standardised,
     with_sources,
 )
-from genre.recommenders.new_items import choose_lift, reading_weights, reads_new_items
+from genre.recommenders.new_items import choose_within, reading_weights, reads_new_items, show_new
 
 Weights = NDArray[np.float64]
 _BLOCK_BYTES = 1 << 25
 """Bytes of one member's scores that are held at once (32 MiB)."""
 _FIRST_STEPS = (1 / 64, 1 / 16, 1 / 4, 1.0)
 """What a member without weight is tried with, beside the heaviest one."""
-_FEWEST_NEW = 0.05
+_FEWEST_NEW = 0.02
 """Share of the items that are taken for new at least, to choose how new items are shown."""
 _LEAST = 1e-6
 """Puts members that are heard on new items alone behind those with a weight."""
@@ -99,17 +99,18 @@ class Fusion(ScoringRecommender[FusionConfig]):
     starting from the best member alone: on these events the fusion is never worse than a member that scores most items.
     One that scores only a few is weakened, since its worst item ties with all others.
 
-    Items that nobody has liked are scored by the members that read: ``score(i) = lift sum r_m z_m(i)``, where r are
-    these members' weights, of sum 1. The lift is chosen on validation events whose items are taken for new: as many as
-    are new in the data, a twentieth at least (see `choose_lift`).
+    Items that nobody has liked take their places from the members that read, which make a list of their own: those
+    among its first few stand in the last of the fusion's first ten places, where they cost known items least, and the
+    others further down (`show_new`). How many are few is chosen on validation events whose items are taken for new: as
+    many as are new in the data, a fiftieth at least (`choose_within`).
     """
 
     weights: Weights
     """(M,), the largest is 1 where chosen; 0 for a member that is no help."""
     says: Weights
-    """(M,) how much each member says of new items, sum 1, or all 0 where none reads."""
-    lift: float
-    """What the z-scores of new items are multiplied with; 0 where they are left to the weights."""
+    """(M,) how much each member says of new items, sum 1; all 0 where they are left to the weights."""
+    within: int
+    """Places of the list which these members make together that bring a new item into the fusion's first ten."""
     new: NDArray[np.bool_]
     """(I,) items that nobody has liked."""
 
@@ -125,7 +126,7 @@ class Fusion(ScoringRecommender[FusionConfig]):
             ModelError: Weights are to be chosen, and there are no validation events.
         """
         self.new = data.interactions.item_counts(data.num_items) == 0
-        self.lift, self.says = 0.0, np.zeros(len(self.members))
+        self.says, self.within = np.zeros(len(self.members)), 0
         if self.config.weights is not None:
             self.weights = np.array([self.config.weights[name] for name in self.config.members], np.float64)
             return self
@@ -137,7 +138,7 @@ class Fusion(ScoringRecommender[FusionConfig]):
         if self.config.new_items is not None and any(map(reads_new_items, self.members)):
             self.says = reading_weights(self.weights, self.members)
             drawn = run.rng("fusion.new").random(data.num_items) < max(float(self.new.mean()), _FEWEST_NEW)
-            self.lift = choose_lift(judged, self.weights, self.says, drawn & ~self.new, self.config.new_items)
+            self.within = choose_within(judged, self.weights, self.says, drawn & ~self.new, self.config.new_items)
         return self
 
     @property
@@ -148,23 +149,34 @@ class Fusion(ScoringRecommender[FusionConfig]):
     def score(self, queries: Queries) -> NDArray[np.float32]:
         """Return (B, I) weighted sums of standardised scores."""
         scores = np.empty((len(queries), self.num_items), np.float32)
-        says = self.says if self.lift else np.zeros_like(self.says)
-        new = np.flatnonzero(self.new) if self.lift else np.empty(0, np.int64)
+        shown = bool(self.says.any() and self.new.any())
+        heard = (self.weights > 0) | (self.says > 0) if shown else self.weights > 0
         for start, part in self._blocks(queries):
             block = scores[start : start + len(part)]
             block[:] = 0
-            read = np.zeros((len(part), len(new)), np.float32)
-            scored = np.zeros(block.shape, bool)
-            for at in np.flatnonzero((self.weights > 0) | (says > 0)):
+            read = np.zeros_like(block)
+            scored, readable = np.zeros(block.shape, bool), np.zeros(block.shape, bool)
+            for at in np.flatnonzero(heard):
                 raw = scores_of(self.members[at], part, self.num_items)
                 scored |= (raw > -np.inf) & (self.weights[at] > 0)
-                scored[:, new] |= (raw[:, new] > -np.inf) & (says[at] > 0)
+                readable |= (raw > -np.inf) & (self.says[at] > 0)
                 z = standardised(raw)
                 block += np.float32(self.weights[at]) * z
-                read += np.float32(self.lift * says[at]) * z[:, new]
-            block[:, new] = read
+                read += np.float32(self.says[at]) * z
             block[~scored] = -np.inf
+            if shown:
+                read[~readable] = -np.inf
+                self._show_new(block, read, part)
         return scores
+
+    def _show_new(self, scores: NDArray[np.float32], read: NDArray[np.float32], queries: Queries) -> None:
+        """Put new items among those that are answers."""
+        history = queries.history.items
+        seen = (history.row_of_value, history.values) if self.config.hide_seen else (np.empty(0, int),) * 2
+        kept = scores[seen]
+        scores[seen] = read[seen] = -np.inf
+        show_new(scores, read, np.broadcast_to(self.new, scores.shape), self.within)
+        scores[seen] = kept
 
     def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
         """Return the n best items; each one's source is that of the heaviest member that scores it."""
@@ -182,12 +194,12 @@ class Fusion(ScoringRecommender[FusionConfig]):
 
     def state(self) -> State:
         """Return the weights."""
-        return {"weights": self.weights, "says": self.says, "lift": np.array([self.lift]), "new": self.new}
+        return {"weights": self.weights, "says": self.says, "within": np.array([self.within]), "new": self.new}
 
     def restore(self, state: State) -> None:
         """Take the weights back; the members are those that it was built with."""
-        self.weights, self.says = state["weights"], state["says"]
-        self.lift, self.new = float(state["lift"][0]), state["new"]
+        self.weights, self.says, self.new = state["weights"], state["says"], state["new"]
+        self.within = int(state["within"][0])
 
     def _blocks(self, queries: Queries) -> Iterator[tuple[int, Queries]]:
         return queries.blocks(max(1, _BLOCK_BYTES // (4 * max(1, self.num_items))))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -70,6 +72,24 @@ class ItemVectors(nn.Module):
         if self.training and self.own_dropout:
             own = own * (torch.rand(len(own), 1, device=own.device) >= self.own_dropout)
         return own + found
+
+    def table(self, known: NDArray[np.bool_], readable: NDArray[np.bool_], text: NDArray[np.float32] | None) -> Tensor:
+        """Return all items of a catalogue as they are read (I, D), zeros for those that cannot be.
+
+        Args:
+            known: (I,) the items of this module, in this order.
+            readable: (I,) known ones, and those of which a text is enough.
+            text: (I, T) vectors of the texts.
+        """
+        with torch.inference_mode():
+            own = self().float()
+            found = torch.zeros(len(known), self.size, device=own.device)
+            found[torch.from_numpy(known)] = own
+            new = np.flatnonzero(readable & ~known)
+            if text is not None and len(new):
+                found[torch.from_numpy(new)] = self.of_text(torch.from_numpy(text[new]).to(own.device)).float()
+            found[torch.from_numpy(~readable)] = 0
+        return found
 
     def of_text(self, text: Tensor) -> Tensor:
         """Return what texts (I, T) say of items that have nothing else (I, D)."""

@@ -71,13 +71,16 @@ def questions_to_learn_from(
     return holdout, Candidates(excluded=holdout.queries.history.items if hide_seen else None)
 
 
-def validator(model: Scorer, run: RunContext, *, hide_seen: bool = True) -> Callable[[], float] | None:
+def validator(
+    model: Scorer, run: RunContext, *, hide_seen: bool = True, before: Callable[[], object] | None = None
+) -> Callable[[], float] | None:
     """Return what tells a model's NDCG@10 on the validation questions by now, or None where there are none.
 
     Args:
         model: Asked anew at every call.
         run: Holds the validation questions.
         hide_seen: Whether items of the history are no answers.
+        before: Called at the beginning of every look, to work out once what all questions need.
     """
     holdout = run.validation
     if holdout is None or not len(holdout):
@@ -85,6 +88,8 @@ def validator(model: Scorer, run: RunContext, *, hide_seen: bool = True) -> Call
     candidates = Candidates(excluded=holdout.queries.history.items if hide_seen else None)
 
     def value() -> float:
+        if before is not None:
+            before()
         total, start = 0.0, 0
         while start < len(holdout):
             rows = slice(start, start + _VALIDATED_AT_ONCE)

@@ -6,41 +6,47 @@ Shapes: B queries, I items, D numbers of a vector, n places.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genre.core.queries import Candidates, Recommendations, Source
 from genre.features.index import VectorIndex
+from genre.recommenders.base import never_scored
 
 Floats = NDArray[np.float32]
-LARGE = 1_000_000
-"""Items from which on the scores of all of them are no longer worth their time: an index finds the nearest."""
 
 
 class Nearest:
-    """Items as vectors, some of which may be answered with."""
+    """Items as vectors; one that is zero says nothing, and is no answer."""
 
-    def __init__(self, vectors: Floats, scorable: NDArray[np.bool_], source: Source) -> None:
-        """Take the items (I, D), which of them (I,) have a vector at all, and what answers are marked with."""
-        self.vectors, self.scorable, self.source = vectors, scorable, source
+    def __init__(self, vectors: Floats, source: Source) -> None:
+        """Take the items (I, D), and what answers are marked with."""
+        self.vectors, self.source = vectors, source
 
-    @property
-    def large(self) -> bool:
-        """Return whether an index pays."""
-        return len(self.vectors) > LARGE
+    @cached_property
+    def scorable(self) -> NDArray[np.bool_]:
+        """(I,) items with a vector."""
+        return np.asarray(self.vectors.any(axis=1))
 
     @cached_property
     def index(self) -> VectorIndex:
-        """Return the index, built at the first question."""
+        """Return the index, built at the first question: with Faiss past a million items, exact below."""
         return VectorIndex.build(self.vectors)
+
+    def with_more(self, vectors: Floats) -> Self:
+        """Return the same with more items behind; an index that is built takes them in, and is not built again."""
+        longer = type(self)(np.concatenate([self.vectors, vectors]), self.source)
+        if "index" in self.__dict__:
+            longer.index = self.index.add(vectors)
+        return longer
 
     def score(self, wanted: Floats) -> Floats:
         """Return the products (B, I), minus infinity for items without a vector and for queries that are zero."""
         scores: Floats = wanted @ self.vectors.T
         scores[~wanted.any(axis=1)] = -np.inf
-        scores[:, ~self.scorable] = -np.inf
-        return scores
+        return never_scored(scores, self.scorable)
 
     def recommend(self, wanted: Floats, n: int, candidates: Candidates | None) -> Recommendations:
         """Return the n items with the highest products, found by the index."""

@@ -17,7 +17,10 @@ from genre.recommenders.base import Recommender
 from genre.recommenders.members import Judged
 
 Weights = NDArray[np.float64]
-_LIFTS = np.geomspace(0.1, 30, 36)
+Floats = NDArray[np.float32]
+PLACES = 10
+"""Of a list so long, weights are chosen for the NDCG."""
+_WITHIN = (*range(1, 13), 15, 20, 30)
 _LEAST_SAY = 1e-3
 """What a reader that has no weight for known items says of new ones, beside the heaviest: enough where it is alone."""
 
@@ -44,41 +47,67 @@ def reading_weights(weights: Weights, members: Sequence[Recommender]) -> Weights
     return total
 
 
-def choose_lift(judged: Judged, weights: Weights, says: Weights, new: NDArray[np.bool_], cost: float) -> float:
-    """Return what the readers' mean z-score of a new item is multiplied with, to stand beside the others' sums.
+def show_new(scores: Floats, read: Floats, new: NDArray[np.bool_], within: int) -> None:
+    """Score new items so that they stand where the readers want them, but in the last of the first ten places at best.
 
-    Some known items are taken for new: only the readers may speak of them. Of the factors under which the other
-    questions lose no more than `cost` of their NDCG@10, the one that finds the most of the items taken for new.
+    Those among the readers' first `within` stand together before the end of the ten. Of the others, the one that the
+    readers put behind r items stands behind r known ones, and behind ten at least.
+
+    Args:
+        scores: (B, I) of known items, minus infinity for what is no answer; changed where an item is new.
+        read: (B, I) what the readers say of new and known items, minus infinity for what is no answer.
+        new: (B, I).
+        within: Places of the readers' list.
+    """
+    scores[new] = -np.inf
+    known_first, readers = -np.sort(-scores, axis=1), np.sort(read, axis=1)
+    for row in range(len(scores)):
+        items = np.flatnonzero(new[row] & (read[row] > -np.inf))
+        before = len(readers[row]) - np.searchsorted(readers[row], read[row, items], side="right")
+        chosen = before < within
+        line = known_first[row, known_first[row] > -np.inf]
+        behind = np.where(chosen, max(0, PLACES - int(chosen.sum())), np.maximum(before, PLACES)).clip(max=len(line))
+        ends = np.concatenate([line[:1] + 1, line, line[-1:] - 1]) if len(line) else np.array([1, 0], np.float32)
+        upper, lower = ends[behind], ends[behind + 1]
+        scores[row, items] = lower + (upper - lower) / (2 + before)
+
+
+def choose_within(judged: Judged, weights: Weights, says: Weights, new: NDArray[np.bool_], cost: float) -> int:
+    """Return how many places of the readers' list bring a new item into the first ten; 0 where none should.
+
+    Some known items are taken for new: only the readers may speak of them. As many places as the other questions can
+    bear without losing more than `cost` of their NDCG@10, and no more than find items taken for new.
 
     Args:
         judged: Validation questions with the members' scores of their candidates.
         weights: (M,) of known items.
-        says: (M,) of new items, sum 1.
+        says: (M,) of new items.
         new: (I,) the known items that are taken for new.
         cost: Share of NDCG@10.
     """
     pool, columns = judged.pool, judged.columns
-    known = np.tensordot(weights.astype(np.float32), pool.says, 1)
-    read = np.tensordot(says.astype(np.float32), pool.says, 1)
+    known, read = (np.tensordot(part.astype(np.float32), pool.says, 1) for part in (weights, says))
+    known[~pool.filled] = read[~pool.filled] = -np.inf
     is_new = pool.filled & new[np.maximum(pool.items, 0)]
-    targets = pool.items[columns.row_of_value, columns.values]
     asks_new = np.zeros(len(columns), bool)
-    asks_new[columns.row_of_value[new[targets]]] = True
+    asks_new[columns.row_of_value[is_new[columns.row_of_value, columns.values]]] = True
     if not asks_new.any() or asks_new.all():
-        return 0.0
+        return 0
     places = offsets_of(columns.lengths)
 
-    def found(lift: float) -> tuple[float, float]:
-        scores = np.where(is_new, np.float32(lift) * read, known) if lift else np.where(is_new, -np.inf, known)
-        scores[~pool.filled] = -np.inf
-        ranks = target_ranks(scores.astype(np.float32), columns)
-        quality = ndcg(ranks, places, 10)
-        return float(quality[~asks_new].sum()), float(recall(ranks, places, 10)[asks_new].sum())
+    def found(within: int) -> tuple[float, float]:
+        scores = known.copy()
+        show_new(scores, read, is_new, within)
+        ranks = target_ranks(scores, columns)
+        others = float(ndcg(ranks, places, PLACES)[~asks_new].sum())
+        return others, float(recall(ranks, places, PLACES)[asks_new].sum())
 
-    least = (1 - cost) * found(0.0)[0]
-    best, lift = -1.0, 0.0
-    for tried in _LIFTS:
-        others, hits = found(float(tried))
-        if others >= least and hits > best:
-            best, lift = hits, float(tried)
-    return lift
+    before, most = found(0)
+    least, within = (1 - cost) * before, 0
+    for tried in _WITHIN:
+        others, hits = found(tried)
+        if others < least:
+            break
+        if hits > most:
+            within, most = tried, hits
+    return within

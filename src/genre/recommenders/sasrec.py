@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre.core.config import Config
-from genre.core.interactions import Interactions
 from genre.core.queries import Queries
 from genre.core.run import RunContext
 from genre.data import sequences
@@ -37,6 +35,7 @@ from genre.recommenders.base import (
 )
 from genre.recommenders.members import validator
 from genre.recommenders.sparse import best_of_rows
+from genre.recommenders.trained import among, curve_of, network_state, take_parameters
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from genre.training.loss import ItemLoss
     from genre.training.next_item import Augmentation
 
-_NETWORK, _READER = "network.", "reader."
+_READER = "reader."
 _NUM_SIMILAR = 5
 _USUAL_EPOCHS = 40
 
@@ -159,8 +158,8 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
     """Turns texts into vectors."""
     text: NDArray[np.float32] | None = None
     """(I, T) vectors of the items' texts, zeros for an item without."""
-    _table: Tensor | None = None
-    """(I, D) the items as they are read, once training is over."""
+    table: Tensor
+    """(I, D) the items as they are read."""
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Train until the validation events are predicted no better; without any, for all epochs.
@@ -177,7 +176,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
 
         config, log = self.config, data.interactions
         counts = log.item_counts(data.num_items)
-        self.known, self._table = counts > 0, None
+        self.known = counts > 0
         if config.text is not None:
             self.reader, self.text = TextVectors.fit(config.text.vectors, data.items, self.known, run)
         with torch.random.fork_rng():
@@ -185,7 +184,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             self.network = self._new_network()
             self._start_from_text()
         objective = NextItem(
-            self._among_known(log),
+            among(self.known, log),
             length=config.length,
             batch_size=config.training.batch_size,
             parts=config.training.accumulate,
@@ -203,14 +202,13 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             config.training,
             name="sasrec",
             seed=run.seed,
-            validate=validator(self, run, hide_seen=config.hide_seen),
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
             directory=run.directory,
             about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
             progress=run.progress,
         )
-        epochs = [(epoch.loss, np.nan if epoch.validation is None else epoch.validation) for epoch in trained.epochs]
-        self.curve = np.array(epochs, np.float64).reshape(-1, 2)
-        self._table = self._items()
+        self.curve = curve_of(trained)
+        self._settle()
         return self
 
     def index(self, items: Entities, run: RunContext) -> Self:
@@ -220,7 +218,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
         if self.reader is not None and self.text is not None:
             model.text = np.concatenate([self.text, self.reader.of_items(new, run)])
-        model._table = model._items()
+        model._settle()
         return model
 
     @property
@@ -237,38 +235,31 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         history = queries.history.liked()
         history = history.where(self.scorable[history.item_rows])
         with torch.inference_mode():
-            table = self._items() if self._table is None else self._table
-            hidden = last_hidden(self.network, history, self.config.length, table)
-            scores: NDArray[np.float32] = (hidden @ self.network.targets(table).T).cpu().numpy()
+            hidden = last_hidden(self.network, history, self.config.length, self.table)
+            scores: NDArray[np.float32] = (hidden @ self.network.targets(self.table).T).cpu().numpy()
         scores[history.lengths == 0] = -np.inf
         return never_scored(scores, self.scorable)
 
     def similar(self, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the cosines (len(item_rows), I) of the items' vectors."""
-        unit = unit_rows((self._items() if self._table is None else self._table).cpu().numpy())
+        unit = unit_rows(self.table.cpu().numpy())
         return never_scored(unit[item_rows] @ unit.T, self.scorable)
 
     def state(self) -> State:
         """Return the network's parameters, which items are known, what texts say, and how training went."""
-        tensors = {_NETWORK + name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
         reading = {} if self.reader is None else {_READER + name: part for name, part in self.reader.state().items()}
         text = {} if self.text is None else {"text": self.text}
-        return {**tensors, **reading, **text, "known": self.known, "curve": self.curve}
+        return {**network_state(self.network), **reading, **text, "known": self.known, "curve": self.curve}
 
     def restore(self, state: State) -> None:
         """Take the parameters back."""
-        import torch
-
         self.known, self.curve = state["known"], state["curve"]
         if self.config.text is not None:
             learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
             self.reader, self.text = TextVectors.restore(self.config.text.vectors, learned), state["text"]
         self.network = self._new_network()
-        self.network.load_state_dict(
-            {name: torch.from_numpy(np.array(state[_NETWORK + name])) for name in self.network.state_dict()}
-        )
-        self.network.eval()
-        self._table = self._items()
+        take_parameters(self.network, state)
+        self._settle()
 
     def _new_network(self) -> Transformer:
         import torch
@@ -301,26 +292,9 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         if text.numel() and float(text.std()) > 0:
             own.weight.data[:, : text.shape[1]] = text * (own.weight.std() / text.std())
 
-    def _items(self) -> Tensor:
-        """Return all items (I, D) as they are read, zeros for those that cannot be."""
-        import torch
-
-        items = self.network.items
-        with torch.inference_mode():
-            vectors = self.network.item_vectors()
-            table = torch.zeros(len(self.known), items.size, device=vectors.device)
-            table[torch.from_numpy(self.known)] = vectors.float()
-            new = np.flatnonzero(self.scorable & ~self.known)
-            if self.text is not None and len(new):
-                table[torch.from_numpy(new)] = items.of_text(
-                    torch.from_numpy(self.text[new]).to(vectors.device)
-                ).float()
-        return table
-
-    def _among_known(self, log: Interactions) -> Interactions:
-        """Return the likes with items counted among the known ones."""
-        liked, place = log.liked(), np.cumsum(self.known) - 1
-        return replace(liked, item_rows=place[liked.item_rows].astype(np.int32))
+    def _settle(self) -> None:
+        """Work out how the items are read by now."""
+        self.table = self.network.items.table(self.known, self.scorable, self.text)
 
     def _loss(self, counts: NDArray[np.float64]) -> ItemLoss:
         from genre.training.loss import GbceLoss, SampledSoftmaxLoss, softmax_loss
@@ -344,7 +318,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
 
     def _similar(self, data: Dataset) -> NDArray[np.int32]:
         """Return (known items, 5) those most often liked by the same people, by cosine; -1 where there are fewer."""
-        users = self._among_known(data.interactions).to_binary_csr(int(self.known.sum()))
+        users = among(self.known, data.interactions).to_binary_csr(int(self.known.sum()))
         both = (users.T @ users).tocsr()
         norms = np.sqrt(np.maximum(both.diagonal(), 1)).astype(np.float32)
         both.setdiag(0)

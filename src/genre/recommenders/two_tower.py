@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
@@ -21,9 +20,18 @@ from genre.core.run import RunContext
 from genre.core.topn import top_n
 from genre.data.dataset import Dataset, Entities
 from genre.features.vectors import TextVectors, VectorsConfig
-from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
+from genre.recommenders.base import (
+    DataSize,
+    Estimate,
+    Recommender,
+    RecommenderConfig,
+    ScoringRecommender,
+    State,
+    never_scored,
+)
 from genre.recommenders.members import validator
 from genre.recommenders.nearest import Nearest
+from genre.recommenders.trained import among, curve_of, network_state, take_parameters
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -32,7 +40,7 @@ if TYPE_CHECKING:
     from genre.recommenders.towers import TwoTowers
 
 Floats = NDArray[np.float32]
-_NETWORK, _READER = "network.", "reader."
+_READER = "reader."
 _NEIGHBOURS = 20
 """Items whose texts are nearest to a target's, from which hard negatives are drawn."""
 _BLOCK = 1024
@@ -62,8 +70,7 @@ class TwoTowerConfig(RecommenderConfig):
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
     training: TrainingConfig = TrainingConfig(epochs=40, batch_size=1024, learning_rate=3e-3, patience=4)
-    """A batch's choices are each other's negatives: small batches make the task too easy. Most is learned in the first
-    epochs, and little in many more."""
+    """A batch's choices are each other's negatives: small batches make the task too easy."""
 
     @property
     def reads(self) -> VectorsConfig:
@@ -103,8 +110,10 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
     """(I, T) vectors of the items' texts."""
     curve: NDArray[np.float64]
     """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
-    _views: tuple[Tensor, Nearest] | None = None
-    """The items (I, D) as histories read them and as they are compared with them, once training is over."""
+    table: Tensor
+    """(I, D) the items as histories read them."""
+    items: Nearest
+    """The items as histories are compared with them."""
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Read the items, then train until the validation events are predicted no better.
@@ -119,16 +128,13 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         from genre.training.towers import InBatch
 
         config = self.config
-        self.known, self._views = data.interactions.item_counts(data.num_items) > 0, None
+        self.known = data.interactions.item_counts(data.num_items) > 0
         self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("two_tower").integers(2**63)))
             self.network = self._new_network()
-        liked = data.interactions.liked()
-        place = np.cumsum(self.known) - 1
-        log = replace(liked, item_rows=place[liked.item_rows].astype(np.int32))
         objective = InBatch(
-            log,
+            among(self.known, data.interactions),
             int(self.known.sum()),
             length=config.length,
             batch_size=config.training.batch_size,
@@ -143,14 +149,13 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             config.training,
             name="two_tower",
             seed=run.seed,
-            validate=validator(self, run, hide_seen=config.hide_seen),
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
             directory=run.directory,
             about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
             progress=run.progress,
         )
-        epochs = [(epoch.loss, np.nan if epoch.validation is None else epoch.validation) for epoch in trained.epochs]
-        self.curve = np.array(epochs, np.float64).reshape(-1, 2)
-        self._views = self._seen()
+        self.curve = curve_of(trained)
+        self._settle()
         return self
 
     def index(self, items: Entities, run: RunContext) -> Self:
@@ -159,7 +164,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         new = self.reader.of_items(items.behind(len(self.text)), run)
         model.text = np.concatenate([self.text, new])
         model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
-        model._views = model._seen()
+        model._settle(self.items)
         return model
 
     @property
@@ -170,54 +175,40 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
 
     def score(self, queries: Queries) -> Floats:
         """Return (B, I) cosines of both towers."""
-        table, items = self._views or self._seen()
-        return items.score(self._wanted(queries, table))
+        return self.items.score(self._wanted(queries))
 
     def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
-        """Return the n nearest items, through an index past a million of them."""
-        table, items = self._views or self._seen()
-        if not items.large:
-            return super().recommend(queries, n, candidates=candidates)
-        return items.recommend(self._wanted(queries, table), n, candidates)
+        """Return the n nearest items."""
+        return self.items.recommend(self._wanted(queries), n, candidates)
 
     def similar(self, item_rows: NDArray[np.integer]) -> Floats:
         """Return the cosines (len(item_rows), I) of the items' tower."""
-        _, items = self._views or self._seen()
-        scores: Floats = items.vectors[item_rows] @ items.vectors.T
-        scores[:, ~items.scorable] = -np.inf
-        return scores
+        return never_scored(self.items.vectors[item_rows] @ self.items.vectors.T, self.scorable)
 
     def similar_to_texts(self, texts: list[str]) -> Floats:
         """Return the cosines (len(texts), I) of the items with items of which nothing but these texts is known."""
         import torch
 
-        _, items = self._views or self._seen()
-        read = self.reader.of_texts(texts, RunContext())
+        read = self.reader.of_texts(texts)
         with torch.inference_mode():
             vectors = self.network.vectors.of_text(torch.from_numpy(read).to(self.network.ages.device))
             wanted = self.network.of_items(vectors).cpu().numpy()
         wanted[~read.any(axis=1)] = 0
-        return items.score(wanted)
+        return self.items.score(wanted)
 
     def state(self) -> State:
         """Return the network's parameters, what is known, what texts say, and how training went."""
-        tensors = {_NETWORK + name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
         reading = {_READER + name: part for name, part in self.reader.state().items()}
-        return {**tensors, **reading, "text": self.text, "known": self.known, "curve": self.curve}
+        return {**network_state(self.network), **reading, "text": self.text, "known": self.known, "curve": self.curve}
 
     def restore(self, state: State) -> None:
         """Take the parameters back."""
-        import torch
-
         self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
         learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
         self.reader = TextVectors.restore(self.config.vectors, learned)
         self.network = self._new_network()
-        self.network.load_state_dict(
-            {name: torch.from_numpy(np.array(state[_NETWORK + name])) for name in self.network.state_dict()}
-        )
-        self.network.eval()
-        self._views = self._seen()
+        take_parameters(self.network, state)
+        self._settle()
 
     def _new_network(self) -> TwoTowers:
         import torch
@@ -235,24 +226,20 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         )
         return TwoTowers(vectors, length=config.length, hidden=config.hidden, dropout=config.dropout)
 
-    def _seen(self) -> tuple[Tensor, Nearest]:
-        """Return all items as histories read them, and as they are compared with them; zeros for the unreadable."""
+    def _settle(self, before: Nearest | None = None) -> None:
+        """Work out how items are read and compared by now; those of `before` stand first, and are as they were."""
         import torch
 
-        vectors, scorable = self.network.vectors, self.scorable
+        self.table = self.network.vectors.table(self.known, self.scorable, self.text)
         with torch.inference_mode():
-            own = self.network.items()
-            table = torch.zeros(len(self.known), vectors.size, device=own.device)
-            table[torch.from_numpy(self.known)] = own.float()
-            new = np.flatnonzero(scorable & ~self.known)
-            if len(new):
-                table[torch.from_numpy(new)] = vectors.of_text(torch.from_numpy(self.text[new]).to(own.device)).float()
-            table[torch.from_numpy(~scorable)] = 0
-            found: Floats = self.network.of_items(table).cpu().numpy()
-        found[~scorable] = 0
-        return table, Nearest(found, scorable, self.source)
+            found: Floats = self.network.of_items(self.table).cpu().numpy()
+        found[~self.scorable] = 0
+        if before is None:
+            self.items = Nearest(found, self.source)
+        else:
+            self.items = before.with_more(found[len(before.vectors) :])
 
-    def _wanted(self, queries: Queries, table: Tensor) -> Floats:
+    def _wanted(self, queries: Queries) -> Floats:
         """Return (B, D) what histories ask for; zeros where nothing can be read."""
         import torch
 
@@ -266,8 +253,8 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             for start in range(0, len(filled), _BLOCK):
                 rows = filled[start : start + _BLOCK]
                 part = likes.take(rows)
-                histories = Histories.of(part, part.item_rows).to(table.device)
-                wanted[rows] = self.network.of_histories(table, histories).float().cpu().numpy()
+                histories = Histories.of(part, part.item_rows).to(self.table.device)
+                wanted[rows] = self.network.of_histories(self.table, histories).float().cpu().numpy()
         return wanted
 
 

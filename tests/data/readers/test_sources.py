@@ -25,7 +25,7 @@ def test_a_missing_file_is_guessed(tmp_path: Path) -> None:
 def test_a_missing_directory_is_no_crash(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "ratings.csv"
     assert failure_of(path) == (
-        f"{path}: there is no such file. Check the path; it is relative to the config's directory."
+        f"{path}: there is no such file. Check the path; in a config, it is relative to the config's directory."
     )
 
 

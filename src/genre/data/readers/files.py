@@ -118,6 +118,21 @@ def read_tables(config: FilesConfig) -> Tables:
     )
 
 
+def read_items(path: Path) -> pl.DataFrame:
+    """Read a catalogue's file, in any layout, under Genre's names.
+
+    Raises:
+        DataError: The file cannot be read, has no column of ids, or a row is wrong.
+    """
+    source = open_source(path)
+    raw, known = read_source(source, "items", format_of(source), None)
+    part = standardise(raw, "items", known)
+    for finding in part.findings:
+        if finding.severity == "error":
+            raise FindingError(finding)
+    return part.frame
+
+
 def load_files(config: FilesConfig) -> Loaded:
     """Read what can be read, and go on past errors, which are among the findings."""
     sources: dict[TableName, list[Source]] = {}

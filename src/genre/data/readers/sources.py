@@ -93,7 +93,8 @@ def _first_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         close = difflib.get_close_matches(path.name, near, n=1)
-        remedy = f"Did you mean {close[0]!r}?" if close else "Check the path; it is relative to the config's directory."
+        check = "Check the path; in a config, it is relative to the config's directory."
+        remedy = f"Did you mean {close[0]!r}?" if close else check
         raise failure(path, "there is no such file", remedy) from None
     except OSError as error:
         raise failure(path, f"the file cannot be opened ({error.strerror})", "Check who may read it.") from error

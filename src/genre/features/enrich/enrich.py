@@ -15,6 +15,7 @@ from genre.core.errors import ConfigError
 from genre.core.run import Progress
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset, Entities
+from genre.data.privacy import mask_all
 from genre.data.splits import Split
 from genre.features.enrich.account import Drop, StageAccount
 from genre.features.enrich.answers import AnswerT, ImaginedItems, ItemSummary, KeywordProfile, UserProfile
@@ -22,7 +23,7 @@ from genre.features.enrich.by_keywords import KeywordWriter
 from genre.features.enrich.config import AnyStage, EnrichConfig, ImagineConfig, ProfileConfig, SummariseConfig
 from genre.features.enrich.nearest import with_nearest
 from genre.features.enrich.result import BETTER_TITLE, PROFILE, SUMMARY, Enrichment
-from genre.features.enrich.subjects import Catalogue, Histories, masked_texts
+from genre.features.enrich.subjects import Catalogue, Histories
 from genre.features.enrich.writing import Task, Writer
 from genre.features.store import ContentStore
 from genre.features.text import Language, TextConfig, item_texts
@@ -168,8 +169,8 @@ def _imagined(
     tasks = histories.imagine_tasks(stage, dict(profiles.select(USER_ID, PROFILE).iter_rows()))
     found = writer.write(stage, tasks, ImaginedItems, name=f"{stage.kind}{label}", masked=histories.catalogue.masked)
     texts = pl.Series(item_texts(histories.data.items, TextConfig()), dtype=pl.String)
-    if not getattr(stage.encoder, "local", True):
-        texts, _ = masked_texts(texts)
+    if not stage.encoder.local:
+        texts, _ = mask_all(texts)
     return with_nearest(found, histories.data, texts.to_list(), stage, store, progress)
 
 

@@ -11,9 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from genre.data._personal import KINDS
 from genre.data.dataset import Dataset, Entities
-from genre.data.privacy import mask_texts
+from genre.data.privacy import mask_all
 from genre.features.enrich.answers import ItemSummary
 from genre.features.enrich.checks import Source, content_words
 from genre.features.enrich.config import ImagineConfig, ProfileConfig
@@ -51,7 +50,7 @@ class Catalogue:
         columns += [items.frame[name].list.join("\n", ignore_nulls=True).fill_null("") for name in items.roles.category]
         masked = 0
         if mask:
-            found = [masked_texts(column) for column in columns]
+            found = [mask_all(column) for column in columns]
             columns, masked = [column for column, _ in found], sum(count for _, count in found)
         rows = zip(*columns, strict=True)
         sources = [Source.of(title, text, "\n".join(labels).split("\n")) for title, text, *labels in rows]
@@ -131,12 +130,3 @@ def _texts(items: Entities, config: TextConfig) -> list[str]:
     if config.fields is not None or config.template is not None:
         return whole
     return item_texts(rest, config) if has_text(rest) else [""] * len(items)
-
-
-def masked_texts(texts: pl.Series) -> tuple[pl.Series, int]:
-    """Return texts with all kinds of personal data masked, and how many pieces were found."""
-    places = 0
-    for kind in KINDS:
-        texts, _, found = mask_texts(texts, kind)
-        places += found
-    return texts, places
