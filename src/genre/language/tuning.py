@@ -1,0 +1,344 @@
+"""Which weights of a causal language model learn: all, some, or few that are added to it.
+
+Shapes: R rows, L places, P places of a prefix, H numbers of a hidden state, V tokens of the vocabulary.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from genre.core.config import Config
+from genre.core.errors import ConfigError, DependencyError, ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Method: TypeAlias = Literal["frozen", "full", "last_layers", "lora", "adalora", "prefix", "ia3"]
+_ADDED = frozenset({"lora", "adalora", "prefix", "ia3"})
+_USUAL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
+
+
+class TuningConfig(Config):
+    """What learns of a language model. What is added to it can be taken off again, and then it writes as before."""
+
+    method: Method = "lora"
+    """`frozen` nothing; `full` everything; `last_layers` the last `layers` of them; `lora` low-rank updates of linear
+    layers (Hu et al., ICLR 2022), with `adalora` of ranks that follow the need (Zhang et al., ICLR 2023); `prefix`
+    vectors before the text (Li and Liang, ACL 2021); `ia3` a factor for each of some activations (Liu et al., NeurIPS
+    2022)."""
+    layers: int = Field(default=2, ge=1)
+    """Layers next to the output that learn, for `last_layers`."""
+    rank: int = Field(default=8, ge=1)
+    """Of an update, for `lora` and `adalora`."""
+    alpha: float = Field(default=16.0, gt=0)
+    """An update counts `alpha / rank` times, for `lora` and `adalora`: the learning rate then suits any rank."""
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Share of an update's inputs that a training step leaves out, for `lora` and `adalora`."""
+    modules: tuple[str, ...] = ()
+    """Names of the linear layers that are updated, as `q_proj`; by default those that models of the Llama family have,
+    and all linear layers of another model. `ia3` takes keys, values and the layer that narrows."""
+    tokens: int = Field(default=16, ge=1)
+    """Vectors of a prefix."""
+    checkpointing: bool = False
+    """Whether activations are worked out again in the backward pass: about a third more time for much less memory."""
+
+    @property
+    def adds(self) -> bool:
+        """Whether weights are added rather than changed."""
+        return self.method in _ADDED
+
+    def check_installed(self) -> None:
+        """Make sure that the library for what is added is there.
+
+        Raises:
+            DependencyError: It is not.
+        """
+        if self.adds and find_spec("peft") is None:
+            raise DependencyError(
+                f"{self.method!r} needs the library 'peft', which is not installed",
+                place="tuning.method",
+                remedy="Install it with `pip install 'genre-rec[text]'`, or choose 'full', 'last_layers' or 'frozen'.",
+            )
+
+
+class TunedModel:
+    """A causal language model some of whose weights learn.
+
+    `language` gives logits with what was learned, `body` hidden states. `base_switched_on` is the model as it was: bit
+    for bit where weights were added, from a copy of the changed weights elsewhere.
+    """
+
+    def __init__(self, model: nn.Module, config: TuningConfig, *, total_steps: int | None = None) -> None:
+        """Freeze and add.
+
+        Args:
+            model: A causal language model of `transformers`, which is changed in place; float32.
+            config: What learns.
+            total_steps: Of the training to come, which `adalora` spreads its ranks over.
+
+        Raises:
+            ConfigError: The model has no layers of the names in `modules`.
+        """
+        self.config = config
+        whole: Any = model
+        whole.requires_grad_(False)
+        with warnings.catch_warnings():
+            # peft asks transformers for something under its former name.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            self.language: Any = _with_additions(whole, config, total_steps) if config.adds else whole
+        if config.method == "full":
+            self.language.requires_grad_(True)
+        elif config.method == "last_layers":
+            _open_last_layers(self.language, config.layers)
+        if config.checkpointing:
+            self.language.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.names = frozenset(name for name, weight in self.language.named_parameters() if weight.requires_grad)
+        # What is added begins as no change at all; what is changed is remembered as it was.
+        self.before = {} if config.adds else {name: value.detach().clone() for name, value in self.learned()}
+
+    @property
+    def causal(self) -> Any:
+        """The model of `transformers` itself, with what was added in its layers."""
+        return self.language.get_base_model() if self.config.adds else self.language
+
+    def learned(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the weights that learn, by name."""
+        return ((name, weight) for name, weight in self.language.named_parameters() if name in self.names)
+
+    @property
+    def num_learned(self) -> int:
+        """Numbers that learn."""
+        return sum(weight.numel() for _, weight in self.learned())
+
+    def hidden(self, inputs: Tensor, visible: Tensor, positions: Tensor) -> Tensor:
+        """Return the last hidden states (R, L, H) of what is given as vectors.
+
+        Args:
+            inputs: (R, L, H) in place of the vectors of tokens.
+            visible: (R, L, L) whether the place of the second dimension may look at that of the third.
+            positions: (R, L) places as the model counts them.
+        """
+        import torch
+
+        extra: dict[str, Any] = {}
+        if self.config.method == "prefix":
+            prefix = self.config.tokens
+            name = "cache" if "cache" in signature(self.causal.model.forward).parameters else "past_key_values"
+            extra[name] = self.language.get_prompt(len(inputs))
+            visible = torch.nn.functional.pad(visible, (prefix, 0), value=True)
+            positions = positions + prefix
+        bias = torch.zeros(visible.shape, dtype=inputs.dtype, device=inputs.device)
+        bias.masked_fill_(~visible, torch.finfo(inputs.dtype).min)
+        found: Tensor = self.causal.model(
+            inputs_embeds=inputs, attention_mask=bias[:, None], position_ids=positions, use_cache=False, **extra
+        ).last_hidden_state
+        return found
+
+    def layer_of(self, name: str) -> int | None:
+        """Return how many layers lie between a weight and the output, by its name; none for what belongs to no layer.
+
+        Vectors of tokens are the farthest.
+        """
+        num_layers = int(self.causal.config.get_text_config(decoder=True).num_hidden_layers)
+        found = _LAYER.search(name)
+        if found:
+            return num_layers - 1 - int(found.group(1))
+        return num_layers if "embed_tokens" in name or "wte" in name else None
+
+    @contextmanager
+    def base_switched_on(self) -> Iterator[None]:
+        """Let the model be what it was before it learned, for as long as this lasts."""
+        if self.config.adds:
+            with self.language.disable_adapter():
+                yield
+            return
+        with self.interpolated(0.0):
+            yield
+
+    @contextmanager
+    def interpolated(self, share: float) -> Iterator[None]:
+        """Let only a share of what was learned count, for as long as this lasts.
+
+        For weights that changed ``w_0 + share (w - w_0)`` (Wortsman et al.: Robust Fine-Tuning of Zero-Shot Models,
+        CVPR 2022); for low-rank updates the share of the update, and for factors that of their distance from 1.
+
+        Raises:
+            ConfigError: A prefix has no half.
+        """
+        import torch
+
+        kept = {name: weight.detach().clone() for name, weight in self._scaled(share)}
+        with torch.no_grad():
+            for name, weight in self._scaled(share):
+                start = self.before.get(name, torch.full_like(weight, 1.0 if self.config.method == "ia3" else 0.0))
+                weight.copy_(start + share * (kept[name] - start) if share != 1 else kept[name])
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, weight in self._scaled(share):
+                    weight.copy_(kept[name])
+
+    def settle(self, share: float) -> None:
+        """Let only a share of what was learned count from now on.
+
+        Raises:
+            ConfigError: A prefix has no half.
+        """
+        import torch
+
+        with self.interpolated(share):
+            found = {name: weight.detach().clone() for name, weight in self.learned()}
+        with torch.no_grad():
+            for name, weight in self.learned():
+                weight.copy_(found[name])
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was learned, and nothing of the base."""
+        return {name: weight.detach().cpu().float().numpy() for name, weight in self.learned()}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `state` returned.
+
+        Raises:
+            ModelError: It is of a model with other layers.
+        """
+        import torch
+
+        own = dict(self.learned())
+        if set(own) != set(state) or any(own[name].shape != state[name].shape for name in own):
+            raise ModelError(
+                "what was learned does not fit this language model",
+                place="tuning",
+                remedy="Use the base model and the tuning settings of that time.",
+            )
+        with torch.no_grad():
+            for name, weight in own.items():
+                weight.copy_(torch.from_numpy(np.array(state[name])))
+
+    def _scaled(self, share: float) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the weights that a share of the update is a share of: one factor of a product of two."""
+        if self.config.method == "prefix" and share not in (0.0, 1.0):
+            raise ConfigError(
+                f"a share of {share!r} of a prefix means nothing",
+                place="tuning.method",
+                remedy="Interpolate what 'lora', 'adalora', 'ia3', 'last_layers' or 'full' has learned.",
+            )
+        factor = {"lora": ".lora_B.", "adalora": ".lora_E."}.get(self.config.method, "")
+        return ((name, weight) for name, weight in self.learned() if factor in name)
+
+
+class AdaptiveRanks:
+    """What AdaLoRA asks of a training: factors that stay orthogonal, and ranks that are moved to where they matter."""
+
+    def __init__(self, tuned: TunedModel, weight: float = 0.1) -> None:
+        """Take the model, and how much orthogonality counts."""
+        self.tuned, self.weight = tuned, weight
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return how far the factors are from orthogonal ones: ``|P' P - 1|`` as the paper has it."""
+        import torch
+
+        found = []
+        for name, weight in self.tuned.learned():
+            if ".lora_A." in name or ".lora_B." in name:
+                product = weight @ weight.T if ".lora_A." in name else weight.T @ weight
+                found.append((product - torch.eye(len(product), device=weight.device)).norm())
+        return self.weight * torch.stack(found).mean()
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Weigh the ranks by their gradients, and take those away that matter least."""
+        self.tuned.language.base_model.update_and_allocate(step)
+
+    def state(self) -> dict[str, float]:
+        """Return nothing: what has gathered is in the model."""
+        return {}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Take nothing back."""
+
+
+def _with_additions(model: nn.Module, config: TuningConfig, total_steps: int | None) -> Any:
+    import peft
+
+    library: Any = peft
+    kind = library.TaskType.CAUSAL_LM
+    if config.method == "prefix":
+        # peft 0.21 gives transformers the prefix under its former name, at every call.
+        warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
+        return library.get_peft_model(
+            model, library.PrefixTuningConfig(task_type=kind, num_virtual_tokens=config.tokens)
+        )
+    linear = _linear_layers(model)
+    if config.method == "ia3":
+        chosen = _chosen(config, linear, ("k_proj", "v_proj", "down_proj"))
+        fed = [name for name in chosen if name == "down_proj"]
+        settings = library.IA3Config(task_type=kind, target_modules=chosen, feedforward_modules=fed)
+        return library.get_peft_model(model, settings)
+    shared = {
+        "task_type": kind,
+        "target_modules": _chosen(config, linear, _USUAL),
+        "lora_alpha": config.alpha,
+        "lora_dropout": config.dropout,
+    }
+    if config.method == "lora":
+        return library.get_peft_model(model, library.LoraConfig(r=config.rank, **shared))
+    steps = max(10, total_steps or 1000)
+    plan = {"total_step": steps, "tinit": steps // 5, "tfinal": steps // 5, "deltaT": max(1, steps // 100)}
+    more = max(config.rank + 1, config.rank * 3 // 2)
+    return library.get_peft_model(model, library.AdaLoraConfig(init_r=more, target_r=config.rank, **plan, **shared))
+
+
+def _linear_layers(model: Any) -> list[str]:
+    """Return the last names of the linear layers, but for the one that gives logits."""
+    from torch import nn
+
+    head = model.get_output_embeddings()
+    found = {
+        name.rpartition(".")[2]
+        for name, layer in model.named_modules()
+        if layer is not head and (isinstance(layer, nn.Linear) or type(layer).__name__ == "Conv1D")
+    }
+    return sorted(found)
+
+
+def _chosen(config: TuningConfig, linear: list[str], usual: tuple[str, ...]) -> list[str]:
+    if not config.modules:
+        return [name for name in usual if name in linear] or linear
+    missing = [name for name in config.modules if name not in linear]
+    if missing:
+        raise ConfigError(
+            f"the model has no linear layers named {missing[0]!r}",
+            place="tuning.modules",
+            remedy=f"Choose from {linear}, or leave it out.",
+        )
+    return list(config.modules)
+
+
+def _open_last_layers(model: nn.Module, count: int) -> None:
+    """Let the last layers learn, and the norm behind them."""
+    numbered = [int(found.group(1)) for name, _ in model.named_parameters() if (found := _LAYER.search(name))]
+    if not numbered:
+        raise ConfigError(
+            "the model's layers are not numbered in the names of its weights",
+            place="tuning.method",
+            remedy="Choose 'lora' or 'full'.",
+        )
+    first = max(numbered) + 1 - count
+    seen = False
+    for name, weight in model.named_parameters():
+        found = _LAYER.search(name)
+        seen = seen or found is not None
+        behind = seen and found is None and "embed" not in name and "lm_head" not in name
+        weight.requires_grad_(behind or (found is not None and int(found.group(1)) >= first))
