@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from genre.core.errors import ArtifactError, DependencyError, ModelError, ResourceError
+from genre.core.errors import ArtifactError, ConfigError, DependencyError, ModelError, ResourceError
 from genre.training.checkpoints import Checkpoint
 from genre.training.config import CHECKPOINT_FILE, TrainingConfig
 from genre.training.loop import Loss, Trained, train
@@ -63,7 +63,9 @@ def weights(model: nn.Module) -> list[np.ndarray]:
 
 
 def run(model: nn.Module, objective: Line | None = None, **settings: object) -> Trained:
-    outside = {key: settings.pop(key) for key in ("validate", "directory", "about", "seed") if key in settings}
+    outside = {
+        key: settings.pop(key) for key in ("validate", "directory", "about", "seed", "protections") if key in settings
+    }
     config = TrainingConfig(**{"epochs": 4, "tracker": "none", "patience": None, **settings})
     return train(model, objective or Line(), config, name="line", **outside)
 
@@ -334,3 +336,158 @@ def test_killed_processes_end_with_the_same_weights(tmp_path: Path) -> None:
         found = network()
         found.load_state_dict(torch.load(out, weights_only=True))
         assert_same(expected, found)
+
+
+class Watched:
+    """Pulls all weights to zero, counts its steps, and doubles its weight at each."""
+
+    def __init__(self, weight: float = 0.1) -> None:
+        self.weight, self.steps = weight, 0
+        self.drawn: list[float] = []
+
+    def penalty(self, model: nn.Module, batch: Batch, rng: np.random.Generator) -> Tensor:
+        self.drawn.append(float(rng.random()))
+        return self.weight * sum((weight**2).sum() for weight in model.parameters())
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        assert next(iter(model.parameters())).grad is not None
+        self.steps += 1
+        self.weight *= 1.1
+
+    def state(self) -> dict[str, float]:
+        return {"weight": self.weight}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        self.weight = state["weight"]
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_protection_costs_its_own_weight_however_a_step_is_parted(parts: int) -> None:
+    model, alone, watched = network(dropout=0.0), network(dropout=0.0), Watched()
+    run(model, Line(parts), epochs=1, optimizer="sgd", learning_rate=0.01, protections=[watched])
+    assert watched.steps == NUM_BATCHES
+    # The same by hand.
+    optimizer = torch.optim.SGD(alone.parameters(), 0.01, momentum=0.9)
+    by_hand = Watched()
+    for batches in Line().batches(np.random.default_rng([0, 0])):
+        (x, y) = batches[0]
+        (functional.mse_loss(alone(x), y) + by_hand.penalty(alone, (x, y), np.random.default_rng(0))).backward()
+        optimizer.step()
+        by_hand.after_step(alone, 0)
+        optimizer.zero_grad()
+    for a, b in zip(weights(model), weights(alone), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_protection_goes_on_where_it_was(tmp_path: Path) -> None:
+    whole, watched = network(), Watched()
+    run(whole, epochs=3, protections=[watched], directory=tmp_path / "whole")
+    parted, first, second = network(), Watched(), Watched()
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            parted,
+            Line(fail_at=(8, KeyboardInterrupt())),
+            epochs=3,
+            protections=[first],
+            directory=tmp_path / "parted",
+            checkpoint_seconds=0,
+        )
+    resumed = network()
+    run(resumed, epochs=3, protections=[second], directory=tmp_path / "parted", checkpoint_seconds=0)
+    assert_same(resumed, whole)
+    assert second.weight == pytest.approx(watched.weight)
+    assert first.drawn + second.drawn == watched.drawn
+
+
+def test_what_never_learns_is_not_written_and_stays(tmp_path: Path) -> None:
+    model = network()
+    model[0].requires_grad_(False)
+    before = weights(model[0])
+    run(model, epochs=2, directory=tmp_path, checkpoint_seconds=0, validate=lambda: 0.0, average=2)
+    names = [name for name in safe_open_names(tmp_path / CHECKPOINT_FILE) if name.startswith(("model.", "best."))]
+    assert names
+    assert not [name for name in names if name.endswith(("0.weight", "0.bias"))]
+    for a, b in zip(weights(model[0]), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def safe_open_names(path: Path) -> list[str]:
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as found:
+        return list(found.keys())
+
+
+class Tower(nn.Sequential):
+    """Three layers that know their places."""
+
+    def layer_of(self, name: str) -> int | None:
+        return 2 - int(name.split(".")[0])
+
+    def disturbed(self) -> list[nn.Parameter]:
+        return [self[0].weight]
+
+
+def tower() -> Tower:
+    torch.manual_seed(0)
+    return Tower(nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 1))
+
+
+def test_layers_learn_slower_the_farther_they_are_from_the_output() -> None:
+    model, plain = tower(), tower()
+    start = weights(model)
+    run(model, epochs=1, optimizer="sgd", learning_rate=1e-4, layer_decay=0.5)
+    run(plain, epochs=1, optimizer="sgd", learning_rate=1e-4)
+    moved, usual = (
+        [np.abs(after - before).max() for before, after in zip(start, weights(one), strict=True)]
+        for one in (model, plain)
+    )
+    np.testing.assert_allclose(np.array(moved) / usual, [0.25, 0.25, 0.5, 0.5, 1, 1], rtol=0.02)
+
+
+def test_layers_are_opened_one_after_the_other() -> None:
+    model = tower()
+    start = weights(model)
+    looks: list[list[bool]] = []
+
+    def look() -> float:
+        looks.append([bool((before != after).any()) for before, after in zip(start, weights(model), strict=True)][::2])
+        return 0.0
+
+    run(model, epochs=5, unfreeze_every=2, validate=look)
+    assert looks == [[False, False, True]] * 2 + [[False, True, True]] * 2 + [[True, True, True]]
+
+
+def test_a_model_without_layers_or_vectors_cannot_be_told_apart() -> None:
+    with pytest.raises(ConfigError, match=r"line: the model has no layers.*Leave `layer_decay`"):
+        run(network(), layer_decay=0.9)
+    with pytest.raises(ConfigError, match=r"line: the model has no vectors to disturb\. Leave `adversarial` out"):
+        run(network(), adversarial=0.1)
+
+
+def test_vectors_are_moved_where_it_hurts_and_brought_back() -> None:
+    model, by_hand = tower(), tower()
+    run(model, epochs=1, optimizer="sgd", learning_rate=0.01, adversarial=0.5)
+    optimizer = torch.optim.SGD(by_hand.parameters(), 0.01, momentum=0.9)
+    for ((x, y),) in Line().batches(np.random.default_rng([0, 0])):
+        functional.mse_loss(by_hand(x), y).backward()
+        table = by_hand[0].weight
+        kept, push = table.detach().clone(), 0.5 * table.grad / table.grad.norm()
+        clean = functional.mse_loss(by_hand(x), y).item()
+        table.data += push
+        hurt = functional.mse_loss(by_hand(x), y)
+        assert hurt.item() > clean
+        hurt.backward()
+        table.data = kept
+        optimizer.step()
+        optimizer.zero_grad()
+    for a, b in zip(weights(model), weights(by_hand), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_sum_of_magnitudes_draws_to_zero() -> None:
+    plain, drawn = network(dropout=0.0), network(dropout=0.0)
+    run(plain, epochs=20)
+    run(drawn, epochs=20, l1=0.5)
+    sizes = [sum(np.abs(value).sum() for value in weights(model)) for model in (plain, drawn)]
+    assert sizes[1] < 0.9 * sizes[0]

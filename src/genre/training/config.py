@@ -31,6 +31,16 @@ class TrainingConfig(Config):
     """Steps in which the learning rate rises from 0."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled for AdamW (Loshchilov and Hutter, ICLR 2019), L2 for the others."""
+    l1: float = Field(default=0.0, ge=0)
+    """Weight of the sum of all weights' magnitudes, which draws those that do not matter to 0."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor of the learning rate from one layer to the one below it, for models that have layers of their own: what is
+    far from the output is general, and should change less (Howard and Ruder, ACL 2018)."""
+    unfreeze_every: int | None = Field(default=None, ge=1)
+    """Epochs after which one layer more learns, from the output down; none lets all learn at once (ibid.)."""
+    adversarial: float = Field(default=0.0, ge=0)
+    """Length by which vectors of items or tokens are moved in the direction that hurts most, to learn from that too;
+    twice the time (FGM: Miyato et al., ICLR 2017)."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Longest gradient, all parameters together."""
     precision: Literal["fp32", "bf16"] = "fp32"

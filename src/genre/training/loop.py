@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import islice
@@ -24,6 +24,7 @@ from genre.core.errors import DependencyError, ModelError, ResourceError
 from genre.core.run import Progress, Silent
 from genre.training.checkpoints import Checkpoint, below, optimizer_tensors, restore_optimizer, with_prefix
 from genre.training.config import CHECKPOINT_FILE, TrainingConfig
+from genre.training.learning_weights import disturbance, disturbed_tables, optimizer_of
 
 BatchT = TypeVar("BatchT")
 Validate = Callable[[], float]
@@ -52,6 +53,28 @@ class Objective(Protocol[BatchT]):
 
     def loss(self, model: nn.Module, batch: BatchT, device: torch.device) -> Loss:
         """Return what the model makes of one part."""
+
+
+class Protection(Protocol):
+    """Something that a model shall not lose while it learns; what it costs is added to the loss of each step."""
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return what the step costs, a scalar, by its own weight.
+
+        Args:
+            model: As it is now.
+            batch: What the objective learns from in this step.
+            rng: Of this step alone, so that a training that was killed goes on in the same way.
+        """
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Look at what the step has done; the gradients are still there."""
+
+    def state(self) -> dict[str, float]:
+        """Return what has changed during training, for a checkpoint."""
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Take back what `state` returned."""
 
 
 @dataclass
@@ -83,6 +106,7 @@ def train(
     name: str,
     seed: int = 0,
     validate: Validate | None = None,
+    protections: Sequence[Protection] = (),
     directory: Path | None = None,
     about: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
@@ -100,18 +124,20 @@ def train(
         seed: Decides the order of the batches and what is dropped out. The weights are the caller's to initialise.
         validate: Returns how good the model is, the higher the better, on events that it does not learn from. Without
             it, all epochs are run and the last weights are kept.
+        protections: What shall not be lost.
         directory: Where checkpoints and logs are kept. Without it, a killed training starts again.
         about: What is trained, as plain values; a checkpoint of something else is refused.
         progress: Shows how far it has come.
 
     Raises:
+        ConfigError: The model has no layers, or no vectors to disturb, as the config wants.
         ModelError: The loss is not a number. The last good checkpoint is kept.
         ResourceError: The memory does not suffice.
         ArtifactError: The directory holds a checkpoint of another training, or a damaged one.
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     with torch.random.fork_rng(devices):
-        training = _Training(model, objective, config, name, seed, validate, directory, dict(about or {}))
+        training = _Training(model, objective, config, name, seed, validate, protections, directory, dict(about or {}))
         total = config.epochs * objective.num_batches
         try:
             for parts in (progress or Silent()).track(training.steps(), f"{name}: train", total):
@@ -134,11 +160,15 @@ class _Training:
         name: str,
         seed: int,
         validate: Validate | None,
+        protections: Sequence[Protection],
         directory: Path | None,
         about: dict[str, Any],
     ) -> None:
         self.objective, self.config, self.name, self.seed = objective, config, name, seed
-        self.validate, self.directory = validate, directory
+        self.validate, self.protections, self.directory = validate, protections, directory
+        # What never learns is not written down again and again: of a language model it may be all but a thousandth.
+        self.fixed = {key for key, weight in model.named_parameters(remove_duplicate=False) if not weight.requires_grad}
+        self.disturbed = disturbed_tables(model, config, name)
         self.about = {**about, "training": config.model_dump(), "seed": seed}
         tracked = directory is not None and config.tracker != "none"
         if tracked:
@@ -150,7 +180,7 @@ class _Training:
             project_dir=None if directory is None else str(directory),
         )
         self.accelerator.init_trackers(name)
-        optimizer = _optimizer(model, config)
+        optimizer = optimizer_of(model, config, name)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.epoch = self.step_in_epoch = self.waited = 0
         self.stopped = False
@@ -179,18 +209,24 @@ class _Training:
             int(np.random.SeedSequence([self.seed, self.step_number]).generate_state(1, np.uint64)[0] >> 1)
         )
         self.model.train()
-        losses = []
-        for part in parts:
-            with self.accelerator.autocast():
-                loss = self.objective.loss(self.model, part, self.accelerator.device)
-            share = loss.value * (loss.count if len(parts) > 1 else 1)
-            self.accelerator.backward(share)
-            losses.append((loss.value.detach(), loss.count))
+        self._open_layers()
+        losses = self._backward(parts)
+        if self.disturbed:
+            with disturbance(self.disturbed, self.config.adversarial):
+                self._backward(parts)
         count = sum(size for _, size in losses)
         value = sum(float(part) * size for part, size in losses) / max(1, count)
         if not math.isfinite(value):
             self._stop_at(value)
-        self._update(count if len(parts) > 1 else 1)
+        if len(parts) > 1:
+            self._divide(count)
+        for at, protection in enumerate(self.protections):
+            rng = np.random.default_rng([self.seed, self.step_number, at])
+            with self.accelerator.autocast():
+                cost = protection.penalty(self._plain, parts[-1], rng)
+            if cost.requires_grad:
+                self.accelerator.backward(cost)
+        self._update()
         self.losses.append((value, count))
         self.step_in_epoch += 1
         self.seconds += time.perf_counter() - started
@@ -205,26 +241,57 @@ class _Training:
         else:
             value, self.trained.best_epoch, weights = self.best[0]
             if len(self.best) > 1 and self.validate is not None:
-                model.load_state_dict(_mean([kept for _, _, kept in self.best]))
+                model.load_state_dict(_mean([kept for _, _, kept in self.best]), strict=not self.fixed)
                 model.eval()
                 if self.validate() > value:
                     self.trained.best_epoch = 0
                     return self.trained
-            model.load_state_dict(weights)
+            model.load_state_dict(weights, strict=not self.fixed)
         model.eval()
         return self.trained
 
-    def _update(self, divisor: int) -> None:
-        if divisor > 1:
+    @property
+    def _plain(self) -> nn.Module:
+        model: nn.Module = self.accelerator.unwrap_model(self.model)
+        return model
+
+    def _backward(self, parts: list[Any]) -> list[tuple[Tensor, int]]:
+        """Add up the gradients of the parts of a step; return the loss and the targets of each."""
+        losses = []
+        for part in parts:
+            with self.accelerator.autocast():
+                loss = self.objective.loss(self.model, part, self.accelerator.device)
+            share = loss.value * (loss.count if len(parts) > 1 else 1)
+            self.accelerator.backward(share)
+            losses.append((loss.value.detach(), loss.count))
+        return losses
+
+    def _divide(self, count: int) -> None:
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad /= count
+
+    def _open_layers(self) -> None:
+        """Let those layers learn whose turn has come."""
+        every = self.config.unfreeze_every
+        if every is not None and self.step_in_epoch == 0:
+            for group in self.optimizer.param_groups:
+                for weight in group["params"]:
+                    weight.requires_grad_(group["layer"] * every <= self.epoch)
+
+    def _update(self) -> None:
+        if self.config.l1:
             for parameter in self.model.parameters():
                 if parameter.grad is not None:
-                    parameter.grad /= divisor
+                    parameter.grad.add_(parameter.detach().sign(), alpha=self.config.l1)
         if self.config.clip_norm is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         rate = self.config.learning_rate * self._rate_factor()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * self.config.layer_decay ** group["layer"]
         self.optimizer.step()
+        for protection in self.protections:
+            protection.after_step(self._plain, self.step_number)
         self.optimizer.zero_grad()
 
     def _rate_factor(self) -> float:
@@ -264,8 +331,7 @@ class _Training:
         self.stopped = self.config.patience is not None and self.waited >= self.config.patience
 
     def _weights(self) -> Weights:
-        weights: Weights = self.accelerator.unwrap_model(self.model).state_dict()
-        return weights
+        return {name: tensor for name, tensor in self._plain.state_dict().items() if name not in self.fixed}
 
     def _save(self, *, always: bool = False) -> None:
         """Write a checkpoint if one is due."""
@@ -287,6 +353,7 @@ class _Training:
             "epochs": [vars(epoch) for epoch in self.trained.epochs],
             "losses": self.losses,
             "seconds": self.seconds,
+            "protections": [protection.state() for protection in self.protections],
         }
         Checkpoint(self.about, progress, {name: value.cpu() for name, value in tensors.items()}).save(self.directory)
         self.saved_at = time.monotonic()
@@ -296,7 +363,9 @@ class _Training:
         if found is None:
             return
         progress, tensors = found.progress, found.tensors
-        self.accelerator.unwrap_model(self.model).load_state_dict(below("model.", tensors))
+        self._plain.load_state_dict(below("model.", tensors), strict=not self.fixed)
+        for protection, state in zip(self.protections, progress["protections"], strict=True):
+            protection.restore(state)
         restore_optimizer(self.optimizer, below("optimizer.", tensors))
         self.epoch, self.step_in_epoch = progress["epoch"], progress["step_in_epoch"]
         self.waited, self.stopped, self.seconds = progress["waited"], progress["stopped"], progress["seconds"]
@@ -324,15 +393,6 @@ def _check_tracker(tracker: str, name: str) -> None:
             place=name,
             remedy=f"Install it with `pip install {tracker}`, or set training.tracker=none.",
         )
-
-
-def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    rate, decay = config.learning_rate, config.weight_decay
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(weights, rate, momentum=0.9, weight_decay=decay)
-    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(weights, rate, weight_decay=decay, fused=True)
 
 
 def _mean(weights: list[Weights]) -> Weights:
