@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genre.core.errors import ConfigError, ModelError
-from genre.language.tuning import AdaptiveRanks, TunedModel, TuningConfig
+from genre.language.tuning import TunedModel, TuningConfig
 from tests.language.models import write_tiny
 
 METHODS = ["full", "last_layers", "lora", "adalora", "prefix", "ia3"]
@@ -147,22 +147,3 @@ def test_layers_are_counted_from_the_output(base: Path) -> None:
     assert found["model.layers.0.mlp.up_proj.weight"] == 1
     assert found["model.embed_tokens.weight"] == 2
     assert found["model.norm.weight"] is None
-
-
-def test_ranks_go_where_they_matter_and_factors_stay_orthogonal(base: Path) -> None:
-    tuned = TunedModel(causal(base), TuningConfig(method="adalora", rank=2), total_steps=20)
-    ranks = AdaptiveRanks(tuned, weight=1.0)
-    optimizer = torch.optim.Adam([weight for _, weight in tuned.learned()], 0.01)
-    before = ranks.penalty(tuned.language, None, np.random.default_rng(0)).item()
-    for step in range(20):
-        loss = tuned.language(TOKENS, labels=TOKENS).loss + ranks.penalty(
-            tuned.language, None, np.random.default_rng(0)
-        )
-        loss.backward()
-        optimizer.step()
-        ranks.after_step(tuned.language, step)
-        optimizer.zero_grad()
-    assert ranks.penalty(tuned.language, None, np.random.default_rng(0)).item() < before
-    kept = [int((weight != 0).sum()) for name, weight in tuned.learned() if ".lora_E." in name]
-    assert sum(kept) == 2 * len(kept), "two for each layer on average"
-    assert len(set(kept)) > 1

@@ -20,7 +20,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from genre.core.errors import ArtifactError, ConfigError, DependencyError, ModelError, ResourceError
 from genre.training.checkpoints import Checkpoint
 from genre.training.config import CHECKPOINT_FILE, TrainingConfig
-from genre.training.loop import Loss, Trained, train
+from genre.training.loop import Loss, Protection, Trained, train
 
 NUM_BATCHES = 5
 Batch = tuple[Tensor, Tensor]
@@ -338,7 +338,7 @@ def test_killed_processes_end_with_the_same_weights(tmp_path: Path) -> None:
         assert_same(expected, found)
 
 
-class Watched:
+class Watched(Protection):
     """Pulls all weights to zero, counts its steps, and doubles its weight at each."""
 
     def __init__(self, weight: float = 0.1) -> None:

@@ -239,36 +239,6 @@ class TunedModel:
         return ((name, weight) for name, weight in self.learned() if factor in name)
 
 
-class AdaptiveRanks:
-    """What AdaLoRA asks of a training: factors that stay orthogonal, and ranks that are moved to where they matter."""
-
-    def __init__(self, tuned: TunedModel, weight: float = 0.1) -> None:
-        """Take the model, and how much orthogonality counts."""
-        self.tuned, self.weight = tuned, weight
-
-    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
-        """Return how far the factors are from orthogonal ones: ``|P' P - 1|`` as the paper has it."""
-        import torch
-
-        found = []
-        for name, weight in self.tuned.learned():
-            if ".lora_A." in name or ".lora_B." in name:
-                product = weight @ weight.T if ".lora_A." in name else weight.T @ weight
-                found.append((product - torch.eye(len(product), device=weight.device)).norm())
-        return self.weight * torch.stack(found).mean()
-
-    def after_step(self, model: nn.Module, step: int) -> None:
-        """Weigh the ranks by their gradients, and take those away that matter least."""
-        self.tuned.language.base_model.update_and_allocate(step)
-
-    def state(self) -> dict[str, float]:
-        """Return nothing: what has gathered is in the model."""
-        return {}
-
-    def restore(self, state: Mapping[str, float]) -> None:
-        """Take nothing back."""
-
-
 def _with_additions(model: nn.Module, config: TuningConfig, total_steps: int | None) -> Any:
     import peft
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -55,9 +56,10 @@ class Objective(Protocol[BatchT]):
         """Return what the model makes of one part."""
 
 
-class Protection(Protocol):
+class Protection(ABC):
     """Something that a model shall not lose while it learns; what it costs is added to the loss of each step."""
 
+    @abstractmethod
     def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
         """Return what the step costs, a scalar, by its own weight.
 
@@ -67,13 +69,14 @@ class Protection(Protocol):
             rng: Of this step alone, so that a training that was killed goes on in the same way.
         """
 
-    def after_step(self, model: nn.Module, step: int) -> None:
+    def after_step(self, model: nn.Module, step: int) -> None:  # noqa: B027  # Most have nothing to look at.
         """Look at what the step has done; the gradients are still there."""
 
     def state(self) -> dict[str, float]:
         """Return what has changed during training, for a checkpoint."""
+        return {}
 
-    def restore(self, state: Mapping[str, float]) -> None:
+    def restore(self, state: Mapping[str, float]) -> None:  # noqa: B027
         """Take back what `state` returned."""
 
 

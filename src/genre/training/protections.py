@@ -1,0 +1,246 @@
+"""What keeps a language model able to write while it learns to recommend.
+
+Shapes: R texts of a step, L tokens of the longest, V tokens of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from genre.core.errors import ConfigError
+from genre.language.tuning import TunedModel
+from genre.training.loop import Protection
+
+_LONGEST = 128
+"""Tokens of a text that are learned from at once: what follows is cut into another text."""
+_FISHER_TEXTS = 64
+"""Texts whose gradients say which weights matter for writing."""
+
+
+class Texts:
+    """Texts as tokens, drawn a few at a time."""
+
+    def __init__(self, texts: Sequence[str], tokenizer: Any) -> None:
+        """Cut the texts into pieces of at most 128 tokens.
+
+        Raises:
+            ConfigError: No text has two tokens.
+        """
+        end = tokenizer.eos_token_id
+        pieces = []
+        for text in texts:
+            tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] + [end]
+            pieces += [tokens[start : start + _LONGEST] for start in range(0, len(tokens), _LONGEST)]
+        self.pieces = [np.array(piece, np.int64) for piece in pieces if len(piece) > 1]
+        if not self.pieces:
+            raise ConfigError(
+                f"there are {len(texts)} texts to protect writing with, and none has two tokens",
+                place="protect",
+                remedy="Give texts of whole sentences, or leave `texts` out.",
+            )
+
+    def drawn(self, rng: np.random.Generator, num_tokens: int) -> tuple[Tensor, Tensor]:
+        """Return tokens (R, L) of some texts, about `num_tokens` together, and which are there (R, L)."""
+        rows, left = [], num_tokens
+        while left > 0:
+            rows.append(self.pieces[int(rng.integers(len(self.pieces)))])
+            left -= len(rows[-1])
+        return _padded(rows)
+
+    def all(self, at_once: int = 8) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield all texts, those of like length together."""
+        ordered = sorted(self.pieces, key=len)
+        for start in range(0, len(ordered), at_once):
+            yield _padded(ordered[start : start + at_once])
+
+
+class KeepWriting(Protection):
+    """Kullback-Leibler divergence from the base on texts, and the loss of writing them again, in one pass.
+
+    ``kl * KL(P_base || P) + replay * -log P(text)``, both as means over tokens, in nats. The first holds on to all that
+    the base would have said, not only to the words that stand in the texts (Li and Hoiem: Learning without Forgetting,
+    ECCV 2016); the second is rehearsal (Robins, Connection Science 1995).
+    """
+
+    def __init__(self, tuned: TunedModel, texts: Texts, *, kl: float, replay: float, num_tokens: int) -> None:
+        """Take the model, the texts, both weights, and the tokens of a step."""
+        self.tuned, self.texts, self.kl, self.replay, self.num_tokens = tuned, texts, kl, replay, num_tokens
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return the weighted sum for texts drawn anew."""
+        device = next(self.tuned.language.parameters()).device
+        tokens, there = (part.to(device) for part in self.texts.drawn(rng, self.num_tokens))
+        counted = there[:, 1:]
+        base = _base_log_probabilities(self.tuned, tokens, there)[counted] if self.kl else None
+        found = _log_probabilities(self.tuned, tokens, there)[counted]
+        value = found.new_zeros(())
+        if base is not None:
+            value = value + self.kl * functional.kl_div(found, base, reduction="batchmean", log_target=True)
+        if self.replay:
+            value = value + self.replay * functional.nll_loss(found, tokens[:, 1:][counted])
+        return value
+
+
+class ElasticWeights(Protection):
+    """Weights that matter for writing are held where they were: ``weight / 2 * sum F (w - w_0)^2``.
+
+    F is the mean square of the gradients of the base's loss on texts, one text at a time, relative to its mean over the
+    weights. Kirkpatrick et al.: Overcoming catastrophic forgetting in neural networks. PNAS 2017.
+    """
+
+    def __init__(self, tuned: TunedModel, texts: Texts, *, weight: float) -> None:
+        """Look which weights matter; the model must be as it is before training."""
+        self.tuned, self.weight = tuned, weight
+        self.start = {name: value.detach().clone() for name, value in tuned.learned()}
+        matters = {name: torch.zeros_like(value) for name, value in self.start.items()}
+        device = next(iter(self.start.values())).device
+        chosen = np.random.default_rng(0).permutation(len(texts.pieces))[:_FISHER_TEXTS]
+        with _evaluating(tuned.language):
+            for at in chosen:
+                tokens, there = (part.to(device) for part in _padded([texts.pieces[int(at)]]))
+                found = _log_probabilities(tuned, tokens, there)[0]
+                torch.autograd.backward(functional.nll_loss(found, tokens[0, 1:]))
+                for name, value in tuned.learned():
+                    if value.grad is not None:
+                        matters[name] += value.grad**2
+                        value.grad = None
+        total = sum(float(value.sum()) for value in matters.values())
+        mean = total / max(1, sum(value.numel() for value in matters.values()))
+        self.matters = {name: value / max(mean, torch.finfo(torch.float32).tiny) for name, value in matters.items()}
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return how far the weights have gone."""
+        parts = [(self.matters[name] * (value - self.start[name]) ** 2).sum() for name, value in self.tuned.learned()]
+        found: Tensor = self.weight / 2 * torch.stack(parts).sum()
+        return found
+
+
+class HeldBudget(Protection):
+    """Another protection, whose weight rises while writing gets worse than allowed, and falls while it does not.
+
+    Dual ascent on ``min loss such that rise <= budget``: now and then ``u <- max(0, u + rate * (rise / budget - 1))``,
+    where the rise is that of the loss on texts which nothing is learned from, relative to the base's; the protection
+    counts u times (Bertsekas: Nonlinear Programming, section 6.3).
+    """
+
+    def __init__(
+        self,
+        inner: KeepWriting,
+        held_out: Texts,
+        *,
+        budget: float,
+        every: int = 10,
+        rate: float = 0.5,
+        most: float = 100.0,
+    ) -> None:
+        """Measure the base.
+
+        Args:
+            inner: What counts more or less.
+            held_out: Texts that `inner` does not have.
+            budget: Share by which their loss may rise.
+            every: Steps between two looks.
+            rate: Of the ascent.
+            most: Bound of the multiplier, so that one bad look does not end all learning.
+        """
+        self.inner, self.held_out, self.budget = inner, held_out, budget
+        self.every, self.rate, self.most = every, rate, most
+        self.multiplier, self.rise = 1.0, 0.0
+        with inner.tuned.base_switched_on():
+            self.base = loss_on(inner.tuned, held_out)
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return the inner penalty, so many times."""
+        if self.multiplier == 0:
+            return torch.zeros(())
+        return self.multiplier * self.inner.penalty(model, batch, rng)
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Look how much worse it writes by now."""
+        if (step + 1) % self.every:
+            return
+        self.rise = loss_on(self.inner.tuned, self.held_out) / self.base - 1
+        moved = self.multiplier + self.rate * (self.rise / self.budget - 1)
+        self.multiplier = min(max(moved, 0.0), self.most)
+
+    def state(self) -> dict[str, float]:
+        """Return the multiplier, and the last look."""
+        return {"multiplier": self.multiplier, "rise": self.rise}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Take both back."""
+        self.multiplier, self.rise = state["multiplier"], state["rise"]
+
+
+class AdaptiveRanks(Protection):
+    """What AdaLoRA asks of a training: factors that stay orthogonal, and ranks that are moved to where they matter."""
+
+    def __init__(self, tuned: TunedModel, weight: float = 0.1) -> None:
+        """Take the model, and how much orthogonality counts."""
+        self.tuned, self.weight = tuned, weight
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return how far the factors are from orthogonal ones: ``|P' P - 1|`` as the paper has it."""
+        found = []
+        for name, weight in self.tuned.learned():
+            if ".lora_A." in name or ".lora_B." in name:
+                product = weight @ weight.T if ".lora_A." in name else weight.T @ weight
+                found.append((product - torch.eye(len(product), device=weight.device)).norm())
+        value: Tensor = self.weight * torch.stack(found).mean()
+        return value
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Weigh the ranks by their gradients, and take those away that matter least."""
+        self.tuned.language.base_model.update_and_allocate(step)
+
+
+def loss_on(tuned: TunedModel, texts: Texts) -> float:
+    """Return the mean loss over the tokens of texts, in nats, with what was learned."""
+    device = next(tuned.language.parameters()).device
+    total, count = 0.0, 0
+    with _evaluating(tuned.language), torch.no_grad():
+        for tokens, there in texts.all():
+            found = _log_probabilities(tuned, tokens.to(device), there.to(device))
+            counted = there[:, 1:].to(device)
+            total += float(functional.nll_loss(found[counted], tokens.to(device)[:, 1:][counted], reduction="sum"))
+            count += int(counted.sum())
+    return total / count
+
+
+def _log_probabilities(tuned: TunedModel, tokens: Tensor, there: Tensor) -> Tensor:
+    """Return (R, L - 1, V) what the model expects after each token but the last."""
+    logits = tuned.language(input_ids=tokens, attention_mask=there.long(), use_cache=False).logits
+    found: Tensor = logits[:, -tokens.shape[1] :][:, :-1].float().log_softmax(-1)
+    return found
+
+
+def _base_log_probabilities(tuned: TunedModel, tokens: Tensor, there: Tensor) -> Tensor:
+    with torch.no_grad(), tuned.base_switched_on(), _evaluating(tuned.language):
+        return _log_probabilities(tuned, tokens, there)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Turn dropout off for as long as this lasts."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _padded(rows: Sequence[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
+    longest = max(map(len, rows))
+    tokens, there = np.zeros((len(rows), longest), np.int64), np.zeros((len(rows), longest), bool)
+    for at, row in enumerate(rows):
+        tokens[at, : len(row)], there[at, : len(row)] = row, True
+    return torch.from_numpy(tokens), torch.from_numpy(there)
