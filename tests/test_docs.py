@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from genre.cli import app
+from genre.config import Experiment
 from genre.config_file import read_experiment
 
 ROOT = Path(__file__).parent.parent
@@ -143,3 +145,11 @@ def test_a_recommender_can_be_added_by_following_the_page(tmp_path: Path) -> Non
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) >= 15
+
+
+def test_the_configs_of_the_page_on_fine_tuning_are_valid() -> None:
+    page = (ROOT / "docs" / "fine-tune-without-forgetting.md").read_text(encoding="utf-8")
+    configs = [yaml.safe_load(block) for block in blocks(page, "yaml")]
+    assert len(configs) == 2
+    for config in configs:
+        Experiment.model_validate({"data": {"kind": "sample"}, **config})

@@ -40,6 +40,8 @@ from genre.recommenders.ensemble import EnsembleConfig
 from genre.recommenders.fusion import FusionConfig
 from genre.recommenders.graph import GraphConfig
 from genre.recommenders.item_knn import ItemKnnConfig
+from genre.recommenders.llm_ranker import LlmRankerConfig
+from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.popularity import PopularityConfig
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.segment import SegmentConfig

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -23,8 +28,35 @@ from genre.recommenders.ease import EaseConfig
 from genre.recommenders.growth import grown
 from genre.recommenders.popularity import PopularityConfig
 from tests.conftest import make_dataset
+from tests.language.models import write_tiny
 
 N = 5
+
+
+@cache
+def tiny() -> str:
+    """Return where a language model of two layers is."""
+    directory = Path(tempfile.mkdtemp())
+    write_tiny(directory)
+    return str(directory)
+
+
+SMALLER: dict[str, Callable[[], dict[str, object]]] = {
+    "llm_ranker": lambda: {
+        "base": {"kind": "local", "model": tiny()},
+        "retriever": "ease",
+        "num_candidates": 8,
+        "max_lists": 16,
+        "title_tokens": 6,
+        "length": 4,
+    },
+    "llm_sequential": lambda: {
+        "base": {"kind": "local", "model": tiny()},
+        "vectors": {"encoder": {"kind": "hashing"}},
+        "embedding_size": 16,
+    },
+}
+"""Models whose defaults would take minutes."""
 
 
 def leave_last_out(data: Dataset) -> tuple[Dataset, Holdout]:
@@ -39,10 +71,12 @@ def fit(config_class: type[RecommenderConfig], data: Dataset, seed: int = 0) -> 
     """Fit the model with its defaults; a composite one gets popularity and EASE for members."""
     train, validation = leave_last_out(data)
     run = RunContext(seed=seed, validation=validation)
-    settings: dict[str, object] = {}
+    kind = config_class.model_fields["kind"].default
+    settings: dict[str, object] = SMALLER[kind]() if kind in SMALLER else {}
     members: dict[str, Recommender] = {}
     if "members" in config_class.model_fields:
         settings["members"] = ["ease", "popularity"]
+    if "members" in config_class.model_fields or "retriever" in config_class.model_fields:
         members = {
             "ease": EaseConfig(regularization=10).build({}).fit(train, run),
             "popularity": PopularityConfig().build({}).fit(train, run),

@@ -22,7 +22,7 @@ from genre.language._batches import directory_hash, file_hash
 from genre.language.base import Completion, GeneratorConfig, Prompt, Sampling, Schema
 from genre.language.decoding import Batch, LoadedModel, Row
 from genre.language.hardware import Precision, best_device, dtype_of
-from genre.language.texts import short_key
+from genre.language.texts import short_key, without_control
 
 CHOICES = (
     "Choose the embedded model (`kind: smollm2`), a directory with a model in the form of `transformers`, a .gguf "
@@ -175,7 +175,9 @@ class LocalGenerator:
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text takes by the model's own tokenizer, without those a template adds."""
-        return len(self.load().tokenizer(_plain(text), add_special_tokens=False, verbose=False)["input_ids"])
+        return len(
+            self.load().tokenizer(without_control(text, ()), add_special_tokens=False, verbose=False)["input_ids"]
+        )
 
     def load(self, progress: Progress | None = None) -> LoadedModel:
         """Return the model, which is loaded the first time and then kept."""
@@ -224,36 +226,29 @@ def _completion(row: Row) -> Completion:
     return Completion(row.text, len(row.prompt), len(row.tokens), row.finish or "error", row.error)
 
 
-def _plain(text: str) -> str:
-    """Return a text without halves of characters, which tokenizers refuse."""
-    return text.encode("utf-8", "replace").decode()
-
-
 def _tokens_of(tokenizer: Any, prompt: Prompt) -> list[int]:
+    has_template = bool(tokenizer.chat_template)
+    text = chat_text(tokenizer, prompt)
+    tokens: list[int] = tokenizer(text, add_special_tokens=not has_template, verbose=False)["input_ids"]
+    return tokens
+
+
+def chat_text(tokenizer: Any, prompt: Prompt) -> str:
+    """Return a prompt in the form that the model was taught, up to where its answer begins."""
     from jinja2 import TemplateError
 
-    special = [token for token in tokenizer.all_special_tokens if len(token) > 1]
-
-    def harmless(text: str) -> str:
-        text = _plain(text)
-        for token in special:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
-
-    messages = [{**message, "content": harmless(message["content"])} for message in prompt.messages]
+    special = tokenizer.all_special_tokens
+    messages = [{**message, "content": without_control(message["content"], special)} for message in prompt.messages]
     joined = "\n\n".join(message["content"] for message in messages)
-    has_template = bool(tokenizer.chat_template)
-    if has_template:
+    text = joined
+    if tokenizer.chat_template:
         try:
             text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except TemplateError:
             # Some models know no system role: what it would say then comes first.
             alone = [{"role": "user", "content": joined}]
             text = tokenizer.apply_chat_template(alone, tokenize=False, add_generation_prompt=True)
-    else:
-        text = joined
-    tokens: list[int] = tokenizer(text, add_special_tokens=not has_template, verbose=False)["input_ids"]
-    return tokens
+    return text
 
 
 def _from_hub(config: LocalGeneratorConfig, progress: Progress) -> Source:

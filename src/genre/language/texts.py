@@ -13,6 +13,20 @@ def short_key(kind: str, **parts: object) -> str:
     return f"{kind}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
+def without_control(text: str, special: Sequence[str]) -> str:
+    """Return a text in which nothing stands for a control token, and no half of a character, which tokenizers refuse.
+
+    Args:
+        text: From a catalogue or a user.
+        special: Texts of the tokenizer's control tokens; they are broken up.
+    """
+    text = text.encode("utf-8", "replace").decode()
+    for token in special:
+        if len(token) > 1:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
 def estimated_tokens(text: str) -> int:
     """Return about how many tokens a text takes where no tokenizer is at hand: a fourth of its bytes in UTF-8.
 

@@ -121,27 +121,36 @@ class TunedModel:
         """Numbers that learn."""
         return sum(weight.numel() for _, weight in self.learned())
 
-    def hidden(self, inputs: Tensor, visible: Tensor, positions: Tensor) -> Tensor:
+    def new_cache(self) -> Any:
+        """Return what keeps the keys and values of one row for what follows on it."""
+        from transformers import DynamicCache
+
+        return self.language.get_prompt(1) if self.config.method == "prefix" else DynamicCache()
+
+    def hidden(self, inputs: Tensor, visible: Tensor, positions: Tensor, cache: Any = None) -> Tensor:
         """Return the last hidden states (R, L, H) of what is given as vectors.
 
         Args:
             inputs: (R, L, H) in place of the vectors of tokens.
             visible: (R, L, L) whether the place of the second dimension may look at that of the third.
             positions: (R, L) places as the model counts them.
+            cache: Of `new_cache`, for one row: what is in it comes before and is visible to all, and this is added.
         """
         import torch
 
-        extra: dict[str, Any] = {}
+        extra: dict[str, Any] = {"use_cache": cache is not None}
+        before = cache
         if self.config.method == "prefix":
-            prefix = self.config.tokens
+            positions = positions + self.config.tokens
+            before = self.language.get_prompt(len(inputs)) if cache is None else cache
+        if before is not None:
             name = "cache" if "cache" in signature(self.causal.model.forward).parameters else "past_key_values"
-            extra[name] = self.language.get_prompt(len(inputs))
-            visible = torch.nn.functional.pad(visible, (prefix, 0), value=True)
-            positions = positions + prefix
+            extra[name] = before
+            visible = torch.nn.functional.pad(visible, (before.get_seq_length(), 0), value=True)
         bias = torch.zeros(visible.shape, dtype=inputs.dtype, device=inputs.device)
         bias.masked_fill_(~visible, torch.finfo(inputs.dtype).min)
         found: Tensor = self.causal.model(
-            inputs_embeds=inputs, attention_mask=bias[:, None], position_ids=positions, use_cache=False, **extra
+            inputs_embeds=inputs, attention_mask=bias[:, None], position_ids=positions, **extra
         ).last_hidden_state
         return found
 

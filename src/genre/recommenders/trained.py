@@ -34,14 +34,23 @@ def curve_of(trained: Trained) -> NDArray[np.float64]:
     return np.array(epochs, np.float64).reshape(-1, 2)
 
 
-def network_state(network: nn.Module) -> dict[str, NDArray[Any]]:
-    """Return the parameters as arrays, to be saved."""
-    return {_NETWORK + name: value.cpu().numpy() for name, value in network.state_dict().items()}
+def network_state(network: nn.Module, *, without: str | None = None) -> dict[str, NDArray[Any]]:
+    """Return the parameters as arrays, to be saved; none whose names begin with `without`."""
+    kept = {name: value for name, value in network.state_dict().items() if not without or not name.startswith(without)}
+    return {_NETWORK + name: value.cpu().numpy() for name, value in kept.items()}
 
 
-def take_parameters(network: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
-    """Take back what `network_state` returned, ready to answer; other names in `state` are left alone."""
+def take_parameters(network: nn.Module, state: Mapping[str, NDArray[Any]], *, partly: bool = False) -> None:
+    """Take back what `network_state` returned, ready to answer; other names in `state` are left alone.
+
+    Args:
+        network: Of the shape that it had.
+        state: Parameters, and other things.
+        partly: Whether some parameters may be missing in `state`, and are left alone.
+    """
     import torch
 
-    network.load_state_dict({name: torch.from_numpy(np.array(state[_NETWORK + name])) for name in network.state_dict()})
+    wanted = [name for name in network.state_dict() if not partly or _NETWORK + name in state]
+    found = {name: torch.from_numpy(np.array(state[_NETWORK + name])) for name in wanted}
+    network.load_state_dict(found, strict=not partly)
     network.eval()

@@ -237,7 +237,9 @@ class _Training:
 
     def finish(self) -> Trained:
         """Leave the model with its best weights."""
-        model = self.accelerator.unwrap_model(self.model)
+        model = self._plain
+        # Mixed precision puts a `forward` of its own on the model, which copies of it would share.
+        model.__dict__.pop("forward", None)
         self.accelerator.end_training()
         if not self.best:
             self.trained.best_epoch = self.epoch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from genre.core.config import Config
@@ -19,6 +21,8 @@ class ProtectionConfig(Config):
     hold: float | None = Field(default=None, gt=0)
     """Share by which the loss on texts that nothing is learned from may rise: the weights of `kl` and `replay` then
     rise and fall during training so as to hold it."""
+    languages: tuple[Literal["en", "zh"], ...] = Field(default=("en",), min_length=1)
+    """Of the general texts: those that the base can write."""
     catalogue: float = Field(default=0.25, ge=0, le=1)
     """Share of the texts that are the catalogue's own; the others are general."""
     tokens: int = Field(default=256, ge=16)

@@ -18,6 +18,8 @@ from torch.nn import functional
 from genre.core.errors import ConfigError
 from genre.language.tuning import TunedModel
 from genre.training.loop import Protection
+from genre.training.passages import held_out_passages, passages
+from genre.training.protection_config import ProtectionConfig
 
 _LONGEST = 128
 """Tokens of a text that are learned from at once: what follows is cut into another text."""
@@ -200,6 +202,35 @@ class AdaptiveRanks(Protection):
     def after_step(self, model: nn.Module, step: int) -> None:
         """Weigh the ranks by their gradients, and take those away that matter least."""
         self.tuned.language.base_model.update_and_allocate(step)
+
+
+def protections_of(
+    config: ProtectionConfig, tuned: TunedModel, tokenizer: Any, catalogue: Sequence[str]
+) -> list[Protection]:
+    """Return what the config says, on the passages that come with Genre and on the catalogue's texts.
+
+    Args:
+        config: Which, and how much.
+        tuned: The model, as it is before training.
+        tokenizer: The model's.
+        catalogue: Texts of the items.
+    """
+    general = [text for language in config.languages for text in passages(language)]
+    count = min(len(catalogue), round(len(general) * config.catalogue / max(1e-9, 1 - config.catalogue)))
+    chosen = np.random.default_rng(0).permutation(len(catalogue))[:count]
+    own = [catalogue[int(at)] for at in chosen]
+    texts = Texts([*own, *general] if config.catalogue < 1 else own, tokenizer)
+    found: list[Protection] = []
+    if config.kl or config.replay:
+        kept = KeepWriting(tuned, texts, kl=config.kl, replay=config.replay, num_tokens=config.tokens)
+        if config.hold is None:
+            found.append(kept)
+        else:
+            other = [passage.text for language in config.languages for passage in held_out_passages(language)]
+            found.append(HeldBudget(kept, Texts(other, tokenizer), budget=config.hold))
+    if config.elastic:
+        found.append(ElasticWeights(tuned, texts, weight=config.elastic))
+    return found
 
 
 def loss_on(tuned: TunedModel, texts: Texts) -> float:

@@ -1,0 +1,378 @@
+"""A language model reads the history and says what comes next, fine-tuned without forgetting how to write.
+
+Shapes: B queries, I items, D numbers of an item's vector, T of its text's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from genre.core.errors import ConfigError, ModelError
+from genre.core.queries import Queries
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset, Entities
+from genre.features.text import item_texts
+from genre.features.vectors import TextVectors, VectorsConfig
+from genre.language.base import unit_rows
+from genre.language.local import LocalGeneratorConfig
+from genre.language.smollm import SmolLmConfig
+from genre.language.tuning import TuningConfig
+from genre.recommenders.base import (
+    DataSize,
+    Estimate,
+    Recommender,
+    RecommenderConfig,
+    ScoringRecommender,
+    State,
+    never_scored,
+)
+from genre.recommenders.members import validator
+from genre.recommenders.trained import among, curve_of, network_state, take_parameters
+from genre.training.config import TrainingConfig
+from genre.training.protection_config import ProtectionConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genre.language.decoding import LoadedModel
+    from genre.language.tuning import TunedModel
+    from genre.recommenders.language_reader import ItemTokens, LanguageReader
+    from genre.training.loop import Protection
+
+LanguageModel = Annotated[SmolLmConfig | LocalGeneratorConfig, Field(discriminator="kind")]
+_READER, _LEARNED = "reader.", "language."
+_BLOCK = 64
+"""Histories that are read at once to answer."""
+_TOKEN_SECONDS = 4e-10
+"""Of one weight for one token of training, forwards and backwards, on two cores."""
+_PARAMETERS = 135_000_000
+"""Of the embedded model, for the estimate."""
+
+
+class LlmSequentialConfig(RecommenderConfig):
+    """Settings of `llm_sequential`."""
+
+    extra: ClassVar[str | None] = "torch"
+    kind: Literal["llm_sequential"] = "llm_sequential"
+    base: LanguageModel = SmolLmConfig()
+    """The language model that learns."""
+    history: Literal["items", "titles"] = "items"
+    """How a liked item stands in what the model reads: as one token made of its text and its own vector, or as its
+    title followed by that token, which takes as many times longer as titles have tokens."""
+    title_tokens: int = Field(default=12, ge=2)
+    """Tokens of a title at most."""
+    vectors: VectorsConfig = VectorsConfig()
+    """Which text is part of an item's vector, read by what."""
+    embedding_size: int = Field(default=128, ge=1)
+    """Numbers of an item's vector, as of `sasrec`."""
+    own_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the items whose own vectors a training step leaves out, so that items without one are scored well."""
+    start_from: str | None = None
+    """A fitted `sasrec` of the same `embedding_size`, by its name, whose vectors of the items are those that learning
+    begins with."""
+    length: int = Field(default=50, ge=1)
+    """Newest likes of a history that are read."""
+    temperature: float = Field(default=0.07, gt=0)
+    """Scores are cosines divided by it, as those of `sasrec`."""
+    tuning: TuningConfig = TuningConfig()
+    """What learns of the language model."""
+    protect: ProtectionConfig = ProtectionConfig()
+    """What keeps it able to write."""
+    hide_seen: bool = True
+    """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
+    training: TrainingConfig = TrainingConfig(
+        epochs=5, batch_size=16, learning_rate=1e-3, precision="bf16", clip_norm=1.0, warm_up_steps=20, patience=2
+    )
+    """Few epochs: a pass takes long, and most is learned in the first."""
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """The model that it begins with."""
+        return () if self.start_from is None else (self.start_from,)
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """It weighs nothing on the validation questions."""
+        return False
+
+    @property
+    def reads(self) -> VectorsConfig:
+        """How texts become vectors."""
+        return self.vectors
+
+    def check_installed(self) -> None:
+        """Make sure that the language model's and the tuning's libraries are there.
+
+        Raises:
+            DependencyError: One of them is not.
+        """
+        super().check_installed()
+        self.base.check_installed()
+        self.tuning.check_installed()
+
+    def build(self, members: Mapping[str, Recommender]) -> LlmSequential:
+        """Return the unfitted component.
+
+        Raises:
+            ConfigError: The model to begin with has no such vectors.
+        """
+        begin = None
+        if self.start_from is not None:
+            begin = getattr(members[self.start_from], "table", None)
+            if begin is None or begin.shape[1] != self.embedding_size:
+                have = "has none" if begin is None else f"has {begin.shape[1]}"
+                raise ConfigError(
+                    f"vectors of {self.embedding_size} numbers are wanted from {self.start_from!r}, which {have}",
+                    place="llm_sequential.start_from",
+                    remedy="Name a `sasrec` of the same `embedding_size`, or leave it out.",
+                )
+        return LlmSequential(self, begin)
+
+    def estimate(self, size: DataSize) -> Estimate:
+        """The language model in float32 with what the optimizer keeps of it, and its passes over the likes."""
+        kept = 16 if self.tuning.method == "full" else 5
+        tokens = size.num_events * (1 if self.history == "items" else self.title_tokens)
+        return Estimate(
+            memory=kept * _PARAMETERS + 20 * size.num_items * self.embedding_size + (1 << 30),
+            seconds=self.training.epochs * tokens * _PARAMETERS * _TOKEN_SECONDS * 6,
+        )
+
+
+class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
+    """Let a causal language model read what somebody liked, and score what may come next.
+
+    A liked item is one token ``W_in v``, its vector v the sum of its own and of what its text says (with
+    `history="titles"` its title stands before it). What the model has in mind at that place, h, is compared with the
+    items': ``score(i) = cos(W_out h + v, v_i) / temperature``. One pass over a history learns at every place of it, by
+    the softmax over all items of the training log, and only what `tuning` says of the language model moves. What
+    `protect` adds to the loss keeps it able to write; `writer` is the model that writes, with what it has learned here.
+
+    Items that nobody liked are read and scored by their texts. As in E4SRec (Li et al., arXiv 2312.02443) and LLaRA
+    (Liao et al., SIGIR 2024), items are projected into the language model's space; as in `sasrec`, every place teaches.
+    """
+
+    network: LanguageReader
+    known: NDArray[np.bool_]
+    """(I,) items that somebody liked in training."""
+    curve: NDArray[np.float64]
+    """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
+    reader: TextVectors
+    """Turns texts into vectors."""
+    text: NDArray[np.float32]
+    """(I, T) vectors of the items' texts, zeros for an item without."""
+    table: Tensor
+    """(I, D) the items as they are read."""
+    tokens: ItemTokens
+    """What stands for each item in a history."""
+    tuned: TunedModel
+    """The language model, and what learns of it."""
+    loaded: LoadedModel
+    """The same with its tokenizer."""
+    base_key: str
+    """Which language model it is."""
+
+    def __init__(self, config: LlmSequentialConfig, begin: Tensor | None = None) -> None:
+        """Keep the settings, and the vectors (I, D) to begin with."""
+        super().__init__(config)
+        self.begin = begin
+
+    def fit(self, data: Dataset, run: RunContext) -> Self:
+        """Train until the validation events are predicted no better; without any, for all epochs.
+
+        Raises:
+            ConfigError: The language model has no layers of the names in `tuning.modules`.
+            DataError: The items have no text.
+            DependencyError: The language model is not there.
+            ModelError: The loss is not a number.
+            ResourceError: The memory does not suffice.
+        """
+        import torch
+
+        from genre.training.loop import train
+        from genre.training.next_item import NextItem
+
+        config, log = self.config, data.interactions
+        self.known = log.item_counts(data.num_items) > 0
+        self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        objective = NextItem(
+            among(self.known, log),
+            length=config.length,
+            batch_size=config.training.batch_size,
+            parts=config.training.accumulate,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(int(run.rng("llm_sequential").integers(2**63)))
+            self._load_base(run, objective.num_batches * config.training.epochs)
+            self.tokens = self._tokens_of(data.items)
+            self.network = self._new_network()
+            self._begin()
+        trained = train(
+            self.network,
+            objective,
+            config.training,
+            name="llm_sequential",
+            seed=run.seed,
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
+            protections=self._protections(data),
+            directory=run.directory,
+            about={"model": config.model_dump(mode="json"), "data": data.fingerprint(), "base": self.base_key},
+            progress=run.progress,
+        )
+        self.curve = curve_of(trained)
+        self._settle()
+        return self
+
+    def index(self, items: Entities, run: RunContext) -> Self:
+        """Return a model that knows the new items too, by their texts."""
+        model = copy(self)
+        new = items.behind(len(self.known))
+        model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
+        model.text = np.concatenate([self.text, self.reader.of_items(new, run)])
+        model.tokens = self._tokens_of(items)
+        model.network = copy(self.network)
+        model.network.tokens = model.tokens
+        model._settle()
+        return model
+
+    @property
+    def scorable(self) -> NDArray[np.bool_]:
+        """(I,) items that can be read and scored: known ones, and those with a text."""
+        return self.known | np.asarray(self.text.any(axis=1))
+
+    def score(self, queries: Queries) -> NDArray[np.float32]:
+        """Return (B, I) cosines over the temperature; nothing for a history without a like that can be read."""
+        import torch
+
+        from genre.training.next_item import last_hidden
+
+        history = queries.history.liked()
+        history = history.where(self.scorable[history.item_rows])
+        scores = np.empty((len(queries), len(self.known)), np.float32)
+        targets = self.network.targets(self.table)
+        for start in range(0, len(queries), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(queries)))
+            with torch.inference_mode(), torch.autocast(self.table.device.type, torch.bfloat16, enabled=self._in_bf16):
+                hidden = last_hidden(self.network, history.take(rows), self.config.length, self.table)
+            scores[rows] = (hidden.float() @ targets.T).cpu().numpy()
+        scores[history.lengths == 0] = -np.inf
+        return never_scored(scores, self.scorable)
+
+    def similar(self, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the cosines (len(item_rows), I) of the items' vectors."""
+        unit = unit_rows(self.table.cpu().numpy())
+        return never_scored(unit[item_rows] @ unit.T, self.scorable)
+
+    def writer(self) -> LoadedModel:
+        """Return the language model that writes, with what it has learned here."""
+        from genre.language.decoding import LoadedModel
+
+        tuned = self.tuned
+        model = tuned.language if tuned.config.method == "prefix" else tuned.causal
+        return LoadedModel(model.eval(), self.loaded.tokenizer, self.loaded.context)
+
+    def state(self) -> State:
+        """Return the layers around the language model, what it learned, which one it was, and what texts say."""
+        around = network_state(self.network, without="language.")
+        learned = {_LEARNED + name: value for name, value in self.tuned.state().items()}
+        reading = {_READER + name: part for name, part in self.reader.state().items()}
+        tokens = {"tokens": self.tokens.tokens.numpy(), "lengths": self.tokens.lengths.numpy()}
+        base = np.frombuffer(self.base_key.encode(), np.uint8)
+        own = {"text": self.text, "known": self.known, "curve": self.curve, "base": base}
+        return {**around, **learned, **reading, **tokens, **own}
+
+    def restore(self, state: State) -> None:
+        """Take all of it back.
+
+        Raises:
+            DependencyError: The language model is not there.
+            ModelError: It is not the one that this was learned with.
+        """
+        import torch
+
+        from genre.recommenders.language_reader import ItemTokens
+
+        self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
+        learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
+        self.reader = TextVectors.restore(self.config.vectors, learned)
+        self._load_base(RunContext(), 0)
+        before = bytes(state["base"]).decode()
+        if before != self.base_key:
+            raise ModelError(
+                f"the language model is {self.base_key!r}, and this was learned with {before!r}",
+                place="llm_sequential.base",
+                remedy="Put the language model of that time back, or fit the model anew.",
+            )
+        tokens, lengths = (torch.from_numpy(np.array(state[name])) for name in ("tokens", "lengths"))
+        self.tokens = ItemTokens(tokens, lengths)
+        self.network = self._new_network()
+        take_parameters(self.network, state, partly=True)
+        own = {name.removeprefix(_LEARNED): part for name, part in state.items() if name.startswith(_LEARNED)}
+        self.tuned.restore(own)
+        self._settle()
+
+    @property
+    def _in_bf16(self) -> bool:
+        return self.config.training.precision == "bf16"
+
+    def _load_base(self, run: RunContext, total_steps: int) -> None:
+        """Load the language model, and open what learns."""
+        from genre.language.tuning import TunedModel
+
+        generator = self.config.base.model_copy(update={"precision": "fp32"}).build()
+        self.base_key, self.loaded = generator.key, generator.load(run.progress)
+        self.tuned = TunedModel(self.loaded.model, self.config.tuning, total_steps=total_steps)
+
+    def _tokens_of(self, items: Entities) -> ItemTokens:
+        from genre.recommenders.language_reader import ItemTokens
+
+        if self.config.history == "items":
+            return ItemTokens.places_alone(len(items))
+        wanted = self.config.vectors.text.model_copy(update={"max_tokens": self.config.title_tokens})
+        texts = item_texts(items, wanted, required=False)
+        tokenizer = self.loaded.tokenizer
+        titles = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return ItemTokens.of(titles, tokenizer.eos_token_id, self.config.title_tokens + 1)
+
+    def _new_network(self) -> LanguageReader:
+        import torch
+
+        from genre.recommenders.item_vectors import ItemVectors
+        from genre.recommenders.language_reader import LanguageReader
+
+        text = torch.from_numpy(self.text[self.known])
+        size, dropout = self.config.embedding_size, self.config.own_dropout
+        vectors = ItemVectors(int(self.known.sum()), size, text, own_dropout=dropout)
+        return LanguageReader(vectors, self.tuned, self.tokens, self.known, temperature=self.config.temperature)
+
+    def _begin(self) -> None:
+        """Let the items' vectors be those of another model."""
+        import torch
+
+        items = self.network.items
+        if self.begin is None or items.own is None or items.read is None:
+            return
+        with torch.no_grad():
+            items.own.weight.copy_(self.begin[torch.from_numpy(self.known)])
+            for layer in items.read.parameters():
+                layer.zero_()
+
+    def _protections(self, data: Dataset) -> list[Protection]:
+        """Return what is added to the loss."""
+        from genre.training.protections import AdaptiveRanks, protections_of
+
+        config = self.config.protect
+        found: list[Protection] = [AdaptiveRanks(self.tuned)] if self.config.tuning.method == "adalora" else []
+        if config.is_on:
+            catalogue = [text for text in item_texts(data.items, self.config.vectors.text) if text]
+            found += protections_of(config, self.tuned, self.loaded.tokenizer, catalogue)
+        return found
+
+    def _settle(self) -> None:
+        """Work out how the items are read by now."""
+        self.table = self.network.items.table(self.known, self.scorable, self.text)

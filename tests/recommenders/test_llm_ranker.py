@@ -1,0 +1,133 @@
+"""A tiny language model that re-ranks what another model has found."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from genre.core.errors import ModelError
+from genre.core.interactions import Interactions
+from genre.core.queries import NO_ITEM, Candidates, Queries
+from genre.core.ragged import Ragged
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset, Entities, Roles
+from genre.data.growth import extended
+from genre.recommenders.base import Recommender
+from genre.recommenders.llm_ranker import LlmRanker, LlmRankerConfig
+from genre.recommenders.popularity import PopularityConfig
+from genre.recommenders.store import load_model, save_model
+from tests.language.models import write_tiny
+from tests.recommenders.chains import NUM_ITEMS, chain
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tiny")
+    write_tiny(directory, template=None)
+    return directory
+
+
+def world() -> tuple[Dataset, Any]:
+    """Return histories along a chain of items whose names are letters."""
+    data, asked = chain()
+    names = pl.Series("title", [chr(ord("a") + number) for number in range(NUM_ITEMS - 1)] + [None])
+    items = Entities(data.items.vocabulary, data.items.frame.with_columns(names), Roles(text=("title",)))
+    return Dataset(data.interactions, items, data.users), asked
+
+
+def fitted(base: Path, data: Dataset, **settings: Any) -> tuple[LlmRanker, Recommender]:
+    retriever = PopularityConfig().build({}).fit(data, RunContext())
+    training = {"epochs": 15, "batch_size": 8, "learning_rate": 0.01, "tracker": "none", "precision": "fp32"}
+    chosen = {
+        "base": {"kind": "local", "model": str(base)},
+        "retriever": "popular",
+        "num_candidates": 10,
+        "num_negatives": 4,
+        "length": 1,
+        "max_lists": 64,
+        **settings,
+    }
+    config = LlmRankerConfig.model_validate({**chosen, "training": training | chosen.pop("training", {})})
+    assert config.member_names == ("popular",)
+    model = config.build({"popular": retriever}).fit(data, RunContext())
+    return model, retriever
+
+
+def unseen(queries: Queries) -> Candidates:
+    return Candidates(excluded=queries.history.items)
+
+
+def test_it_learns_to_put_what_comes_next_first(base: Path) -> None:
+    data, asked = world()
+    learning = {"tuning": {"method": "full"}, "training": {"learning_rate": 0.003}}
+    model, retriever = fitted(base, data, judgement="likelihood", num_candidates=24, max_lists=120, **learning)
+    assert model.curve[-1, 0] < 0.9 * model.curve[0, 0]
+    target = asked.targets.values
+    places = []
+    for one in (retriever, model):
+        rows = one.recommend(asked.queries, 24, candidates=unseen(asked.queries)).item_rows
+        places.append(np.argmax(rows == target[:, None], axis=1).mean())
+    assert places[1] < places[0] - 1.5
+
+
+def test_it_learns_to_say_yes_to_what_came_next(base: Path) -> None:
+    data, _ = world()
+    model, _ = fitted(base, data, tuning={"method": "full"}, training={"epochs": 8, "learning_rate": 0.001})
+    assert model.curve[-1, 0] < min(model.curve[0, 0], np.log(5)), "better than chance among five"
+
+
+def test_the_same_items_in_another_order_and_the_rest_behind_them(base: Path) -> None:
+    data, asked = world()
+    model, retriever = fitted(base, data, tuning={"method": "frozen"})
+    assert model.curve.shape == (0, 2)
+    before, after = (one.recommend(asked.queries, 15) for one in (retriever, model))
+    np.testing.assert_array_equal(np.sort(before.item_rows[:, :10]), np.sort(after.item_rows[:, :10]))
+    np.testing.assert_array_equal(before.item_rows[:, 10:], after.item_rows[:, 10:])
+    assert (before.item_rows[:, :10] != after.item_rows[:, :10]).any()
+    assert (np.diff(after.scores, axis=1) <= 0).all()
+    np.testing.assert_array_equal(model.recommend(asked.queries, 3).item_rows, after.item_rows[:, :3])
+    assert model.valid_answers(asked.queries).shape == (len(asked.queries),)
+
+
+def test_somebody_of_whom_nothing_with_a_name_is_known_gets_the_retrievers_order(base: Path) -> None:
+    data, _ = world()
+    model, retriever = fitted(base, data, tuning={"method": "frozen"})
+    queries = Queries.of(Interactions.of(Ragged.of([[], [NUM_ITEMS - 1]])))
+    np.testing.assert_array_equal(model.recommend(queries, 10).item_rows, retriever.recommend(queries, 10).item_rows)
+    assert not model.valid_answers(queries).any()
+
+
+def test_saved_and_loaded_it_answers_alike(base: Path, tmp_path: Path) -> None:
+    data, asked = world()
+    model, retriever = fitted(base, data, training={"epochs": 1})
+    save_model(model, tmp_path)
+    again = load_model(tmp_path, LlmRankerConfig, {"popular": retriever})
+    before, after = (one.recommend(asked.queries, 12) for one in (model, again))
+    np.testing.assert_array_equal(before.item_rows, after.item_rows)
+    np.testing.assert_allclose(before.scores, after.scores, rtol=1e-4, atol=1e-4)
+
+
+def test_another_language_model_is_an_error_that_says_what_to_do(base: Path, tmp_path: Path) -> None:
+    data, _ = world()
+    own = tmp_path / "own"
+    shutil.copytree(base, own)
+    model, retriever = fitted(own, data, tuning={"method": "frozen"})
+    save_model(model, tmp_path)
+    write_tiny(own, seed=1)
+    with pytest.raises(ModelError, match=r"Put the language model of that time back"):
+        load_model(tmp_path, LlmRankerConfig, {"popular": retriever})
+
+
+def test_new_items_are_told_and_protected_it_learns_too(base: Path) -> None:
+    data, _ = world()
+    model, _ = fitted(base, data, protect={"kl": 1.0, "tokens": 32}, training={"epochs": 1})
+    longer = model.index(extended(data.items, [{"item_id": "new", "title": "z"}]), RunContext())
+    answer = longer.recommend(Queries.of(Interactions.of(Ragged.of([[NUM_ITEMS, 2]]))), 5)
+    assert (answer.item_rows != NO_ITEM).all()
+    assert longer.names[-1] == "z"
+    assert len(model.names) == NUM_ITEMS
