@@ -80,7 +80,36 @@ _MEASURES: Final = {
     "calibration_error": Measure(
         "calibration error", "How far the predicted probabilities are from what happens, on average.", "less"
     ),
+    "bits_per_byte": Measure(
+        "bits per byte", "How surprised the language model is by text that it has not seen, per byte of it.", "less"
+    ),
+    "kl": Measure(
+        "distance from the base",
+        "How far the next word's probabilities have moved from the base model's along its own answers, in nats.",
+        "less",
+    ),
+    "distinct_1": Measure("distinct-1", "The share of different words among all words of the answers."),
+    "distinct_2": Measure("distinct-2", "The share of different pairs of words among all pairs in the answers."),
+    "distinct_3": Measure("distinct-3", "The share of different runs of three words among all in the answers."),
+    "self_bleu": Measure("self-BLEU", "How alike the answers to different prompts are: 0 if not at all.", "less"),
+    "repetition": Measure(
+        "repetition", "The share of runs of four words in an answer that had stood in it before.", "less"
+    ),
+    "instructions": Measure("instructions followed", "The share of answers that do as the prompt told."),
+    "lm_eval": Measure("lm-eval", "Accuracy on a task of the library lm-eval."),
 }
+WRITING: Final = (
+    "bits_per_byte",
+    "kl",
+    "distinct_1",
+    "distinct_2",
+    "distinct_3",
+    "self_bleu",
+    "repetition",
+    "instructions",
+    "lm_eval",
+)
+"""What is measured of a language model's writing."""
 
 
 def measure(name: str) -> Measure:

@@ -51,7 +51,9 @@ class LoadedModel:
     @cached_property
     def accepted(self) -> frozenset[str]:
         """The arguments that the model knows: names differ between models and versions of the library."""
-        return frozenset(inspect.signature(self.model.forward).parameters)
+        # What peft wraps around a model takes anything and hands it on.
+        inner = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        return frozenset(inspect.signature(inner.forward).parameters)
 
     def text_of(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens, which only grows with further tokens but for an unfinished character."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -125,6 +125,20 @@ class LocalGenerator:
         self._loaded: LoadedModel | None = None
         self._lock = threading.Lock()
 
+    @classmethod
+    def of(cls, loaded: LoadedModel, *, key: str, settings: LocalSettings | None = None) -> Self:
+        """Return a generator that writes with a model in memory, with whatever weights it has when it is asked.
+
+        Args:
+            loaded: The model; it is not copied, and stays in the mode it is in: call `eval` where it was trained.
+            key: Says which weights they are, since nobody else can know.
+            settings: How the model is run; of them, precision and context are as it was loaded.
+        """
+        # The source is asked for only where nothing is loaded.
+        generator = cls(settings or LocalSettings(), lambda progress: Source(""), lambda: key)
+        generator._loaded = loaded
+        return generator
+
     @property
     def key(self) -> str:
         """Return a hash of weights and precision."""
@@ -192,7 +206,7 @@ class LocalGenerator:
         first = None if schema is None else loaded.constraints.matcher(schema)
         rows = []
         for prompt in prompts:
-            tokens = _tokens_of(loaded.tokenizer, prompt)
+            tokens = tokens_of(loaded.tokenizer, prompt)
             room = loaded.context - len(tokens)
             digest = hashlib.sha256(np.array(tokens, np.int64).tobytes()).digest()
             row = Row(tokens, min(sampling.max_tokens, room), np.random.default_rng([sampling.seed, *digest]))
@@ -226,7 +240,8 @@ def _completion(row: Row) -> Completion:
     return Completion(row.text, len(row.prompt), len(row.tokens), row.finish or "error", row.error)
 
 
-def _tokens_of(tokenizer: Any, prompt: Prompt) -> list[int]:
+def tokens_of(tokenizer: Any, prompt: Prompt) -> list[int]:
+    """Return what the model reads of a prompt, up to where its answer begins."""
     has_template = bool(tokenizer.chat_template)
     text = chat_text(tokenizer, prompt)
     tokens: list[int] = tokenizer(text, add_special_tokens=not has_template, verbose=False)["input_ids"]

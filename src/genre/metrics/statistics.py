@@ -96,6 +96,42 @@ def paired_difference(
     return Difference(mean, low, high, at_least / (samples + 1) if test == "bootstrap" else _p_value(difference, test))
 
 
+def ratio_change(
+    before: NDArray[np.floating],
+    after: NDArray[np.floating],
+    *,
+    relative: bool,
+    samples: int = 1000,
+    confidence: float = 0.95,
+    rng: np.random.Generator,
+) -> Interval:
+    """Return how a ratio of two sums has changed, with a percentile bootstrap interval.
+
+    The same rows are drawn of both, so that what makes a row difficult for both does not widen the interval.
+
+    Args:
+        before: (B, 2) what each row adds to the upper and to the lower sum.
+        after: The same rows later, in the same order.
+        relative: Whether the change is a share of the ratio before; NaN where that is 0.
+        samples: Resamples of the rows.
+        confidence: Probability that the interval holds the true change.
+        rng: Draws the rows.
+    """
+    together = np.concatenate([before, after], axis=1).astype(np.float64)  # (B, 4)
+    rows = len(together)
+    chunk = max(1, _CELLS // max(1, rows))
+    sizes = [min(chunk, samples - start) for start in range(0, samples, chunk)]
+    drawn = [rng.multinomial(rows, np.full(rows, 1 / rows), size) @ together for size in sizes]
+    sums = np.concatenate([together.sum(0)[None], *drawn])  # (1 + S, 4), what was observed first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, second = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
+        changes = (second - first) / first if relative else second - first
+    if not np.isfinite(changes[0]):
+        return Interval(float("nan"), float("nan"), float("nan"))
+    low, high = _percentiles(changes[np.isfinite(changes)], confidence)
+    return Interval(float(changes[0]), low, high)
+
+
 def holm(p_values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return p-values (S,) adjusted for being several: what is below 0.05 then holds for all at once at that level.
 
