@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from genre.adaptation.guard import GuardedConfig
 from genre.core.config import Config
 from genre.data.cleaning import CleaningConfig
 from genre.data.feedback import FeedbackConfig

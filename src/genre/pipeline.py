@@ -36,6 +36,7 @@ from genre.stages import (
     Planned,
     Prepared,
     Trial,
+    accounts_of,
     check_installed,
     cost_of,
     make_judge,
@@ -90,7 +91,12 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     _recommend(engine, experiment, work.directory)
     _write(engine, experiment, work.directory)
 
-    account = {"data": prepared.account, "reading": reading, "plan": [_plain(planned) for planned in plan]}
+    account = {
+        "data": prepared.account,
+        "reading": reading,
+        "plan": [_plain(planned) for planned in plan],
+        "guards": accounts_of(work.directory, [planned.name for planned in plan]),
+    }
     work.write(ACCOUNT, json.dumps(account, indent=2))
     skipped = {planned.name: planned.skipped for planned in plan if planned.skipped}
     manifest = work.describe(
@@ -221,6 +227,7 @@ def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]
         manifest=manifest,
         account=account["data"],
         reading=account.get("reading", []),
+        guards=account.get("guards", {}),
         plan=account["plan"],
         results=Results.load(directory).to_dict(),
         examples=[json.loads(line) for line in lines],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -30,13 +30,13 @@ from genre.data.transforms import fit_columns
 from genre.evaluation.judge import Judge, Judgement, Rehearsal
 from genre.features.content import ContentConfig, ContentFeatures
 from genre.features.vectors import TextVectors, VectorsConfig
-from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig
+from genre.recommenders.base import Accounts, DataSize, Estimate, Recommender, RecommenderConfig
 from genre.recommenders.store import load_model, save_model
 from genre.training.config import CHECKPOINT_FILE
 from genre.workspace import Workspace
 
 GIB = 2**30
-COST = "cost.json"
+COST, SEARCH = "cost.json", "search.json"
 FEWEST_DIVIDED = 40
 """Validation questions below which halves would say nothing."""
 MODELS, LOGS = "models", "logs"
@@ -219,6 +219,9 @@ class Fitted:
         save_model(self.model, directory)
         cost = {"fit_seconds": self.fit_seconds, "fit_memory": self.fit_memory}
         (directory / COST).write_text(json.dumps(cost), encoding="utf-8")
+        if isinstance(self.model, Accounts):
+            told = json.dumps(self.model.account(), ensure_ascii=False)
+            (directory / SEARCH).write_text(told, encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path, kind: type[RecommenderConfig], members: Mapping[str, Recommender]) -> Self:
@@ -230,6 +233,12 @@ def cost_of(directory: Path) -> dict[str, Any]:
     """Read what fitting a saved model took."""
     cost: dict[str, Any] = json.loads((directory / COST).read_text(encoding="utf-8"))
     return cost
+
+
+def accounts_of(directory: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Return what fitted models of a run tell of how they came about, by their names."""
+    paths = {name: directory / MODELS / name / SEARCH for name in names}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -318,7 +318,7 @@ def _choice(points: Sequence[Point], kept: Point, free: str | None, run: RunCont
     return {
         "protection": kept.protection,
         "share": kept.share,
-        "gain": vars(paired_difference(kept.accuracy, frozen.accuracy, rng=run.rng("guard.gain"))),
+        "gain": asdict(paired_difference(kept.accuracy, frozen.accuracy, rng=run.rng("guard.gain"))),
         "share_of_free_gain": gain / free_gain if free_gain > 0 else None,
         "nearest": None if nearest is None else nearest.told(),
     }

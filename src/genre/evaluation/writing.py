@@ -57,8 +57,9 @@ needs more than six bits for each is guessing. SmolLM2-135M, which was trained o
 
 
 class WritingConfig(Config):
-    """What is measured of a model's writing. With the defaults, a model of 135 million parameters takes a minute or two
-    on two cores.
+    """What is measured of a model's writing.
+
+    With the defaults, a model of 135 million parameters takes a minute or two on two cores.
     """
 
     general: Path | None = None

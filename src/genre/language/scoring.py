@@ -102,7 +102,7 @@ def paths_of(loaded: LoadedModel, prompts: Sequence[Prompt], answers: Sequence[C
     paths = []
     for prompt, answer in zip(prompts, answers, strict=True):
         asked = tokens_of(loaded.tokenizer, prompt)
-        said = loaded.tokenizer(plain(answer.text), add_special_tokens=False, verbose=False)["input_ids"]
+        said = loaded.tokenizer(without_control(answer.text, ()), add_special_tokens=False, verbose=False)["input_ids"]
         tokens = [*asked, *said][: loaded.context]
         stop = len(tokens) if answer.finish == "stop" else len(tokens) - 1
         paths.append(Path(tokens, len(asked) - 1, max(stop, len(asked))))

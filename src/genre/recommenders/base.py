@@ -86,6 +86,14 @@ class Indexable(Protocol):
         """Return a model of a longer catalogue: the items it knows in their rows, new ones behind."""
 
 
+@runtime_checkable
+class Accounts(Protocol):
+    """Tells how it came about."""
+
+    def account(self) -> dict[str, Any]:
+        """Return plain values."""
+
+
 @dataclass(frozen=True)
 class DataSize:
     """What the cost of fitting depends on."""
