@@ -1,13 +1,14 @@
 """The network of `semantic_id`: it reads a history as codes, and says an item code by code. Needs torch.
 
-Shapes: R rows, L places of a row, D numbers of a vector, H heads, S levels of codes, K codes of a level, N items to be
-said, T steps of an item.
+Shapes: R rows, L places of a row, D numbers of a vector, H heads, I items, S levels of codes, M_l prefixes of l codes, N
+items to be said, T steps of an item.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,22 +19,30 @@ from genre.training.packing import Packed
 
 Memory: TypeAlias = tuple[tuple[Tensor, Tensor], ...]
 """Keys and values (N, H, T, D / H) of the steps so far, for each block of the decoder."""
+Vectors: TypeAlias = Sequence[Tensor]
+"""Of each level, (M_l, D) its prefixes."""
 
 
 class CodeTransformer(nn.Module):
     """An encoder over items and a decoder over codes.
 
-    The encoder reads an item as the sum of the vectors of its codes, so that a history takes as many places as it has
-    items, not S times as many: ``x_t = sum_l e_l(c_l) + p_age(t)``, causal blocks, a layer norm. What it says after each
-    place is the first step of the decoder, which has the codes said so far as further steps: ``h, e_1(c_1), ...,
-    e_{S-1}(c_{S-1})``, causal blocks again, and a softmax over the codes of each level. So the history is read once for
-    all codes and all beams, and a training step learns every code of every next item.
+    A code has a vector for itself, learned wherever it occurs, and one for each prefix that it ends, since what a later
+    code means depends on those before: ``v(c_1 ... c_l) = e_l(c_l) + u(c_1 ... c_l)``. A prefix that training has not
+    seen has no u. The encoder reads an item as the sum of these, so that a history takes as many places as it has items,
+    not S times as many: ``x_t = sqrt(D) sum_l v(c_1 ... c_l) + p_age(t)``, causal blocks, a layer norm. What it says
+    after each place is the first step of the decoder, which has the codes said so far as further steps: ``h, v(c_1), v(c_1
+    c_2), ...``, causal blocks again. A code's log-odds are the cosine of what the decoder says with v, divided by the
+    temperature: codes are read and said with the same vectors. The history is read once for all codes and all beams, and
+    a training step learns every code of every next item.
 
-    After the RQ-Transformer: Lee et al.: Autoregressive Image Generation using Residual Quantization. CVPR 2022.
+    Steps in depth after Lee et al.: Autoregressive Image Generation using Residual Quantization. CVPR 2022; vectors of
+    prefixes after Zheng et al.: Enhancing Embedding Representation Stability in Recommendation Systems with Semantic ID.
+    RecSys 2025.
     """
 
     def __init__(
         self,
+        codes: Sequence[Tensor],
         sizes: Sequence[int],
         *,
         size: int,
@@ -42,70 +51,105 @@ class CodeTransformer(nn.Module):
         num_heads: int,
         length: int,
         dropout: float,
+        own_dropout: float = 0.0,
+        temperature: float = 0.07,
     ) -> None:
         """Initialise with small normal numbers.
 
         Args:
-            sizes: K of each level.
+            codes: Of each level, (M_l,) the last code of the prefixes that training sees.
+            sizes: Of each level, how many codes there are.
             size: D.
             num_blocks: Of the encoder.
             num_decoder_blocks: Of the decoder.
             num_heads: H.
             length: L.
             dropout: Share of the numbers that a training step leaves out.
+            own_dropout: Share of the u that a training step leaves out, as if their prefixes were new.
+            temperature: Cosines are divided by it.
         """
         super().__init__()
-        self.sizes = tuple(sizes)
-        self.read = nn.ModuleList(nn.Embedding(count, size) for count in sizes)
+        self.own_dropout, self.temperature = own_dropout, temperature
+        for level, ends in enumerate(codes):  # Not part of the state: whoever builds this has them.
+            self.register_buffer(f"codes_{level}", ends, persistent=False)
+        self.shared = nn.ModuleList(nn.Embedding(count, size) for count in sizes)
+        self.own = nn.ModuleList(nn.Embedding(len(ends), size) for ends in codes)
         self.positions = nn.Embedding(length, size)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Classic(size, num_heads, dropout) for _ in range(num_blocks))
         self.norm = nn.LayerNorm(size)
-        self.said = nn.ModuleList(nn.Embedding(count, size) for count in sizes[:-1])
         self.steps = nn.Embedding(len(sizes), size)
         self.decoder = nn.ModuleList(CachedBlock(size, num_heads, dropout) for _ in range(num_decoder_blocks))
         self.decoder_norm = nn.LayerNorm(size)
-        self.heads = nn.ModuleList(nn.Linear(size, count) for count in sizes)
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_normal_(parameter)
 
-    def encode(self, packed: Packed, codes: Tensor) -> Tensor:
-        """Return what is expected after each place (R, L, D), where the items of `packed` are rows of `codes` (I, S)."""
-        own = codes[packed.items]  # (R, L, S)
-        x = torch.stack([table(own[..., level]) for level, table in enumerate(self.read)]).sum(0)
-        x = self.dropout(x * len(self.sizes) ** -0.5 * x.shape[-1] ** 0.5 + self.positions(packed.ages))
-        bias = torch.zeros(packed.visible.shape, device=x.device).masked_fill(~packed.visible, -torch.inf)[:, None]
+    def vectors(self) -> list[Tensor]:
+        """Return the prefixes that training sees, as they are read; in training, some of them as if they were new."""
+        found = []
+        for level, (shared, own) in enumerate(zip(self.shared, self.own, strict=True)):
+            weight = cast(Tensor, own.weight)
+            if self.training and self.own_dropout:
+                weight = weight * (torch.rand(len(weight), 1, device=weight.device) >= self.own_dropout)
+            found.append(shared(getattr(self, f"codes_{level}")) + weight)
+        return found
+
+    def vectors_of(self, level: int, codes: Tensor, rows: Tensor) -> Tensor:
+        """Return prefixes (M, D) of a catalogue that may have grown.
+
+        Args:
+            level: Their length less one.
+            codes: (M,) their last codes.
+            rows: (M,) which of those that training saw they are; -1 for none.
+        """
+        own = functional.embedding(rows.clamp(min=0), cast(Tensor, self.own[level].weight))
+        found: Tensor = self.shared[level](codes) + own * (rows >= 0)[:, None]
+        return found
+
+    def targets(self, vectors: Tensor) -> Tensor:
+        """Return prefixes (M, D) as they are said: of length 1."""
+        return functional.normalize(vectors, dim=-1)
+
+    def encode(self, packed: Packed, prefixes: Tensor, vectors: Vectors) -> Tensor:
+        """Return what is expected after each place (R, L, D), given which prefixes (I, S) each item has."""
+        own = prefixes[packed.items]  # (R, L, S)
+        x = torch.stack([table[own[..., level]] for level, table in enumerate(vectors)]).sum(0)
+        x = self.dropout(x * math.sqrt(x.shape[-1]) + self.positions(packed.ages))
+        hidden = ~packed.visible[:, None]
+        bias = torch.zeros(hidden.shape, dtype=x.dtype, device=x.device).masked_fill(hidden, -torch.inf)
         for block in self.blocks:
             x = block(x, bias)
         normal: Tensor = self.norm(x)
         return normal
 
-    def forward(self, hidden: Tensor, codes: Tensor) -> list[Tensor]:
-        """Return the log-odds (N, K) of each level, given what is expected (N, D) and the codes before (N, S)."""
-        before = [table(codes[:, level]) for level, table in enumerate(self.said)]
-        x = self.dropout(torch.stack([hidden, *before], dim=1) + self.steps.weight)
+    def forward(self, hidden: Tensor, prefixes: Tensor, vectors: Vectors) -> Tensor:
+        """Return what is said at each step (N, S, D), given what is expected (N, D) and the right prefixes (N, S)."""
+        before = [table[prefixes[:, level]] for level, table in enumerate(vectors[:-1])]
+        scaled = [vector * math.sqrt(hidden.shape[-1]) for vector in before]
+        x = self.dropout(torch.stack([hidden, *scaled], dim=1) + self.steps.weight)
         for block in self.decoder:
             x, _ = block(x, None)
-        x = self.decoder_norm(x)
-        return [head(x[:, level]) for level, head in enumerate(self.heads)]
+        return self._said(x)
 
     def step(self, level: int, inputs: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
-        """Say one code: return the log-probabilities (N, K) of `level`, and the memory for the next step.
+        """Say one code: return what is compared with prefixes (N, D), and the memory for the next step.
 
         Args:
             level: From 0.
-            inputs: (N, D) what is expected, at level 0; (N,) the codes of the level before, at the others.
+            inputs: (N, D) what is expected, at level 0; the vectors of the prefixes said so far, at the others.
             memory: Of the steps before, or None at level 0.
         """
-        x = (inputs if level == 0 else self.said[level - 1](inputs)) + self.steps.weight[level]
-        x = x[:, None]
+        scaled = inputs * math.sqrt(inputs.shape[-1]) if level else inputs
+        x = (scaled + self.steps.weight[level])[:, None]
         kept = []
         for at, block in enumerate(self.decoder):
             x, own = block(x, None if memory is None else memory[at])
             kept.append(own)
-        logits = self.heads[level](self.decoder_norm(x[:, 0]))
-        return functional.log_softmax(logits.float(), dim=-1), tuple(kept)
+        return self._said(x[:, 0]), tuple(kept)
+
+    def _said(self, x: Tensor) -> Tensor:
+        return functional.normalize(self.decoder_norm(x).float(), dim=-1) / self.temperature
 
 
 class CachedBlock(nn.Module):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 _READER = "reader."
-_BEAMS = 1 << 14
+_BEAMS = 1 << 12
 """Beams that are followed at once."""
 _USUAL_EPOCHS = 40
 _OPERATIONS = 2e10
@@ -69,6 +69,11 @@ class SemanticIdConfig(RecommenderConfig):
     """Newest likes of a history that are read. In training, longer histories are cut into several of this length."""
     dropout: float = Field(default=0.4, ge=0, lt=1)
     """Share of the numbers that a training step leaves out."""
+    own_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the prefixes that a training step knows by their last code alone, so that new ones are read and said
+    well."""
+    temperature: float = Field(default=0.07, gt=0)
+    """Log-odds of a code are cosines divided by it."""
     beam_width: int = Field(default=30, ge=1)
     """Prefixes that are followed for each query; as many as answers are wanted, where those are more."""
     max_ranked: int = Field(default=100, ge=1)
@@ -114,6 +119,8 @@ class SemanticIdConfig(RecommenderConfig):
 class SemanticId:
     """``log P(i) = sum_l log P(c_l | history, c_1 ... c_{l-1})``, where c are the codes of item i: see `CodeTransformer`.
 
+    Each P is a softmax over the codes that follow the same prefix in the catalogue, so P(i) sums to 1 over the items.
+
     An item's vector is its whitened text beside the leading directions of who likes it; residual k-means turns it into
     `levels` codes (`ResidualQuantiser`), and one more number tells items apart that share all of them, the most liked
     first. Alike items share their first codes, so what is learned of one is learned of its likes. An item that nobody
@@ -136,9 +143,16 @@ class SemanticId:
     """(I, S) of each item; zeros for an item without."""
     coded: NDArray[np.bool_]
     """(I,) items that have codes."""
+    known: NDArray[np.bool_]
+    """(I,) those of them that somebody liked in training."""
     curve: NDArray[np.float64]
     """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
     trie: Trie
+    """The catalogue as it is now."""
+    vectors: list[Tensor]
+    """Of each level, the nodes of the trie as they are read."""
+    prefixes: Tensor
+    """(I, S) the nodes on the way to each item; zeros for an item without codes."""
 
     def __init__(self, config: SemanticIdConfig) -> None:
         """Keep the settings; nothing is learned yet."""
@@ -156,35 +170,37 @@ class SemanticId:
         import torch
 
         from genre.training.loop import train
-        from genre.training.next_codes import NextCodes
+        from genre.training.next_codes import NextCodes, Prefixes
 
         config = self.config
-        known = self._give_codes(data, run)
+        self._give_codes(data, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("semantic_id").integers(2**63)))
-            self.network = self._new_network(int(self.codes[:, -1].max(initial=0)) + 1)
+            self.network = self._new_network()
+        trie = self._trained_on()
         objective = NextCodes(
-            among(known, data.interactions.where(known[data.interactions.item_rows])),
-            self.codes[known],
+            among(self.known, data.interactions.where(self.known[data.interactions.item_rows])),
+            Prefixes(trie.nodes_of(np.arange(len(trie.items))), trie.children),
             length=config.length,
             batch_size=config.training.batch_size,
             parts=config.training.accumulate,
         )
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
-            self.coded[:] = False
-        self._settle()
+            self.known[:] = self.coded[:] = False
+            self.network = self._new_network()
         trained = train(
             self.network,
             objective,
             config.training,
             name="semantic_id",
             seed=run.seed,
-            validate=validator(self, run, hide_seen=config.hide_seen, most=config.max_validated),
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle, most=config.max_validated),
             directory=run.directory,
             about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
             progress=run.progress,
         )
         self.curve = curve_of(trained)
+        self._settle()
         return self
 
     def index(self, items: Entities, run: RunContext) -> Self:
@@ -196,6 +212,7 @@ class SemanticId:
         codes[readable, :-1] = self.quantiser.codes(self._vectors(text[readable], text[readable] @ self.guess))
         model.codes = np.concatenate([self.codes, codes])
         model.coded = np.concatenate([self.coded, readable])
+        model.known = np.concatenate([self.known, np.zeros(len(text), bool)])
         model._settle()
         return model
 
@@ -215,7 +232,8 @@ class SemanticId:
             for start in range(0, len(asked) if places else 0, size):
                 rows = asked[start : start + size]
                 opened = Open(self.trie, (candidates or Candidates()).take(rows), len(rows))
-                items, scores = search(self.network, self._expected(history.take(rows)), self.trie, opened, width)
+                hidden = self._expected(history.take(rows))
+                items, scores = search(self.network, hidden, self.vectors, self.trie, opened, width)
                 answer.item_rows[rows, :places], answer.scores[rows, :places] = items[:, :places], scores[:, :places]
         answer.sources[answer.filled] = Source.PERSONAL
         return answer
@@ -223,21 +241,22 @@ class SemanticId:
     def state(self) -> State:
         """Return the network's parameters, the codes and what they were found by, and how training went."""
         reading = {_READER + name: part for name, part in self.reader.state().items()}
-        found = {"codes": self.codes, "coded": self.coded, "guess": self.guess, "curve": self.curve}
-        return {**network_state(self.network), **reading, **self.quantiser.state(), **found}
+        found = {"codes": self.codes, "coded": self.coded, "known": self.known, "guess": self.guess}
+        return {**network_state(self.network), **reading, **self.quantiser.state(), **found, "curve": self.curve}
 
     def restore(self, state: State) -> None:
         """Take the parameters back."""
-        self.codes, self.coded, self.guess, self.curve = (state[name] for name in ("codes", "coded", "guess", "curve"))
+        self.codes, self.coded, self.known = state["codes"], state["coded"], state["known"]
+        self.guess, self.curve = state["guess"], state["curve"]
         self.quantiser = ResidualQuantiser.restore(state)
         learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
         self.reader = TextVectors.restore(self.config.vectors, learned)
-        self.network = self._new_network(int(self.codes[:, -1].max(initial=0)) + 1)
+        self.network = self._new_network()
         take_parameters(self.network, state)
         self._settle()
 
-    def _give_codes(self, data: Dataset, run: RunContext) -> NDArray[np.bool_]:
-        """Find everything that items get their codes by, and return the items (I,) that training knows."""
+    def _give_codes(self, data: Dataset, run: RunContext) -> None:
+        """Find out what items get their codes by, and give them."""
         config, log, rng = self.config, data.interactions, run.rng("semantic_id.codes")
         counts = log.item_counts(data.num_items)
         liked = counts > 0
@@ -247,37 +266,60 @@ class SemanticId:
         self.guess = ridge(text[liked & readable], likes[liked & readable])
         likes[~liked] = text[~liked] @ self.guess
         self.coded = readable | (liked & bool(config.collaborative))
-        known = self.coded & liked
+        known = self.known = self.coded & liked
         vectors = self._vectors(text, likes)
         self.quantiser = ResidualQuantiser.fit(vectors[known], config.levels, config.codebook_size, rng)
         self.codes = np.zeros((data.num_items, config.levels + 1), np.int64)
         self.codes[self.coded, :-1] = self.quantiser.codes(vectors[self.coded])
         most_liked_first = np.argsort(-counts[known], kind="stable")
         self.codes[known, -1] = numbers_among_equals(self.codes[known, :-1], most_liked_first)
-        return known
 
     def _vectors(self, text: Floats, likes: Floats) -> Floats:
         """Return what is quantised (I, T + C)."""
         share = np.float32(self.config.collaborative)
         return np.concatenate([np.sqrt(1 - share) * text, np.sqrt(share) * likes], axis=1)
 
-    def _new_network(self, num_equal: int) -> CodeTransformer:
+    def _trained_on(self) -> Trie:
+        """Return the trie of the items that training knows, counted among themselves."""
+        codes = self.codes[self.known]
+        return Trie.of(codes, np.ones(len(codes), bool))
+
+    def _new_network(self) -> CodeTransformer:
+        import torch
+
         from genre.recommenders.code_transformer import CodeTransformer
 
         config = self.config
         return CodeTransformer(
-            (*self.quantiser.sizes, num_equal),
+            [torch.from_numpy(codes) for codes in self._trained_on().codes],
+            (*self.quantiser.sizes, int(self.codes[:, -1].max(initial=0)) + 1),
             size=config.embedding_size,
             num_blocks=config.num_blocks,
             num_decoder_blocks=config.num_decoder_blocks,
             num_heads=config.num_heads,
             length=config.length,
             dropout=config.dropout,
+            own_dropout=config.own_dropout,
+            temperature=config.temperature,
         )
 
     def _settle(self) -> None:
-        """Build the trie of the catalogue as it is now."""
+        """Build the trie of the catalogue as it is now, and work out how its nodes are read."""
+        import torch
+
         self.trie = Trie.of(self.codes, self.coded)
+        trained = self._trained_on()
+        here, there = (self.trie.nodes_of(np.flatnonzero(self.known)), trained.nodes_of(np.arange(len(trained.items))))
+        device, self.vectors = self.network.positions.weight.device, []
+        with torch.inference_mode():
+            for level, codes in enumerate(self.trie.codes):
+                rows = np.full(len(codes), -1, np.int64)
+                rows[here[:, level]] = there[:, level]
+                ends, own = (torch.from_numpy(part).to(device) for part in (codes, rows))
+                self.vectors.append(self.network.vectors_of(level, ends, own))
+        prefixes = np.zeros_like(self.codes)
+        prefixes[self.coded] = self.trie.nodes_of(np.flatnonzero(self.coded))
+        self.prefixes = torch.from_numpy(prefixes).to(device)
 
     def _expected(self, history: Interactions) -> Tensor:
         """Return what is expected after each history (B, D), none of them empty."""
@@ -285,7 +327,7 @@ class SemanticId:
 
         from genre.training.packing import Packed
 
-        device = self.network.positions.weight.device
+        device = self.prefixes.device
         packed = Packed.of(history, self.config.length).to(device)
         ends = packed.places[torch.from_numpy(history.offsets[1:] - 1).to(device)]
-        return self.network.encode(packed, torch.from_numpy(self.codes).to(device)).flatten(0, 1)[ends]
+        return self.network.encode(packed, self.prefixes, self.vectors).flatten(0, 1)[ends]

@@ -75,6 +75,11 @@ class Trie:
         """Return the nodes of `level` that some leaves are below."""
         return np.searchsorted(self.leaves[level], leaves, side="right") - 1
 
+    def nodes_of(self, items: Ints) -> Ints:
+        """Return the nodes (len(items), S) of levels 1 to S on the way to some items, all of which have codes."""
+        leaves = self.places[items]
+        return np.stack([self.nodes_above(level, leaves) for level in range(1, self.num_levels + 1)], axis=1)
+
 
 class Open:
     """Which nodes have a leaf below that a query may be answered with.
