@@ -37,7 +37,9 @@ def test_it_is_the_prefixes_of_the_known_items(given_codes: list[tuple[int, ...]
     levels = codes.shape[1]
     assert trie.num_levels == levels
     assert trie.items.tolist() == [leaf[-1] for leaf in prefixes(codes, known, levels)]
-    assert all(trie.places[item] == (trie.items.tolist().index(item) if known[item] else -1) for item in range(len(codes)))
+    assert all(
+        trie.places[item] == (trie.items.tolist().index(item) if known[item] else -1) for item in range(len(codes))
+    )
     for level in range(levels):
         above, below = prefixes(codes, known, level), prefixes(codes, known, level + 1)
         parent, child = trie.below(level, np.arange(len(above)))
@@ -72,6 +74,7 @@ def test_a_node_is_open_if_an_answer_lies_below(given_codes: list[tuple[int, ...
         for query in range(3):
             found = opened.allows(level, np.full(nodes, query), np.arange(nodes))
             wanted = [
-                any(scores[query, item] == 0 for item in items_below(codes, known, level, node)) for node in range(nodes)
+                any(scores[query, item] == 0 for item in items_below(codes, known, level, node))
+                for node in range(nodes)
             ]
             assert found.tolist() == wanted

@@ -12,48 +12,60 @@ from torch import Tensor
 
 from genre.core.queries import NO_ITEM
 from genre.core.ragged import offsets_of
-from genre.recommenders.code_transformer import CodeTransformer, Vectors
+from genre.core.topn import top_n
+from genre.recommenders.code_transformer import CodeTransformer, Memory, Vectors
 from genre.recommenders.trie import Ints, Open, Trie
 
 Floats = NDArray[np.float32]
+_PAIRS = 1 << 11
+"""Products that are worked out at once on a CPU: their vectors stay in a core's cache."""
 
 
 def search(
-    network: CodeTransformer, hidden: Tensor, vectors: Vectors, trie: Trie, opened: Open, width: int
+    network: CodeTransformer, hidden: Tensor, read: Vectors, said: Vectors, trie: Trie, opened: Open, width: int
 ) -> tuple[NDArray[np.int32], Floats]:
     """Return the items and their log-probabilities (B, W), best first; `NO_ITEM` and minus infinity behind the last.
 
-    ``log P(item) = sum_l log P(c_l | history, c_1 ... c_{l-1})``, each a softmax over all children of a node, also those
-    that are no answers: what a query hides does not change the others' scores. At each level, the W best prefixes of a query are
-    kept among those that an answer lies below, so W answers are found wherever there are so many, and the answer is
-    exact where W is no less than the prefixes of any level. Equal ones stand by their codes.
+    ``log P(item) = sum_l log P(c_l | history, c_1 ... c_{l-1})``, each a softmax over all children of a node, also
+    those that are no answers: what a query hides does not change the others' scores. At each level, the W best prefixes
+    of a query are kept among those that an answer lies below, so W answers are found wherever there are so many, and
+    the answer is exact where W is no less than the prefixes of any level. Equal ones stand in the order of
+    the trie.
 
     Args:
         network: Says the codes.
         hidden: (B, D) what is expected after each history.
-        vectors: Of each level, its nodes (M_l, D) as they are read.
+        read: Of each level, the nodes (M_l, D) as they are read.
+        said: The same as what is said is compared with them.
         trie: The catalogue.
         opened: What each query may be answered with.
         width: W.
     """
-    num_queries = len(hidden)
+    num_queries, device = len(hidden), hidden.device
     query = np.arange(num_queries if len(trie.items) else 0)
     query = query[opened.allows(0, query, np.zeros_like(query))]
-    node, score = np.zeros_like(query), np.zeros(len(query), np.float32)
-    inputs, memory = hidden[torch.from_numpy(query).to(hidden.device)], None
-    for level, table in enumerate(vectors):
-        said, memory = network.step(level, inputs, memory)
+    node, score, row = np.zeros_like(query), np.zeros(len(query), np.float32), query
+    memory: Memory | None = None
+    for level in range(trie.num_levels):
+        # A prefix of one item alone is certain to go on as that item: nothing of it is asked of the network.
+        going = np.flatnonzero(np.diff(trie.leaves[level])[node] > 1)
+        kept_rows = torch.from_numpy(row[going]).to(device)
+        if memory is not None:
+            memory = tuple((key[kept_rows], value[kept_rows]) for key, value in memory)
+        inputs = read[level - 1][torch.from_numpy(node[going]).to(device)] if level else hidden[kept_rows]
+        wanted, memory = network.step(level, inputs, memory)
+        row = np.zeros_like(node)
+        row[going] = np.arange(len(going))
         parent, child = trie.below(level, node)
-        odds = _odds(said, network.targets(table), parent, child)
-        found = score[parent] + _log_shares(odds, parent)
-        kept = np.flatnonzero(opened.allows(level + 1, query[parent], child))
-        parent, child, found = parent[kept], child[kept], found[kept]
-        best = _best_of_each(query[parent], found, child, width)
+        found = score[parent]
+        split = np.flatnonzero(np.diff(trie.children[level])[node[parent]] > 1)
+        if len(split):
+            odds = _odds(wanted, said[level], row[parent[split]], child[split])
+            found[split] += _log_shares(odds, parent[split])
+        allowed = np.flatnonzero(opened.allows(level + 1, query[parent], child))
+        best = allowed[_best_of_each(query[parent[allowed]], found[allowed], width)]
         parent, node, score = parent[best], child[best], found[best]
-        query = query[parent]
-        rows = torch.from_numpy(parent).to(hidden.device)
-        memory = tuple((key[rows], value[rows]) for key, value in memory)
-        inputs = table[torch.from_numpy(node).to(hidden.device)]
+        query, row = query[parent], row[parent]
     items = np.full((num_queries, width), NO_ITEM, np.int32)
     scores = np.full((num_queries, width), -np.inf, np.float32)
     place = np.arange(len(query)) - offsets_of(np.bincount(query, minlength=num_queries))[query]
@@ -61,25 +73,33 @@ def search(
     return items, scores
 
 
-def _odds(said: Tensor, targets: Tensor, beams: Ints, nodes: Ints) -> Floats:
-    """Return the products (E,) of what beams say (N, D) with nodes (M, D)."""
-    if len(nodes) == len(said) * len(targets):  # Every beam goes on everywhere: one product instead of many.
-        return (said @ targets.T).cpu().numpy().ravel()
-    rows, columns = (torch.from_numpy(part).to(said.device) for part in (beams, nodes))
-    return torch.einsum("ed,ed->e", said[rows], targets[columns]).cpu().numpy()
+def _odds(wanted: Tensor, said: Tensor, beams: Ints, nodes: Ints) -> Floats:
+    """Return the products (E,) of what beams want (N, D) with nodes (M, D)."""
+    if len(nodes) == len(wanted) * len(said):  # Every beam goes on everywhere: one product instead of many.
+        return (wanted @ said.T).cpu().numpy().ravel()
+    rows, columns = (torch.from_numpy(part).to(wanted.device) for part in (beams, nodes))
+    size = _PAIRS if wanted.device.type == "cpu" else max(1, len(nodes))
+    parts = [
+        (wanted[row] * said[column]).sum(1) for row, column in zip(rows.split(size), columns.split(size), strict=True)
+    ]
+    return torch.cat(parts).cpu().numpy()
 
 
 def _log_shares(logits: Floats, nodes: Ints) -> Floats:
-    """Return the logarithms of the softmax (E,) over the ways that leave the same node; `nodes` (E,) rise."""
+    """Return the logarithms of the softmax (E,), E > 0, over the ways that leave the same node; `nodes` (E,) rise."""
     starts = np.flatnonzero(np.diff(nodes, prepend=-1))
     counts = np.diff(starts, append=len(nodes))
-    shifted = logits - np.repeat(np.maximum.reduceat(logits, starts), counts) if len(nodes) else logits
-    sums = np.add.reduceat(np.exp(shifted), starts) if len(nodes) else shifted
-    return shifted - np.repeat(np.log(sums), counts)
+    shifted: Floats = logits - np.repeat(np.maximum.reduceat(logits, starts), counts)
+    shifted -= np.repeat(np.log(np.add.reduceat(np.exp(shifted), starts)), counts)
+    return shifted
 
 
-def _best_of_each(queries: Ints, scores: Floats, nodes: Ints, width: int) -> Ints:
-    """Return which of E ways are the `width` best of their query, query after query, the best first."""
-    order = np.lexsort((nodes, -scores, queries))
-    starts = offsets_of(np.bincount(queries))
-    return order[np.arange(len(order)) - starts[queries[order]] < width]
+def _best_of_each(queries: Ints, scores: Floats, width: int) -> Ints:
+    """Return which of E ways are the `width` best of their query (rising), query after query, the best first."""
+    counts = np.bincount(queries)
+    starts = offsets_of(counts)
+    table = np.full((len(counts), int(counts.max(initial=0))), -np.inf, np.float32)
+    table[queries, np.arange(len(queries)) - starts[queries]] = scores
+    columns, _ = top_n(table, width)
+    row, place = np.nonzero(columns != NO_ITEM)
+    return starts[row] + columns[row, place]

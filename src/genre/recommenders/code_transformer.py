@@ -1,7 +1,7 @@
 """The network of `semantic_id`: it reads a history as codes, and says an item code by code. Needs torch.
 
-Shapes: R rows, L places of a row, D numbers of a vector, H heads, I items, S levels of codes, M_l prefixes of l codes, N
-items to be said, T steps of an item.
+Shapes: R rows, L places of a row, D numbers of a vector, H heads, I items, S levels of codes, M_l prefixes of l codes,
+N items to be said, T steps of an item.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class CodeTransformer(nn.Module):
 
     A code has a vector for itself, learned wherever it occurs, and one for each prefix that it ends, since what a later
     code means depends on those before: ``v(c_1 ... c_l) = e_l(c_l) + u(c_1 ... c_l)``. A prefix that training has not
-    seen has no u. The encoder reads an item as the sum of these, so that a history takes as many places as it has items,
-    not S times as many: ``x_t = sqrt(D) sum_l v(c_1 ... c_l) + p_age(t)``, causal blocks, a layer norm. What it says
-    after each place is the first step of the decoder, which has the codes said so far as further steps: ``h, v(c_1), v(c_1
-    c_2), ...``, causal blocks again. A code's log-odds are the cosine of what the decoder says with v, divided by the
-    temperature: codes are read and said with the same vectors. The history is read once for all codes and all beams, and
-    a training step learns every code of every next item.
+    seen has no u. The encoder reads an item as the sum of these, so that a history takes as many places as it has
+    items, not S times as many: ``x_t = sqrt(D) sum_l v(c_1 ... c_l) + p_age(t)``, causal blocks, a layer norm. What it
+    says after each place is the first step of the decoder, which has the codes said so far as further steps:
+    ``h, v(c_1), v(c_1 c_2), ...``, causal blocks again. A code's log-odds are the cosine of what the decoder says with
+    v, divided by the temperature: codes are read and said with the same vectors. The history is read once for all codes
+    and all beams, and a training step learns every code of every next item.
 
-    Steps in depth after Lee et al.: Autoregressive Image Generation using Residual Quantization. CVPR 2022; vectors of
-    prefixes after Zheng et al.: Enhancing Embedding Representation Stability in Recommendation Systems with Semantic ID.
-    RecSys 2025.
+    Lee et al.: Autoregressive Image Generation using Residual Quantization. CVPR 2022, for a decoder in depth. Zheng et
+    al.: Enhancing Embedding Representation Stability in Recommendation Systems with Semantic ID. RecSys 2025, for
+    vectors of prefixes.
     """
 
     def __init__(

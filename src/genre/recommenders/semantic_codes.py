@@ -44,7 +44,7 @@ class ResidualQuantiser:
 
     @classmethod
     def fit(cls, vectors: Floats, levels: int, size: int, rng: np.random.Generator) -> Self:
-        """Learn from vectors (N, D), N > 0. Mini-batches would be faster, and leave most codes of the later levels idle.
+        """Learn from vectors (N, D), N > 0. Mini-batches would be faster, but leave most of the later codes idle.
 
         Args:
             vectors: Of which at most 256 for each code are looked at, drawn at random.

@@ -7,6 +7,7 @@ query and a node.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -54,7 +55,7 @@ class Trie:
             new[1:] |= column[1:] != column[:-1]
             starts.append(np.flatnonzero(new) if level + 1 < num_levels else np.arange(len(items)))
         leaves = tuple(np.append(first, len(items)) for first in starts)
-        children = tuple(np.searchsorted(below, above) for above, below in zip(leaves[:-1], leaves[1:], strict=True))
+        children = tuple(np.searchsorted(below, above) for above, below in pairwise(leaves))
         places = np.full(len(codes), -1, np.int64)
         places[items] = np.arange(len(items))
         reached = tuple(sorted_codes[first, level] for level, first in enumerate(starts[1:]))
@@ -91,7 +92,7 @@ class Open:
     def __init__(self, trie: Trie, candidates: Candidates, num_queries: int) -> None:
         """Follow what is allowed (B queries) from the leaves up to the root."""
         allowed = np.ones(len(trie.items), bool) if candidates.allowed is None else candidates.allowed[trie.items]
-        before = offsets_of(allowed)
+        before = offsets_of(allowed.astype(np.int64))
         hidden = _pairs(trie, candidates.excluded, allowed)
         self._sizes = [len(leaves) - 1 for leaves in trie.leaves]
         self._counts = [before[leaves[1:]] - before[leaves[:-1]] for leaves in trie.leaves]
@@ -112,7 +113,7 @@ class Open:
         """Return for each of E pairs whether the query may enter the node of `level`."""
         named = self._named[level]
         key = queries * self._sizes[level] + nodes
-        is_named = np.append(named, -1)[np.searchsorted(named, key)] == key
+        is_named: NDArray[np.bool_] = np.append(named, -1)[np.searchsorted(named, key)] == key
         return is_named if self._only else (self._counts[level][nodes] > 0) & ~is_named
 
 

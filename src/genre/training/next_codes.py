@@ -2,8 +2,8 @@
 
 Rajput et al.: Recommender Systems with Generative Retrieval. NeurIPS 2023.
 
-Shapes: T targets, R rows, L places of a row, D numbers of a vector, I items, S levels of codes, M_l prefixes of l codes,
-E pairs of a target and a code that it might have had, W codes at most after a prefix.
+Shapes: T targets, R rows, L places of a row, D numbers of a vector, I items, S levels of codes, M_l prefixes of l
+codes.
 """
 
 from __future__ import annotations
@@ -56,16 +56,13 @@ class Prefixes:
 class NextCodes:
     """``-sum_l log P(c_l | history, c_1 ... c_{l-1})`` of the next item at every place, each code given the right ones.
 
-    Minus the logarithm of the item's probability, since an item is its codes. A code competes with those that follow the
-    same prefix in the catalogue, not with all: nothing is spent on learning which codes exist, and where only one
-    follows, there is nothing to learn. A step costs some hundred products for a target in place of the I of a softmax
-    over items (Morin, Bengio: Hierarchical Probabilistic Neural Network Language Model. AISTATS 2005). Windows are those
-    of `NextItem`.
+    Minus the logarithm of the item's probability, since an item is its codes. A code competes with those that follow
+    the same prefix in the catalogue, not with all: nothing is spent on learning which codes exist, and where only one
+    follows, there is nothing to learn. A target costs some hundred products, where a softmax over items costs I (Morin,
+    Bengio: Hierarchical Probabilistic Neural Network Language Model. AISTATS 2005). Windows are those of `NextItem`.
     """
 
-    def __init__(
-        self, log: Interactions, prefixes: Prefixes, *, length: int, batch_size: int, parts: int = 1
-    ) -> None:
+    def __init__(self, log: Interactions, prefixes: Prefixes, *, length: int, batch_size: int, parts: int = 1) -> None:
         """Cut the log.
 
         Args:
@@ -98,7 +95,11 @@ class NextCodes:
         above = np.zeros(len(right), np.int64)
         parts = []
         for level, table in enumerate(vectors):
-            parts.append(_level_loss(said[:, level], speaker.targets(table), self.prefixes.children[level], above, right[:, level]))
+            parts.append(
+                _level_loss(
+                    said[:, level], speaker.targets(table), self.prefixes.children[level], above, right[:, level]
+                )
+            )
             above = right[:, level]
         return Loss(torch.stack(parts).sum(), len(right))
 
