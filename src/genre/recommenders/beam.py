@@ -80,7 +80,7 @@ def _odds(wanted: Tensor, said: Tensor, beams: Ints, nodes: Ints) -> Floats:
     rows, columns = (torch.from_numpy(part).to(wanted.device) for part in (beams, nodes))
     size = _PAIRS if wanted.device.type == "cpu" else max(1, len(nodes))
     parts = [
-        (wanted[row] * said[column]).sum(1) for row, column in zip(rows.split(size), columns.split(size), strict=True)
+        wanted[row].mul_(said[column]).sum(1) for row, column in zip(rows.split(size), columns.split(size), strict=True)
     ]
     return torch.cat(parts).cpu().numpy()
 
