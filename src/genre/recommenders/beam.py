@@ -78,9 +78,9 @@ def _odds(wanted: Tensor, said: Tensor, beams: Ints, nodes: Ints) -> Floats:
     if len(nodes) == len(wanted) * len(said):  # Every beam goes on everywhere: one product instead of many.
         return (wanted @ said.T).cpu().numpy().ravel()
     rows, columns = (torch.from_numpy(part).to(wanted.device) for part in (beams, nodes))
-    size = _PAIRS if wanted.device.type == "cpu" else max(1, len(nodes))
+    size = _PAIRS if wanted.device.type == "cpu" else len(nodes)
     parts = [
-        wanted[row].mul_(said[column]).sum(1) for row, column in zip(rows.split(size), columns.split(size), strict=True)
+        wanted[rows[at : at + size]].mul_(said[columns[at : at + size]]).sum(1) for at in range(0, len(nodes), size)
     ]
     return torch.cat(parts).cpu().numpy()
 
