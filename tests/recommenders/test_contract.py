@@ -37,11 +37,26 @@ N = 5
 def tiny() -> str:
     """Return where a language model of two layers is."""
     directory = Path(tempfile.mkdtemp())
-    write_tiny(directory)
+    write_tiny(directory, context=512)
     return str(directory)
 
 
+def small_reader() -> dict[str, object]:
+    """Return settings of a language model that reads histories."""
+    return {
+        "base": {"kind": "local", "model": tiny()},
+        "vectors": {"encoder": {"kind": "hashing"}},
+        "embedding_size": 16,
+    }
+
+
 SMALLER: dict[str, Callable[[], dict[str, object]]] = {
+    "guarded": lambda: {
+        "model": {"kind": "llm_sequential", **small_reader(), "training": {"epochs": 1, "tracker": "none"}},
+        "protections": {"unprotected": {}},
+        "shares": [1.0],
+        "writing": {"texts": 2, "max_text_tokens": 16, "max_answer_tokens": 8, "prompts": ["Write."]},
+    },
     "llm_ranker": lambda: {
         "base": {"kind": "local", "model": tiny()},
         "retriever": "ease",
@@ -50,11 +65,7 @@ SMALLER: dict[str, Callable[[], dict[str, object]]] = {
         "title_tokens": 6,
         "length": 4,
     },
-    "llm_sequential": lambda: {
-        "base": {"kind": "local", "model": tiny()},
-        "vectors": {"encoder": {"kind": "hashing"}},
-        "embedding_size": 16,
-    },
+    "llm_sequential": small_reader,
 }
 """Models whose defaults would take minutes."""
 

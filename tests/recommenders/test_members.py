@@ -20,9 +20,10 @@ from genre.recommenders.members import (
     scores_of,
     sources_of,
     standardised,
+    validator,
     with_sources,
 )
-from tests.recommenders.fixed import Fixed, OnlyLists
+from tests.recommenders.fixed import Fixed, FixedConfig, OnlyLists
 
 NONE = -np.inf
 
@@ -231,3 +232,46 @@ def test_pools_are_joined_and_taken_query_by_query() -> None:
     turned = pool.take(np.array([1, 0]))
     np.testing.assert_array_equal(turned.items, pool.items[::-1])
     np.testing.assert_array_equal(turned.says, pool.says[:, ::-1])
+
+
+class BriefConfig(FixedConfig):
+    """Of a model that ranks two items."""
+
+    @property
+    def num_ranked(self) -> int:
+        return 2
+
+
+def test_a_model_that_ranks_few_items_tells_of_these_alone() -> None:
+    model = OnlyLists(Fixed(table([[1, 4, 3, 2]])))
+    model.config = BriefConfig()
+    np.testing.assert_array_equal(scores_of(model, questions(1), 4), table([[NONE, 4, 3, NONE]]))
+
+
+@pytest.mark.parametrize("kind", [Fixed, lambda scores: OnlyLists(Fixed(scores))], ids=["scores", "lists"])
+def test_an_epoch_is_judged_by_ndcg(kind: type[Fixed]) -> None:
+    # The targets are the items 1 and 2; the items 0 and 1 were seen.
+    model = kind(table([[9, 2, 1, 0], [1, 9, 2, 3]]))
+    run = RunContext(validation=holdout_of(2))
+    hidden, shown = validator(model, run), validator(model, run, hide_seen=False)
+    assert hidden is not None
+    assert shown is not None
+    assert hidden() == pytest.approx((1 + 1 / np.log2(3)) / 2)
+    assert shown() == pytest.approx((1 / np.log2(3) + 1 / np.log2(4)) / 2)
+    assert validator(model, RunContext()) is None
+
+
+def test_an_epoch_may_be_judged_by_some_questions_always_the_same() -> None:
+    asked: list[int] = []
+
+    class Counting(Fixed):
+        def score(self, queries: Queries) -> NDArray[np.float32]:
+            asked.extend(queries.user_rows.tolist())
+            return super().score(queries)
+
+    value = validator(Counting(np.eye(9)), RunContext(validation=holdout_of(8)), most=3)
+    assert value is not None
+    value()
+    value()
+    assert len(set(asked)) == 3
+    assert asked[:3] == asked[3:]

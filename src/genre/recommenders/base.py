@@ -159,6 +159,11 @@ class RecommenderConfig(Config):
         """Whether what it says of an item never depends on who has liked that item."""
         return False
 
+    @property
+    def num_ranked(self) -> int | None:
+        """Best items that it tells a composite model of, where it ranks and does not score; None for all."""
+        return None
+
     def check_installed(self) -> None:
         """Make sure that the optional dependencies are there.
 

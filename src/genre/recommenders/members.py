@@ -18,9 +18,11 @@ from genre.core.ragged import Ragged, offsets_of
 from genre.core.run import RunContext
 from genre.core.topn import top_n
 from genre.metrics.ranking import ndcg
-from genre.metrics.ranks import target_ranks
+from genre.metrics.ranks import list_ranks, target_ranks
 from genre.recommenders.base import Recommender, Scorer
 
+_VALIDATED = 10
+"""Places of the list that an epoch is judged by."""
 _VALIDATED_AT_ONCE = 256
 """Questions whose scores are held at once: 1 GiB with a million items."""
 
@@ -72,19 +74,27 @@ def questions_to_learn_from(
 
 
 def validator(
-    model: Scorer, run: RunContext, *, hide_seen: bool = True, before: Callable[[], object] | None = None
+    model: Scorer | Recommender,
+    run: RunContext,
+    *,
+    hide_seen: bool = True,
+    before: Callable[[], object] | None = None,
+    most: int | None = None,
 ) -> Callable[[], float] | None:
     """Return what tells a model's NDCG@10 on the validation questions by now, or None where there are none.
 
     Args:
-        model: Asked anew at every call.
+        model: Asked anew at every call; for ten items where it does not score all.
         run: Holds the validation questions.
         hide_seen: Whether items of the history are no answers.
         before: Called at the beginning of every look, to work out once what all questions need.
+        most: More questions than these cost too much; which ones are taken depends on the run's seed.
     """
     holdout = run.validation
     if holdout is None or not len(holdout):
         return None
+    if most is not None and most < len(holdout):
+        holdout = holdout.take(np.sort(run.rng("validator").choice(len(holdout), most, replace=False)))
     candidates = Candidates(excluded=holdout.queries.history.items if hide_seen else None)
 
     def value() -> float:
@@ -94,20 +104,31 @@ def validator(
         while start < len(holdout):
             rows = slice(start, start + _VALIDATED_AT_ONCE)
             part = holdout.take(rows)
-            scores = model.score(part.queries)
-            candidates.take(rows).hide(scores)
-            total += float(ndcg(target_ranks(scores, part.targets), part.targets.offsets, 10).sum())
+            total += float(ndcg(_ranks(model, part, candidates.take(rows)), part.targets.offsets, _VALIDATED).sum())
             start += _VALIDATED_AT_ONCE
         return total / len(holdout)
 
     return value
 
 
+def _ranks(model: Scorer | Recommender, asked: Holdout, candidates: Candidates) -> NDArray[np.float32]:
+    """Return the rank (E,) of every target; infinity for those that are not among the first ten of a model's list."""
+    if not isinstance(model, Scorer):
+        return list_ranks(model.recommend(asked.queries, _VALIDATED, candidates=candidates).item_rows, asked.targets)
+    scores = model.score(asked.queries)
+    candidates.hide(scores)
+    return target_ranks(scores, asked.targets)
+
+
 def scores_of(model: Recommender, queries: Queries, num_items: int) -> NDArray[np.float32]:
-    """Return scores (B, num_items) that the caller may change, of a model that only recommends too."""
+    """Return scores (B, num_items) that the caller may change, of a model that only recommends too.
+
+    Such a model says of how many items it can tell (`num_ranked`); minus infinity stands for the others.
+    """
     if isinstance(model, Scorer):
         return model.score(queries)
-    answer = model.recommend(queries, num_items)
+    most = model.config.num_ranked
+    answer = model.recommend(queries, num_items if most is None else min(most, num_items))
     scores = np.full((len(queries), num_items), -np.inf, np.float32)
     rows, places = np.nonzero(answer.filled)
     scores[rows, answer.item_rows[rows, places]] = answer.scores[rows, places]

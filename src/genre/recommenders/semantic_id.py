@@ -1,0 +1,342 @@
+"""Generative retrieval: items have codes by what they are, and a transformer says the next item code by code.
+
+Rajput et al.: Recommender Systems with Generative Retrieval (TIGER). NeurIPS 2023.
+
+Shapes: B queries, I items, n places, S levels of codes, T numbers of a text vector, C of a collaborative vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from genre.core.interactions import Interactions
+from genre.core.queries import Candidates, Queries, Recommendations, Source
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset, Entities
+from genre.features.vectors import TextVectors, VectorsConfig
+from genre.language.whitening import WhiteningConfig
+from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
+from genre.recommenders.members import validator
+from genre.recommenders.semantic_codes import ResidualQuantiser, collaborative_vectors, numbers_among_equals, ridge
+from genre.recommenders.trained import among, curve_of, network_state, take_parameters
+from genre.recommenders.trie import Open, Trie
+from genre.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genre.recommenders.code_transformer import CodeTransformer
+
+Floats = NDArray[np.float32]
+_READER = "reader."
+_BEAMS = 1 << 12
+"""Beams that are followed at once."""
+_USUAL_EPOCHS = 25
+_OPERATIONS = 4e10
+"""Multiplications a second on two cores."""
+
+
+class SemanticIdConfig(RecommenderConfig):
+    """Settings of `semantic_id`."""
+
+    extra: ClassVar[str | None] = "torch"
+    kind: Literal["semantic_id"] = "semantic_id"
+    vectors: VectorsConfig = VectorsConfig(whitening=WhiteningConfig(strength=0.5, size=64))
+    """Which text, read by what. Whitened by half and to few directions: k-means finds no clusters where all directions
+    spread alike, and on Amazon Beauty twice as many items would then share all their codes with another."""
+    collaborative: float = Field(default=0.5, ge=0, lt=1)
+    """Share of an item's vector that says who likes it; the rest is its text. On Amazon Beauty, it makes the next
+    item's codes easier to tell by a quarter of a nat. What nobody has liked gets this part guessed by its text."""
+    collaborative_size: int = Field(default=64, ge=1)
+    """Numbers that say who likes an item."""
+    levels: int = Field(default=3, ge=1)
+    """Codes of an item by what it is; one more tells it from others with the same."""
+    codebook_size: int = Field(default=256, ge=1)
+    """Codes of a level."""
+    embedding_size: int = Field(default=128, ge=1)
+    num_blocks: int = Field(default=2, ge=1)
+    """Of the encoder, which reads the history."""
+    num_decoder_blocks: int = Field(default=1, ge=1)
+    """Of the decoder, which says codes, four times as often as the encoder reads an item."""
+    num_heads: int = Field(default=2, ge=1)
+    length: int = Field(default=50, ge=1)
+    """Newest likes of a history that are read. In training, longer histories are cut into several of this length."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the numbers that a training step leaves out."""
+    own_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the prefixes that a training step knows by their last code alone, so that new ones are read and said
+    well."""
+    temperature: float = Field(default=0.07, gt=0)
+    """Log-odds of a code are cosines divided by it."""
+    beam_width: int = Field(default=30, ge=1)
+    """Prefixes that are followed for each query; as many as answers are wanted, where those are more."""
+    max_ranked: int = Field(default=100, ge=1)
+    """Best items that a fusion is told of, which would have all ranked: every item more is a beam more. As many as the
+    candidates that a fusion takes of each member."""
+    max_validated: int = Field(default=2000, ge=1)
+    """Validation questions that an epoch is judged by: a beam search for all of them would cost more than the epoch."""
+    hide_seen: bool = True
+    """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
+    training: TrainingConfig = TrainingConfig(batch_size=128, learning_rate=3e-3, patience=5)
+    """A prefix has few targets to learn from. With a third of this learning rate and twice the dropout, four epochs on
+    Amazon Beauty bring a third less validation NDCG@10; which of the two it is was not told apart."""
+
+    @model_validator(mode="after")
+    def _heads_divide_size(self) -> SemanticIdConfig:
+        if self.embedding_size % self.num_heads:
+            raise ValueError(f"`num_heads` {self.num_heads} does not divide `embedding_size` {self.embedding_size}")
+        return self
+
+    @property
+    def reads(self) -> VectorsConfig:
+        """Every item's text."""
+        return self.vectors
+
+    @property
+    def num_ranked(self) -> int:
+        """Its best, and no more."""
+        return self.max_ranked
+
+    def build(self, members: Mapping[str, Recommender]) -> SemanticId:
+        """Return the unfitted component."""
+        return SemanticId(self)
+
+    def estimate(self, size: DataSize) -> Estimate:
+        """Texts are read once, codes found by k-means; then every event is read once and said code by code."""
+        steps, width = self.levels + 1, self.embedding_size
+        weights = 6 * width**2 * self.num_blocks + steps * width * (8 * width * self.num_decoder_blocks)
+        weights += self.levels * width * self.codebook_size
+        epochs = min(self.training.epochs, _USUAL_EPOCHS)
+        seconds = 6 * weights * size.num_events * epochs / _OPERATIONS + 5e-3 * size.num_items
+        vectors = (5 + self.training.average) * self.levels * width
+        numbers = (384 + 4 * self.collaborative_size + 8 * steps + vectors) * size.num_items
+        return Estimate(memory=4 * numbers + (600 << 20) + 96 * size.num_events, seconds=seconds)
+
+
+class SemanticId:
+    """``log P(i) = sum_l log P(c_l | history, c_1 ... c_{l-1})``, where c are the codes of item i (`CodeTransformer`).
+
+    Each P is a softmax over the codes that follow the same prefix in the catalogue, so P(i) sums to 1 over the items.
+
+    An item's vector is its whitened text beside the leading directions of who likes it; residual k-means turns it into
+    `levels` codes (`ResidualQuantiser`), and one more number tells items apart that share all of them, the most liked
+    first. Alike items share their first codes, so what is learned of one is learned of its likes. An item that nobody
+    liked in training gets the codes of its text; among items with the same, it is said like the first, since nothing
+    was learned that would tell it apart. An item without a text is known by its likes alone, and if it has none of
+    these either, it is neither read nor said.
+
+    Answers come from a beam search over the codes of the catalogue as it is now, so that each is an item, none comes
+    twice and none is hidden (`Trie`, `Open`). It ranks and does not score: to score all items, the decoder would have
+    to say every code after every prefix, some 20,000 steps a query on Amazon Beauty in place of a hundred. Needs
+    `(levels + 1) * num_items * embedding_size` floats at most to answer, six times as many to fit.
+    """
+
+    network: CodeTransformer
+    reader: TextVectors
+    """Turns texts into vectors."""
+    guess: Floats
+    """(T, C) who likes an item, by its text."""
+    quantiser: ResidualQuantiser
+    codes: NDArray[np.int64]
+    """(I, S) of each item; zeros for an item without."""
+    coded: NDArray[np.bool_]
+    """(I,) items that have codes."""
+    known: NDArray[np.bool_]
+    """(I,) those of them that somebody liked in training."""
+    curve: NDArray[np.float64]
+    """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
+    trie: Trie
+    """The catalogue as it is now."""
+    vectors: list[Tensor]
+    """Of each level, the nodes of the trie as they are read."""
+    prefixes: Tensor
+    """(I, S) the nodes on the way to each item; zeros for an item without codes."""
+
+    said: list[Tensor]
+    """The same as what is said is compared with them."""
+
+    def __init__(self, config: SemanticIdConfig) -> None:
+        """Keep the settings; nothing is learned yet."""
+        self.config = config
+
+    def fit(self, data: Dataset, run: RunContext) -> Self:
+        """Give every item its codes, then train until the validation events are predicted no better.
+
+        Raises:
+            DataError: No item has a text.
+            DependencyError: The encoder is not there.
+            ModelError: The loss is not a number.
+            ResourceError: The memory does not suffice.
+        """
+        import torch
+
+        from genre.training.loop import train
+        from genre.training.next_codes import NextCodes, Prefixes
+
+        config = self.config
+        self._give_codes(data, run)
+        with torch.random.fork_rng():
+            torch.manual_seed(int(run.rng("semantic_id").integers(2**63)))
+            self.network = self._new_network()
+        trie = self._trained_on()
+        objective = NextCodes(
+            among(self.known, data.interactions.where(self.known[data.interactions.item_rows])),
+            Prefixes(trie.nodes_of(np.arange(len(trie.items))), trie.children),
+            length=config.length,
+            batch_size=config.training.batch_size,
+            parts=config.training.accumulate,
+        )
+        if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
+            self.known[:] = self.coded[:] = False
+            self.network = self._new_network()
+        trained = train(
+            self.network,
+            objective,
+            config.training,
+            name="semantic_id",
+            seed=run.seed,
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle, most=config.max_validated),
+            directory=run.directory,
+            about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
+            progress=run.progress,
+        )
+        self.curve = curve_of(trained)
+        self._settle()
+        return self
+
+    def index(self, items: Entities, run: RunContext) -> Self:
+        """Return a model of a longer catalogue: new items have codes by their text at once."""
+        model = copy(self)
+        text = self.reader.of_items(items.behind(len(self.codes)), run)
+        readable = text.any(axis=1) & self.coded.any()
+        codes = np.zeros((len(text), self.codes.shape[1]), np.int64)
+        codes[readable, :-1] = self.quantiser.codes(self._vectors(text[readable], text[readable] @ self.guess))
+        model.codes = np.concatenate([self.codes, codes])
+        model.coded = np.concatenate([self.coded, readable])
+        model.known = np.concatenate([self.known, np.zeros(len(text), bool)])
+        model._settle()
+        return model
+
+    def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
+        """Return the n items that a beam search finds; none for a history without an item that has codes."""
+        import torch
+
+        from genre.recommenders.beam import search
+
+        answer = Recommendations.empty(len(queries), n)
+        history = queries.history.liked()
+        history = history.where(self.coded[history.item_rows]).last(self.config.length)
+        asked = np.flatnonzero(history.lengths)
+        width = min(max(n, self.config.beam_width), len(self.trie.items))
+        size, places = max(1, _BEAMS // max(1, width)), min(n, width)
+        with torch.inference_mode():
+            for start in range(0, len(asked) if places else 0, size):
+                rows = asked[start : start + size]
+                opened = Open(self.trie, (candidates or Candidates()).take(rows), len(rows))
+                hidden = self._expected(history.take(rows))
+                items, scores = search(self.network, hidden, self.vectors, self.said, self.trie, opened, width)
+                answer.item_rows[rows, :places], answer.scores[rows, :places] = items[:, :places], scores[:, :places]
+        answer.sources[answer.filled] = Source.PERSONAL
+        return answer
+
+    def state(self) -> State:
+        """Return the network's parameters, the codes and what they were found by, and how training went."""
+        reading = {_READER + name: part for name, part in self.reader.state().items()}
+        found = {"codes": self.codes, "coded": self.coded, "known": self.known, "guess": self.guess}
+        return {**network_state(self.network), **reading, **self.quantiser.state(), **found, "curve": self.curve}
+
+    def restore(self, state: State) -> None:
+        """Take the parameters back."""
+        self.codes, self.coded, self.known = state["codes"], state["coded"], state["known"]
+        self.guess, self.curve = state["guess"], state["curve"]
+        self.quantiser = ResidualQuantiser.restore(state)
+        learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
+        self.reader = TextVectors.restore(self.config.vectors, learned)
+        self.network = self._new_network()
+        take_parameters(self.network, state)
+        self._settle()
+
+    def _give_codes(self, data: Dataset, run: RunContext) -> None:
+        """Find out what items get their codes by, and give them."""
+        config, log, rng = self.config, data.interactions, run.rng("semantic_id.codes")
+        counts = log.item_counts(data.num_items)
+        liked = counts > 0
+        self.reader, text = TextVectors.fit(config.vectors, data.items, liked, run)
+        likes = collaborative_vectors(log, data.num_items, config.collaborative_size, rng)
+        readable = text.any(axis=1)
+        self.guess = ridge(text[liked & readable], likes[liked & readable])
+        likes[~liked] = text[~liked] @ self.guess
+        self.coded = readable | (liked & bool(config.collaborative))
+        known = self.known = self.coded & liked
+        vectors = self._vectors(text, likes)
+        learned_from = vectors[known if known.any() else self.coded]
+        self.quantiser = ResidualQuantiser.fit(learned_from, config.levels, config.codebook_size, rng)
+        self.codes = np.zeros((data.num_items, config.levels + 1), np.int64)
+        self.codes[self.coded, :-1] = self.quantiser.codes(vectors[self.coded])
+        most_liked_first = np.argsort(-counts[known], kind="stable")
+        self.codes[known, -1] = numbers_among_equals(self.codes[known, :-1], most_liked_first)
+
+    def _vectors(self, text: Floats, likes: Floats) -> Floats:
+        """Return what is quantised (I, T + C)."""
+        share = np.float32(self.config.collaborative)
+        return np.concatenate([np.sqrt(1 - share) * text, np.sqrt(share) * likes], axis=1)
+
+    def _trained_on(self) -> Trie:
+        """Return the trie of the items that training knows, counted among themselves."""
+        codes = self.codes[self.known]
+        return Trie.of(codes, np.ones(len(codes), bool))
+
+    def _new_network(self) -> CodeTransformer:
+        import torch
+
+        from genre.recommenders.code_transformer import CodeTransformer
+
+        config = self.config
+        return CodeTransformer(
+            [torch.from_numpy(codes) for codes in self._trained_on().codes],
+            (*self.quantiser.sizes, int(self.codes[:, -1].max(initial=0)) + 1),
+            size=config.embedding_size,
+            num_blocks=config.num_blocks,
+            num_decoder_blocks=config.num_decoder_blocks,
+            num_heads=config.num_heads,
+            length=config.length,
+            dropout=config.dropout,
+            own_dropout=config.own_dropout,
+            temperature=config.temperature,
+        )
+
+    def _settle(self) -> None:
+        """Build the trie of the catalogue as it is now, and work out how its nodes are read."""
+        import torch
+
+        self.trie = Trie.of(self.codes, self.coded)
+        trained = self._trained_on()
+        here, there = (self.trie.nodes_of(np.flatnonzero(self.known)), trained.nodes_of(np.arange(len(trained.items))))
+        device, self.vectors = self.network.positions.weight.device, []
+        with torch.inference_mode():
+            for level, codes in enumerate(self.trie.codes):
+                rows = np.full(len(codes), -1, np.int64)
+                rows[here[:, level]] = there[:, level]
+                ends, own = (torch.from_numpy(part).to(device) for part in (codes, rows))
+                self.vectors.append(self.network.vectors_of(level, ends, own))
+            self.said = [self.network.targets(nodes) for nodes in self.vectors]
+        prefixes = np.zeros_like(self.codes)
+        prefixes[self.coded] = self.trie.nodes_of(np.flatnonzero(self.coded))
+        self.prefixes = torch.from_numpy(prefixes).to(device)
+
+    def _expected(self, history: Interactions) -> Tensor:
+        """Return what is expected after each history (B, D), none of them empty."""
+        import torch
+
+        from genre.training.packing import Packed
+
+        device = self.prefixes.device
+        packed = Packed.of(history, self.config.length).to(device)
+        ends = packed.places[torch.from_numpy(history.offsets[1:] - 1).to(device)]
+        return self.network.encode(packed, self.prefixes, self.vectors).flatten(0, 1)[ends]
