@@ -134,6 +134,7 @@ def render(results: Results | None = None, **changes: Any) -> str:
         "reading": [
             {"encoder": "minilm", "models": ["content", "towers"], "items": 60, "with_text": 58, "seconds": 1.5}
         ],
+        "guards": {},
         "plan": [*({**planned, "skipped": None} for planned in plan)],
         "results": json.loads(json.dumps(results.to_dict())),
         "examples": [
@@ -307,6 +308,38 @@ def test_privacy_says_what_was_hidden(page: Page) -> None:
 
 def test_reading_says_which_encoder_read_how_many_texts_for_whom(page: Page) -> None:
     assert "minilm read 58 of 60 items for content, towers, in 1.5 s" in page.words
+
+
+def guard(**changes: Any) -> dict[str, Any]:
+    """Return the account of a search with three points, the last of them kept."""
+
+    def point(protection: str | None, share: float, accuracy: float, bits: float, *breaches: str) -> dict[str, Any]:
+        told = {"protection": protection, "share": share, "NDCG@10": accuracy, "breaches": list(breaches)}
+        return told | {"writing": {"bits_per_byte": bits}}
+
+    over = point("free", 1.0, 0.25, 1.1, "bits per byte rose by 10.0 %")
+    points = [point(None, 1.0, 0.1, 1.0), over, point("free", 0.5, 0.2, 1.01)]
+    gain = {"mean": 0.1, "low": 0.08, "high": 0.12, "p_value": 0.001}
+    choice = {"protection": "free", "share": 0.5, "gain": gain, "share_of_free_gain": 2 / 3, "nearest": over}
+    samples = [{"prompt": "Write.", "before": "A <b>bridge</b>.", "after": "Film film."}]
+    return {"points": points, "choice": choice, "samples": samples, **changes}
+
+
+def test_the_frontier_shows_every_way_that_was_tried_and_what_more_would_cost() -> None:
+    page = Page(render(guards={"llm": guard()}))
+    assert (
+        "Kept: free, 50 % of it. It gains +0.1000 NDCG@10 [+0.0800, +0.1200] over the frozen base, 67 %" in page.words
+    )
+    assert "More accurate outside the budget: free, 0.2500, with bits per byte rose by 10.0 %." in page.words
+    for words in ("frozen base 0.1000 +0.0 % inside the budget", "free, 50 % of it (kept) 0.2000 +1.0 %"):
+        assert words in page.words
+    assert "Write. A <b>bridge</b>. Film film." in page.words
+
+
+def test_where_the_frozen_base_is_kept_the_report_says_so() -> None:
+    choice = {"protection": None, "share": 1.0, "gain": {}, "share_of_free_gain": None, "nearest": None}
+    page = Page(render(guards={"llm": guard(choice=choice, samples=[])}))
+    assert "No fine-tuned model inside the budget recommends better than the frozen one, which was kept." in page.words
 
 
 def test_examples_show_the_history_newest_first_beside_ranked_titles_with_reasons(page: Page) -> None:
