@@ -135,7 +135,7 @@ class LocalGenerator:
             settings: How the model is run; of them, precision and context are as it was loaded.
         """
         # The source is asked for only where nothing is loaded.
-        generator = cls(settings or LocalSettings(), lambda progress: Source(""), lambda: key)
+        generator = cls(settings or LocalSettings(), lambda _: Source(""), lambda: key)
         generator._loaded = loaded
         return generator
 
