@@ -310,7 +310,7 @@ def test_a_budget_as_it_is_written() -> None:
     written = yaml.safe_load(
         "{bits_per_byte: +2%, distinct_2: -2%, instructions: -1%, instructions@json: -0.1, kl: 0.1}"
     )
-    budget = Budget.of(yaml.safe_load(written))
+    budget = Budget.of(written)
     limits = budget.limits
     assert {name: (limit.amount, limit.relative) for name, limit in limits.items()} == {
         "bits_per_byte": (0.02, True),
