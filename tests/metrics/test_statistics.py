@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genre.metrics.statistics import bootstrap_interval, bootstrap_means, holm, paired_difference, seeds_interval
+from genre.metrics.statistics import (
+    bootstrap_interval,
+    bootstrap_means,
+    holm,
+    paired_difference,
+    ratio_change,
+    seeds_interval,
+)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -107,3 +114,30 @@ def test_seeds_interval_is_student_s() -> None:
     alone = seeds_interval(np.array([0.5]))
     assert alone.mean == 0.5
     assert np.isnan([alone.low, alone.high]).all()
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_the_change_of_a_ratio_is_close_to_that_of_scipy(relative: bool) -> None:
+    lower = rng(1).integers(50, 400, 60)
+    before = np.column_stack([lower * rng(2).normal(1.2, 0.2, 60), lower])
+    after = np.column_stack([before[:, 0] * rng(3).normal(1.03, 0.02, 60), lower])
+
+    def change(first: np.ndarray, same: np.ndarray, second: np.ndarray) -> float:
+        was, now = first.sum() / same.sum(), second.sum() / same.sum()
+        return float(now / was - 1 if relative else now - was)
+
+    ours = ratio_change(before, after, relative=relative, samples=4000, rng=rng())
+    parts = (before[:, 0], lower, after[:, 0])
+    theirs = stats.bootstrap(
+        parts, change, paired=True, vectorized=False, n_resamples=4000, method="percentile", rng=rng(5)
+    )
+    low, high = theirs.confidence_interval
+    assert ours.mean == pytest.approx(change(*parts))
+    assert ours.low == pytest.approx(low, abs=0.08 * (high - low))
+    assert ours.high == pytest.approx(high, abs=0.08 * (high - low))
+
+
+def test_a_share_of_nothing_is_no_number() -> None:
+    nothing, something = np.array([[0.0, 1.0]] * 3), np.array([[0.5, 1.0]] * 3)
+    assert np.isnan(ratio_change(nothing, something, relative=True, rng=rng()).mean)
+    assert ratio_change(nothing, something, relative=False, rng=rng()).low == 0.5

@@ -59,7 +59,9 @@ needs more than six bits for each is guessing. SmolLM2-135M, which was trained o
 class WritingConfig(Config):
     """What is measured of a model's writing.
 
-    With the defaults, a model of 135 million parameters takes a minute or two on two cores.
+    With the defaults, SmolLM2-135M with an adapter takes about 51 seconds of one core, and `reference_of` 20. A limit
+    that is narrower than chance is broken by models that are no worse: with 32 answers, distinct-2 moves by up to 4 %,
+    and one of 25 instructions is 4 points. More prompts narrow the former.
     """
 
     general: Path | None = None

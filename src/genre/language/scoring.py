@@ -125,6 +125,8 @@ def divergences(
     import torch
 
     found = np.array([(0.0, path.stop - path.start) for path in paths], np.float64).reshape(-1, 2)
+    if base is loaded:
+        return found  # Nothing is at any distance from itself.
     batches = batches_of(np.array([len(path.tokens) for path in paths], np.int64), BATCH_TOKENS)
     for batch in (progress or Silent()).track(batches, "comparing with the base", len(batches)):
         inputs = [paths[at].tokens for at in batch]
