@@ -48,7 +48,7 @@ def config(base: Path, **settings: Any) -> GuardedConfig:
         "vectors": {"encoder": {"kind": "hashing"}},
         "embedding_size": 8,
         "tuning": {"method": "lora", "rank": 4},
-        "training": {"epochs": 4, "batch_size": 16, "learning_rate": 0.02, "tracker": "none", "precision": "fp32"},
+        "training": {"epochs": 3, "batch_size": 16, "learning_rate": 0.02, "tracker": "none", "precision": "fp32"},
     }
     chosen = {
         "protections": {"unprotected": {}, "kl": {"kl": 2.0, "tokens": 32}},

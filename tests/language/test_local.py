@@ -233,7 +233,8 @@ def test_keys_follow_weights_template_and_precision(directory: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("model", ["/no/such/directory", "missing.gguf", "a/b/c", "a b", "../x"])
-def test_a_model_that_is_not_there(model: str) -> None:
+def test_a_model_that_is_not_there(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"neither a directory nor a \.gguf file\. Choose the embedded") as error:
         LocalGeneratorConfig(model=model).build().generate(PROMPTS, sampling=LIKELIEST)
     assert repr(model) in str(error.value)
