@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from genre.adaptation.guard import USUAL
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import Progress
@@ -23,9 +24,6 @@ from genre.evaluation.writing import (
 from genre.features.text import TextConfig, item_texts
 from genre.runs import open_run
 from genre.workspace import read_manifest
-
-USUAL: Mapping[str, str | float] = {"bits_per_byte": "+2%", "distinct_2": "-5%", "instructions": -0.1}
-"""The budget where none is given, as of `guarded`."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def guard_run(
     Args:
         run: Directory of a finished run.
         name: Of the model; the run's choice where it is not given.
-        limits: What may be lost, each as `measure=limit`; the usual budget where there are none.
+        limits: What may be lost, each as `measure=limit`; the budget of `guarded` where there are none.
         progress: Shows how far it has come.
         config: What is measured.
 
@@ -62,7 +60,7 @@ def guard_run(
         ArtifactError: There is no finished run.
         ConfigError: The model is no language model, or a limit is none.
     """
-    budget = Budget.of(_limits(limits) or USUAL, "--budget")
+    budget = Budget.of(_limits(limits), "--budget") if limits else USUAL
     engine = open_run(run, model=name)
     model: Any = getattr(engine.model, "model", engine.model)  # What is guarded stands inside the guard.
     chosen = name or read_manifest(run)["chosen"]

@@ -129,6 +129,7 @@ def test_the_kept_model_is_what_was_measured_and_is_saved(wide: Guarded, tmp_pat
         ({"shares": [0.5]}, r"`shares` \(0\.5,\) must be above 0 and at most 1, and hold 1"),
         ({"model": {"tuning": {"method": "frozen"}}}, "nothing is learned that could be guarded"),
         ({"model": {"tuning": {"method": "prefix"}}}, "a share of a prefix means nothing"),
+        ({"model": {"protect": {"kl": 1.0}}}, "`protections` takes its place"),
         ({"budget": {"bits_per_byte": "-2%"}}, "asks for an improvement"),
         ({"budget": {"style": "+2%"}}, "there is no measure 'style' of writing"),
     ],

@@ -37,6 +37,9 @@ _FRONTIER, _CHOICE, _SAMPLES = "frontier", "choice", "samples"
 _K = 10
 
 
+USUAL = Budget.of({"bits_per_byte": "+2%", "distinct_2": "-5%", "instructions": -0.1})
+
+
 def _usual_protections() -> dict[str, ProtectionConfig]:
     """Return nothing, divergence from the base, and a budget that is held."""
     return {
@@ -53,7 +56,7 @@ class GuardedConfig(RecommenderConfig):
     kind: Literal["guarded"] = "guarded"
     model: Annotated[LlmSequentialConfig | LlmRankerConfig, Field(discriminator="kind")]
     """What is fine-tuned, and how."""
-    budget: Budget = Budget.of({"bits_per_byte": "+2%", "distinct_2": "-5%", "instructions": -0.1})
+    budget: Budget = USUAL
     """What may be lost of the base's writing. Of the default measures the first is the sharpest; the others are counted
     on a few dozen answers, where one more or less is some percent."""
     protections: dict[str, ProtectionConfig] = Field(default_factory=_usual_protections)
@@ -74,6 +77,8 @@ class GuardedConfig(RecommenderConfig):
             raise ValueError(f"`shares` {self.shares} must be above 0 and at most 1, and hold 1")
         if self.model.tuning.method == "frozen":
             raise ValueError("`model.tuning.method` is 'frozen': nothing is learned that could be guarded")
+        if self.model.protect.is_on:
+            raise ValueError("`model.protect` is set, and `protections` takes its place; name it there")
         if self.model.tuning.method == "prefix" and self.shares != (1.0,):
             raise ValueError("a share of a prefix means nothing; set `shares: [1.0]`")
         return self
@@ -208,12 +213,14 @@ class Guarded:
         """Search.
 
         Raises:
+            ConfigError: The budget limits what is not measured.
             ModelError: There are no validation questions to compare models on.
         """
         questions = _questions(run, self.config.num_questions)
         frozen = self._fitted(data, run, None)
         catalogue = [text for text in item_texts(data.items, TextConfig()) if text]
         scale = Scale.of(frozen.writer(), self.config.writing, catalogue, run)
+        self.config.budget.breaches(scale.base, scale.base)  # A limit of what is not measured is told before training.
         points = [Point(None, 1.0, _accuracy(frozen, questions), scale.base, ())]
         kept: tuple[Point, State] = (points[0], frozen.state())
         for name in self.config.protections:

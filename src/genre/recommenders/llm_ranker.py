@@ -186,7 +186,7 @@ class LlmRanker:
 
         config = self.config
         found = self.retriever.recommend(queries, max(n, config.num_candidates), candidates=candidates)
-        histories = self._told(queries.history)
+        histories, device = self._told(queries.history), self.loaded.model.device.type
         for query in range(len(queries)):
             liked = histories[query]
             rows = found.item_rows[query, : config.num_candidates]
@@ -194,7 +194,7 @@ class LlmRanker:
             if not len(liked) or len(rows) < 2:
                 continue
             beginning, after = self.prompts.beginning([self.names[row] for row in liked])
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._in_bf16):
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=self._in_bf16):
                 scores = self.reader.ranked(beginning, [[*self.titles[row], *after] for row in rows]).float()
             judged = scores.cpu().numpy()
             order = np.argsort(-judged, kind="stable")

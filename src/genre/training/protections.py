@@ -6,7 +6,6 @@ Shapes: R texts of a step, L tokens of the longest, V tokens of the vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genre.core.errors import ConfigError
+from genre.language.scoring import evaluating
 from genre.language.tuning import TunedModel
 from genre.training.loop import Protection
 from genre.training.passages import held_out_passages, passages
@@ -105,7 +105,7 @@ class ElasticWeights(Protection):
         matters = {name: torch.zeros_like(value) for name, value in self.start.items()}
         device = next(iter(self.start.values())).device
         chosen = np.random.default_rng(0).permutation(len(texts.pieces))[:_FISHER_TEXTS]
-        with _evaluating(tuned.language):
+        with evaluating(tuned.language):
             for at in chosen:
                 tokens, there = (part.to(device) for part in _padded([texts.pieces[int(at)]]))
                 found = _log_probabilities(tuned, tokens, there)[0]
@@ -237,7 +237,7 @@ def loss_on(tuned: TunedModel, texts: Texts) -> float:
     """Return the mean loss over the tokens of texts, in nats, with what was learned."""
     device = next(tuned.language.parameters()).device
     total, count = 0.0, 0
-    with _evaluating(tuned.language), torch.no_grad():
+    with evaluating(tuned.language), torch.no_grad():
         for tokens, there in texts.all():
             found = _log_probabilities(tuned, tokens.to(device), there.to(device))
             counted = there[:, 1:].to(device)
@@ -254,19 +254,8 @@ def _log_probabilities(tuned: TunedModel, tokens: Tensor, there: Tensor) -> Tens
 
 
 def _base_log_probabilities(tuned: TunedModel, tokens: Tensor, there: Tensor) -> Tensor:
-    with torch.no_grad(), tuned.base_switched_on(), _evaluating(tuned.language):
+    with torch.no_grad(), tuned.base_switched_on(), evaluating(tuned.language):
         return _log_probabilities(tuned, tokens, there)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Turn dropout off for as long as this lasts."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def _padded(rows: Sequence[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
