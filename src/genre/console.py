@@ -17,6 +17,8 @@ from genre.evaluation.results import Results
 from genre.features.enrich.account import in_words
 from genre.features.enrich.estimate import StageEstimate
 from genre.stages import Planned
+from genre.tune import Tuned
+from genre.tuning.trials import Found, table_of
 from genre.workspace import ACCOUNT, read_manifest
 
 T = TypeVar("T")
@@ -39,9 +41,12 @@ class Bars:
             console.print(description, highlight=False)
             yield from steps
         elif self._bars is not None:
-            task = self._bars.add_task(description, total=total)
-            yield from self._bars.track(steps, total, task_id=task)
-            self._bars.remove_task(task)
+            bars = self._bars
+            task = bars.add_task(description, total=total)
+            try:
+                yield from bars.track(steps, total, task_id=task)
+            finally:
+                bars.remove_task(task)
         else:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as self._bars:
@@ -122,6 +127,30 @@ def show_enrichment(directory: Path) -> None:
     for stage in json.loads((directory / ACCOUNT).read_text(encoding="utf-8")):
         console.print(f"{stage['stage']}: {in_words(stage)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Tables and account are in {directory}.", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_trial(found: Found, best: Found | None, objective: str) -> None:
+    """Print what a trial has found, and the best so far."""
+    says = found.note if found.value is None else f"{objective} {found.value:.4f}" + (found.note and f", {found.note}")
+    so_far = "none yet" if best is None else f"{best.value:.4f} (trial {best.number})"
+    line = f"trial {found.number}: {says}; best {so_far}; {found.seconds:.1f} s"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_tuned(tuned: Tuned, *, rows: int = 10) -> None:
+    """Print the best trials, which settings matter, and what to do next."""
+    shown = table_of(tuned.found, tuned.objective).head(rows)
+    short = {name: name.removeprefix("models.") for name in shown.columns}
+    kept = [name for name in shown.columns if shown[name].dtype != pl.String or (shown[name] != "").any()]
+    show(shown.select(kept).rename(short), f"\nThe best of {len(tuned.found)} trials, on the validation events")
+    if tuned.importance:
+        parts = {"setting": list(tuned.importance), "importance": list(tuned.importance.values())}
+        show(pl.DataFrame(parts), "\nShare of each setting in what tells good trials from bad ones")
+    lines = [f"All trials and a plot are in {tuned.directory}.", f"Next: genre run {tuned.config}"]
+    if tuned.interrupted:
+        lines.insert(0, "Interrupted: what was found is kept, and the same command goes on.")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def show_results(results: Results, title: str) -> None:

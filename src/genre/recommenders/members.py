@@ -78,7 +78,7 @@ def validator(
 
     Args:
         model: Asked anew at every call.
-        run: Holds the validation questions.
+        run: Holds the validation questions, and who else is told.
         hide_seen: Whether items of the history are no answers.
         before: Called at the beginning of every look, to work out once what all questions need.
     """
@@ -98,7 +98,10 @@ def validator(
             candidates.take(rows).hide(scores)
             total += float(ndcg(target_ranks(scores, part.targets), part.targets.offsets, 10).sum())
             start += _VALIDATED_AT_ONCE
-        return total / len(holdout)
+        mean = total / len(holdout)
+        if run.watch is not None:
+            run.watch(mean)
+        return mean
 
     return value
 
