@@ -130,7 +130,8 @@ def tune(
     from genre.console import Bars, show_trial, show_tuned
 
     experiment = read_experiment(config, overrides)
-    show_tuned(search.tune(experiment, runs, trials=trials, minutes=minutes, progress=Bars(), told=show_trial))
+    bars = Bars(inner_lines=False)
+    show_tuned(search.tune(experiment, runs, trials=trials, minutes=minutes, progress=bars, told=show_trial))
 
 
 @app.command()

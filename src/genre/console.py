@@ -31,15 +31,25 @@ class Bars:
     Where the output is no terminal, one line says what begins.
     """
 
-    def __init__(self) -> None:
-        """Show nothing yet."""
+    def __init__(self, *, inner_lines: bool = True) -> None:
+        """Show nothing yet.
+
+        Args:
+            inner_lines: Whether work inside other work has a line too, where there is no terminal.
+        """
         self._bars: Progress | None = None
+        self._inner_lines, self._depth = inner_lines, 0
 
     def track(self, steps: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         """Yield the steps and show how many are done."""
         if not console.is_terminal:
-            console.print(description, highlight=False)
-            yield from steps
+            if self._inner_lines or not self._depth:
+                console.print(description, highlight=False)
+            self._depth += 1
+            try:
+                yield from steps
+            finally:
+                self._depth -= 1
         elif self._bars is not None:
             bars = self._bars
             task = bars.add_task(description, total=total)
@@ -56,11 +66,15 @@ class Bars:
                     self._bars = None
 
 
-def show(frame: pl.DataFrame, title: str | None = None) -> None:
-    """Print a frame as a table."""
+def show(frame: pl.DataFrame, title: str | None = None, *, verbatim: bool = False) -> None:
+    """Print a frame as a table; unless `verbatim`, with spaces for the underscores in its columns' names."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
-        table.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold")
+        table.add_column(
+            name if verbatim else name.replace("_", " "),
+            justify="right" if dtype.is_numeric() else "left",
+            overflow="fold",
+        )
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     console.print(table)
@@ -140,12 +154,12 @@ def show_trial(found: Found, best: Found | None, objective: str) -> None:
 def show_tuned(tuned: Tuned, *, rows: int = 10) -> None:
     """Print the best trials, which settings matter, and what to do next."""
     shown = table_of(tuned.found, tuned.objective).head(rows)
-    short = {name: name.removeprefix("models.") for name in shown.columns}
     kept = [name for name in shown.columns if shown[name].dtype != pl.String or (shown[name] != "").any()]
-    show(shown.select(kept).rename(short), f"\nThe best of {len(tuned.found)} trials, on the validation events")
+    best = shown.select(kept).rename(lambda name: name.removeprefix("models."))
+    show(best, f"\nThe best of {len(tuned.found)} trials, on the validation events", verbatim=True)
     if tuned.importance:
         parts = {"setting": list(tuned.importance), "importance": list(tuned.importance.values())}
-        show(pl.DataFrame(parts), "\nShare of each setting in what tells good trials from bad ones")
+        show(pl.DataFrame(parts), "\nWhat mattered")
     lines = [f"All trials and a plot are in {tuned.directory}.", f"Next: genre run {tuned.config}"]
     if tuned.interrupted:
         lines.insert(0, "Interrupted: what was found is kept, and the same command goes on.")

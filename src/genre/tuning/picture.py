@@ -34,6 +34,6 @@ def draw_history(found: Sequence[Found], objective: str, path: Path) -> None:
         axes.scatter(given_up, heights, 24, marker="x", color="grey", transform=bottom, label="given up")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside upper right", ncols=4)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
