@@ -70,11 +70,8 @@ def show(frame: pl.DataFrame, title: str | None = None, *, verbatim: bool = Fals
     """Print a frame as a table; unless `verbatim`, with spaces for the underscores in its columns' names."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
-        table.add_column(
-            name if verbatim else name.replace("_", " "),
-            justify="right" if dtype.is_numeric() else "left",
-            overflow="fold",
-        )
+        heading = name if verbatim else name.replace("_", " ")
+        table.add_column(heading, justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     console.print(table)
@@ -153,10 +150,13 @@ def show_trial(found: Found, best: Found | None, objective: str) -> None:
 
 def show_tuned(tuned: Tuned, *, rows: int = 10) -> None:
     """Print the best trials, which settings matter, and what to do next."""
-    shown = table_of(tuned.found, tuned.objective).head(rows)
-    kept = [name for name in shown.columns if shown[name].dtype != pl.String or (shown[name] != "").any()]
-    best = shown.select(kept).rename(lambda name: name.removeprefix("models."))
-    show(best, f"\nThe best of {len(tuned.found)} trials, on the validation events", verbatim=True)
+    valued = [one for one in tuned.found if one.value is not None]
+    table = table_of(valued, tuned.objective).head(rows)
+    idle = [name for name in ("model", "note") if table[name].n_unique() == 1]
+    title = f"\nThe best of {len(tuned.found)} trials, on the validation events"
+    show(table.drop(idle).rename(_short(list(tuned.best.settings))), title, verbatim=True)
+    if len(valued) < len(tuned.found):
+        console.print(f"{len(tuned.found) - len(valued)} trials were given up.")
     if tuned.importance:
         parts = {"setting": list(tuned.importance), "importance": list(tuned.importance.values())}
         show(pl.DataFrame(parts), "\nWhat mattered")
@@ -165,6 +165,15 @@ def show_tuned(tuned: Tuned, *, rows: int = 10) -> None:
         lines.insert(0, "Interrupted: what was found is kept, and the same command goes on.")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _short(paths: Sequence[str]) -> dict[str, str]:
+    """Return the last parts of paths, of those that share it all but the first."""
+    lasts = [path.rpartition(".")[2] for path in paths]
+    return {
+        path: last if lasts.count(last) == 1 else path.partition(".")[2]
+        for path, last in zip(paths, lasts, strict=True)
+    }
 
 
 def show_results(results: Results, title: str) -> None:
