@@ -153,14 +153,17 @@ def show_tuned(tuned: Tuned, *, rows: int = 10) -> None:
     valued = [one for one in tuned.found if one.value is not None]
     table = table_of(valued, tuned.objective).head(rows)
     idle = [name for name in ("model", "note") if table[name].n_unique() == 1]
-    title = f"\nThe best of {len(tuned.found)} trials, on the validation events"
+    title = f"\nThe best of {len(tuned.found)} trials"
     show(table.drop(idle).rename(_short(list(tuned.best.settings))), title, verbatim=True)
     if len(valued) < len(tuned.found):
         console.print(f"{len(tuned.found) - len(valued)} trials were given up.")
     if tuned.importance:
         parts = {"setting": list(tuned.importance), "importance": list(tuned.importance.values())}
         show(pl.DataFrame(parts), "\nWhat mattered")
-    lines = [f"All trials and a plot are in {tuned.directory}.", f"Next: genre run {tuned.config}"]
+    lines = [
+        f"Found on the validation events. All trials and a plot are in {tuned.directory}.",
+        f"Next: genre run {tuned.config}",
+    ]
     if tuned.interrupted:
         lines.insert(0, "Interrupted: what was found is kept, and the same command goes on.")
     for line in lines:

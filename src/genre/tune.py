@@ -21,7 +21,7 @@ from genre._version import __version__
 from genre.config import Experiment
 from genre.config_file import digest_of, to_yaml
 from genre.core.errors import ConfigError, ModelError, ResourceError
-from genre.core.files import atomic_file
+from genre.core.files import atomic_file, remove_leftovers
 from genre.core.run import Progress, Silent
 from genre.data.splits import KFoldConfig
 from genre.enrichment import enriched
@@ -104,6 +104,7 @@ def tune(
     progress = progress or Silent()
     directory = runs / f"{experiment.name}-tune"
     work = Stages(directory / _key(experiment, config, constraints), runs / STORE)
+    remove_leftovers(work.directory)
     bench = Bench(experiment, config, work, progress)
     study = Study(work.directory, config, experiment.models)
     most = config.trials if trials is None else trials

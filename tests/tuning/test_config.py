@@ -76,7 +76,11 @@ LOG = {"low": 1, "high": 9, "log": True}
         ("split.kind", {"choices": ["ratio", "temporal"]}, "only settings of models can be varied: write models.NAME"),
         ("models.ease", LOG, "only settings of models can be varied"),
         ("models.ease.kind", {"choices": ["ease", "als"]}, "there is no setting 'kind'"),
-        ("models.sasrec.text.hidden", LOG, "models.sasrec.text is None, which has no parts: write it out under `models`"),
+        (
+            "models.sasrec.text.hidden",
+            LOG,
+            "models.sasrec.text is None, which has no parts: write it out under `models`",
+        ),
         ("models.sasrec.loss", LOG, "the setting is no number: list what to try as `choices`"),
         ("models.ease.regularization", {"low": 5, "high": 2}, "`low` 5 is not below `high` 2: exchange them"),
         ("models.ease.regularization", {"low": 0, "high": 2, "log": True}, "`low` 0 has no logarithm"),
