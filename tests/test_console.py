@@ -54,7 +54,8 @@ def test_without_a_terminal_inner_work_is_told_only_if_wanted(monkeypatch: pytes
     assert text.getvalue() == "tune\ntrain\ntrain\ntune\n"
 
 
-def test_an_inner_bar_that_is_given_up_is_taken_away(screen: io.StringIO) -> None:
+@pytest.mark.usefixtures("screen")
+def test_an_inner_bar_that_is_given_up_is_taken_away() -> None:
     bars = console.Bars()
     for _ in bars.track([1], "tune", 1):
         inner = bars.track([1, 2], "train", 2)

@@ -79,7 +79,7 @@ def test_running_the_best_config_reproduces_its_value(tuned: tune.Tuned) -> None
 def test_the_same_search_goes_on_and_another_one_begins_anew(tuned: tune.Tuned, tmp_path: Path) -> None:
     told: list[int] = []
 
-    def tell(found: Found, best: Found | None, objective: str) -> None:
+    def tell(found: Found, *_: Any) -> None:
         told.append(found.number)
 
     for trials in (2, None):
@@ -98,7 +98,7 @@ def test_no_test_question_is_looked_at(tuned: tune.Tuned, tmp_path: Path, monkey
     asked: list[int] = []
     whole = stages.prepare(experiment())
 
-    def prepare_other(config: Experiment) -> stages.Prepared:
+    def prepare_other(_: Experiment) -> stages.Prepared:
         """Return the same data, with other answers to the test questions."""
         part = whole.splits[0]
         other = Ragged(part.test.targets.offsets, (part.test.targets.values + 7) % whole.data.num_items)
