@@ -45,6 +45,27 @@ def test_without_a_terminal_one_line_says_what_begins(monkeypatch: pytest.Monkey
     assert text.getvalue() == "fit and judge\n"
 
 
+def test_without_a_terminal_inner_work_is_told_only_if_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    monkeypatch.setattr(console, "console", Console(file=text, force_terminal=False, width=100))
+    for inner_lines in (True, False):
+        bars = console.Bars(inner_lines=inner_lines)
+        assert [one for _ in bars.track("ab", "tune") for one in bars.track([1], "train")] == [1, 1]
+    assert text.getvalue() == "tune\ntrain\ntrain\ntune\n"
+
+
+@pytest.mark.usefixtures("screen")
+def test_an_inner_bar_that_is_given_up_is_taken_away() -> None:
+    bars = console.Bars()
+    for _ in bars.track([1], "tune", 1):
+        inner = bars.track([1, 2], "train", 2)
+        next(inner)
+        assert bars._bars is not None
+        assert len(bars._bars.tasks) == 2
+        inner.close()  # type: ignore[attr-defined]
+        assert len(bars._bars.tasks) == 1
+
+
 def test_long_chinese_cells_are_folded_and_not_cut(screen: io.StringIO) -> None:
     reason = "因为你喜欢《幽灵公主》：" * 10
     console.show(pl.DataFrame({"rank": [1], "reason": [reason]}))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genre.core.errors import ArtifactError, ConfigError
-from genre.workspace import MANIFEST, Workspace, read_manifest, verify
+from genre.workspace import MANIFEST, Stages, Workspace, read_manifest, verify
 
 KEY = {"config": "a", "data": "b"}
 
@@ -97,6 +97,17 @@ def test_a_kill_while_finishing_loses_nothing(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(KeyboardInterrupt):
             work.finish(work.describe())
     assert Workspace(tmp_path / "run", KEY).stage("data", never, save=save, load=load) == "one"
+
+
+def test_of_two_processes_that_make_a_stage_the_quicker_one_writes_it(tmp_path: Path) -> None:
+    stages = Stages(tmp_path / "study", tmp_path / "store")
+
+    def make_while_another_does() -> str:
+        Stages(tmp_path / "study", tmp_path / "store").stage("data", lambda: "theirs", save=save, load=load)
+        return "ours"
+
+    assert stages.stage("data", make_while_another_does, save=save, load=load) == "ours"
+    assert stages.stage("data", never, save=save, load=load) == "theirs"
 
 
 def test_what_dead_processes_left_half_written_is_removed(tmp_path: Path) -> None:

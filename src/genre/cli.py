@@ -136,6 +136,24 @@ def guard(
 
 
 @app.command()
+def tune(
+    config: Annotated[Path, typer.Argument(help="The experiment, in YAML, with a section `tune`.")],
+    overrides: SetOption = [],  # noqa: B006
+    trials: Annotated[Optional[int], typer.Option(min=1, help="Trials in all, earlier ones included.")] = None,  # noqa: UP045
+    minutes: Annotated[Optional[float], typer.Option(min=0, help="Begin no trial after these.")] = None,  # noqa: UP045
+    runs: Annotated[Path, typer.Option(help="Where to keep the search.")] = Path("runs"),
+) -> None:
+    """Search for the best settings on the validation events. Stop it as you like: the same command goes on."""
+    from genre import tune as search
+    from genre.config_file import read_experiment
+    from genre.console import Bars, show_trial, show_tuned
+
+    experiment = read_experiment(config, overrides)
+    bars = Bars(inner_lines=False)
+    show_tuned(search.tune(experiment, runs, trials=trials, minutes=minutes, progress=bars, told=show_trial))
+
+
+@app.command()
 def recommend(
     run: RunArgument,
     users: Annotated[Optional[list[str]], typer.Argument(help="User ids.")] = None,  # noqa: UP045

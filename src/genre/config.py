@@ -6,6 +6,7 @@ lists it and the contract tests run over it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
@@ -52,6 +53,7 @@ from genre.recommenders.user_knn import UserKnnConfig
 from genre.strategies.caps import CapConfig
 from genre.strategies.diversity import DiversifyConfig
 from genre.strategies.rules import ColumnRuleConfig, HideSeenConfig
+from genre.tuning.config import TuneConfig, model_of
 
 FORMAT = 1
 """Version of the config file's form. A file of a newer form is refused."""
@@ -133,6 +135,8 @@ class Experiment(Config):
     added as the baseline and the fallback."""
     answer: AnswerConfig = AnswerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    tune: TuneConfig | None = None
+    """Which settings of models `genre tune` varies; a run takes no notice of it."""
     memory_gib: float | None = Field(default=None, gt=0)
     """What fitting a model may take; by default 80 % of the memory that is free when the run starts."""
 
@@ -182,8 +186,30 @@ class Experiment(Config):
         self.fitting_order()
         return self
 
-    def fitting_order(self) -> list[str]:
-        """Return the models' names, members before those that name them.
+    @model_validator(mode="after")
+    def _can_be_tuned(self) -> Experiment:
+        """Find out now what would end a search later: that of its own section, and that no path is idle."""
+        if self.tune is None:
+            return self
+        self.tune.check_space(self.models)
+        self.evaluation.check_measured(self.tune.objective or self.evaluation.primary, "tune.objective")
+        name, known = self.tune.model, sorted(self.models)
+        if name != "best":
+            if name not in self.models:
+                raise ValueError(f"tune.model: there is no model {name!r}; choose 'best' or from {known}")
+            idle = [path for path in self.tune.space if model_of(path) not in self.fitting_order((name,))]
+            if idle:
+                raise ValueError(
+                    f"tune.space.{idle[0]}: changes nothing of {name!r}, whose value counts by `tune.model`: "
+                    "leave one of the two out"
+                )
+        return self
+
+    def fitting_order(self, wanted: Iterable[str] | None = None) -> list[str]:
+        """Return the names of the wanted models and all that they are made of, members before those that name them.
+
+        Args:
+            wanted: By default all.
 
         Raises:
             ValueError: Models name each other in a circle.
@@ -198,6 +224,6 @@ class Experiment(Config):
                     visit(member, (*above, name))
                 order.append(name)
 
-        for name in self.models:
+        for name in self.models if wanted is None else wanted:
             visit(name, ())
         return order

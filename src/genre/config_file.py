@@ -61,8 +61,8 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def digest_of(experiment: Experiment) -> str:
-    """Return a hash of all settings but where data files lie: of these, the content counts."""
-    settings = experiment.model_dump(mode="json")
+    """Return a hash of all settings that decide what a run finds; of data files, the content counts, not the place."""
+    settings = experiment.model_dump(mode="json", exclude={"tune"})
     for name in _PATHS:
         settings["data"].pop(name, None)
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

@@ -17,6 +17,8 @@ from genre.evaluation.results import Results
 from genre.features.enrich.account import in_words
 from genre.features.enrich.estimate import StageEstimate
 from genre.stages import Planned
+from genre.tune import Tuned
+from genre.tuning.trials import Found, table_of
 from genre.workspace import ACCOUNT, read_manifest
 
 if TYPE_CHECKING:
@@ -32,19 +34,32 @@ class Bars:
     Where the output is no terminal, one line says what begins.
     """
 
-    def __init__(self) -> None:
-        """Show nothing yet."""
+    def __init__(self, *, inner_lines: bool = True) -> None:
+        """Show nothing yet.
+
+        Args:
+            inner_lines: Whether work inside other work has a line too, where there is no terminal.
+        """
         self._bars: Progress | None = None
+        self._inner_lines, self._depth = inner_lines, 0
 
     def track(self, steps: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         """Yield the steps and show how many are done."""
         if not console.is_terminal:
-            console.print(description, highlight=False)
-            yield from steps
+            if self._inner_lines or not self._depth:
+                console.print(description, highlight=False)
+            self._depth += 1
+            try:
+                yield from steps
+            finally:
+                self._depth -= 1
         elif self._bars is not None:
-            task = self._bars.add_task(description, total=total)
-            yield from self._bars.track(steps, total, task_id=task)
-            self._bars.remove_task(task)
+            bars = self._bars
+            task = bars.add_task(description, total=total)
+            try:
+                yield from bars.track(steps, total, task_id=task)
+            finally:
+                bars.remove_task(task)
         else:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as self._bars:
@@ -54,11 +69,12 @@ class Bars:
                     self._bars = None
 
 
-def show(frame: pl.DataFrame, title: str | None = None) -> None:
-    """Print a frame as a table."""
+def show(frame: pl.DataFrame, title: str | None = None, *, verbatim: bool = False) -> None:
+    """Print a frame as a table; unless `verbatim`, with spaces for the underscores in its columns' names."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
-        table.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold")
+        heading = name if verbatim else name.replace("_", " ")
+        table.add_column(heading, justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     console.print(table)
@@ -142,6 +158,45 @@ def show_enrichment(directory: Path) -> None:
     for stage in json.loads((directory / ACCOUNT).read_text(encoding="utf-8")):
         console.print(f"{stage['stage']}: {in_words(stage)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Tables and account are in {directory}.", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_trial(found: Found, best: Found | None, objective: str) -> None:
+    """Print what a trial has found, and the best so far."""
+    says = found.note if found.value is None else f"{objective} {found.value:.4f}" + (found.note and f", {found.note}")
+    so_far = "none yet" if best is None else f"{best.value:.4f} (trial {best.number})"
+    line = f"trial {found.number}: {says}; best {so_far}; {found.seconds:.1f} s"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_tuned(tuned: Tuned, *, rows: int = 10) -> None:
+    """Print the best trials, which settings matter, and what to do next."""
+    valued = [one for one in tuned.found if one.value is not None]
+    table = table_of(valued, tuned.objective).head(rows)
+    idle = [name for name in ("model", "note") if table[name].n_unique() == 1]
+    title = f"\nThe best of {len(tuned.found)} trials"
+    show(table.drop(idle).rename(_short(list(tuned.best.settings))), title, verbatim=True)
+    if len(valued) < len(tuned.found):
+        console.print(f"{len(tuned.found) - len(valued)} trials were given up.")
+    if tuned.importance:
+        parts = {"setting": list(tuned.importance), "importance": list(tuned.importance.values())}
+        show(pl.DataFrame(parts), "\nWhat mattered")
+    lines = [
+        f"Found on the validation events. All trials and a plot are in {tuned.directory}.",
+        f"Next: genre run {tuned.config}",
+    ]
+    if tuned.interrupted:
+        lines.insert(0, "Interrupted: what was found is kept, and the same command goes on.")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _short(paths: Sequence[str]) -> dict[str, str]:
+    """Return the last parts of paths, of those that share it all but the first."""
+    lasts = [path.rpartition(".")[2] for path in paths]
+    return {
+        path: last if lasts.count(last) == 1 else path.partition(".")[2]
+        for path, last in zip(paths, lasts, strict=True)
+    }
 
 
 def show_results(results: Results, title: str) -> None:

@@ -16,14 +16,14 @@ from genre.features.enrich.estimate import StageEstimate, estimate
 from genre.features.enrich.result import Enrichment
 from genre.features.store import ContentStore
 from genre.stages import Prepared, prepare
-from genre.workspace import ACCOUNT, STORE, Workspace
+from genre.workspace import ACCOUNT, STORE, Stages
 
 STAGE = "enrichment"
 """Directory of what was written, in that of a run."""
 ITEMS, USERS, WRITTEN = "items.parquet", "users.parquet", "written"
 
 
-def enriched(prepared: Prepared, experiment: Experiment, work: Workspace, progress: Progress) -> Prepared:
+def enriched(prepared: Prepared, experiment: Experiment, work: Stages, progress: Progress) -> Prepared:
     """Return the prepared data with what the experiment has written of it; as it is where nothing is wanted."""
     config = experiment.enrich
     if config is None:

@@ -33,7 +33,7 @@ from genre.features.vectors import TextVectors, VectorsConfig
 from genre.recommenders.base import Accounts, DataSize, Estimate, Recommender, RecommenderConfig
 from genre.recommenders.store import load_model, save_model
 from genre.training.config import CHECKPOINT_FILE
-from genre.workspace import Workspace
+from genre.workspace import Stages
 
 GIB = 2**30
 COST, SEARCH = "cost.json", "search.json"
@@ -247,13 +247,13 @@ class Trial:
 
     part: Split
     run: RunContext
-    work: Workspace
+    work: Stages
     place: str
     """Below which directory of the run this trial's stages are."""
 
     @classmethod
     def of(
-        cls, experiment: Experiment, prepared: Prepared, index: int, seed: int, work: Workspace, progress: Progress
+        cls, experiment: Experiment, prepared: Prepared, index: int, seed: int, work: Stages, progress: Progress
     ) -> Self:
         """Set up the trial of split `index`."""
         part = prepared.splits[index]
@@ -265,19 +265,14 @@ class Trial:
         """Fit one model on the training part; what it chooses, it chooses on the validation questions."""
         directory = self.work.directory / self.place / LOGS / planned.name
 
-        def make() -> Fitted:
-            with Meter() as meter:
-                model = self._fitted(planned.config, members, replace(self.run, directory=directory))
-            return Fitted(model, meter.seconds, meter.memory)
-
         fitted = self.work.stage(
             f"{self.place}{MODELS}/{planned.name}",
-            make,
+            lambda: fit_on(self.part, planned.config, members, replace(self.run, directory=directory)),
             save=Fitted.save,
             load=lambda path: Fitted.load(path, type(planned.config), members),
         )
         for checkpoint in directory.rglob(CHECKPOINT_FILE):
-            checkpoint.unlink()
+            checkpoint.unlink(missing_ok=True)
         return fitted
 
     def judge(self, planned: Planned, fitted: Fitted, members: Mapping[str, Recommender], by: Judge) -> Judgement:
@@ -288,7 +283,7 @@ class Trial:
                 fitted.model,
                 fit_seconds=fitted.fit_seconds,
                 fit_memory=fitted.fit_memory,
-                rehearsals=self._rehearsals(planned.config, members),
+                rehearsals=rehearse(self.part, planned.config, members, self.run),
                 progress=self.run.progress,
             )
 
@@ -296,24 +291,30 @@ class Trial:
             f"{self.place}{JUDGEMENTS}/{planned.name}", make, save=Judgement.save, load=Judgement.load
         )
 
-    def _fitted(self, config: RecommenderConfig, members: Mapping[str, Recommender], run: RunContext) -> Recommender:
-        model = config.build({member: members[member] for member in config.member_names})
-        return model.fit(self.part.train, run)
 
-    def _rehearsals(self, config: RecommenderConfig, members: Mapping[str, Recommender]) -> list[Rehearsal]:
-        """Fit a composite model on either half of the validation questions, to be judged on the other.
+def fit_on(part: Split, config: RecommenderConfig, members: Mapping[str, Recommender], run: RunContext) -> Fitted:
+    """Fit one model on the training part of a split; of `members`, it gets those that it names."""
+    with Meter() as meter:
+        model = config.build({member: members[member] for member in config.member_names}).fit(part.train, run)
+    return Fitted(model, meter.seconds, meter.memory)
 
-        It has weighed its members on these questions, and would win by construction if it were chosen by them too.
-        """
-        questions = self.part.validation
-        if not config.learns_from_validation or len(questions) < FEWEST_DIVIDED:
-            return []
-        order = self.run.rng("rehearse").permutation(len(questions))
-        halves = np.sort(order[::2]), np.sort(order[1::2])
-        return [
-            Rehearsal(self._fitted(config, members, replace(self.run, validation=questions.take(learn))), answer)
-            for learn, answer in (halves, halves[::-1])
-        ]
+
+def rehearse(
+    part: Split, config: RecommenderConfig, members: Mapping[str, Recommender], run: RunContext
+) -> list[Rehearsal]:
+    """Fit a composite model on either half of the validation questions, to be judged on the other.
+
+    It has weighed its members on these questions, and would win by construction if it were chosen by them too.
+    """
+    questions = part.validation
+    if not config.learns_from_validation or len(questions) < FEWEST_DIVIDED:
+        return []
+    order = run.rng("rehearse").permutation(len(questions))
+    halves = np.sort(order[::2]), np.sort(order[1::2])
+    return [
+        Rehearsal(fit_on(part, config, members, replace(run, validation=questions.take(learn))).model, answer)
+        for learn, answer in (halves, halves[::-1])
+    ]
 
 
 def represent(experiment: Experiment, prepared: Prepared, store: Path, progress: Progress) -> list[dict[str, Any]]:

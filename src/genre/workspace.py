@@ -30,7 +30,44 @@ _AGAIN = "Restore it, or run the experiment again with --force."
 _LIBRARIES = ("numpy", "scipy", "polars", "scikit-learn", "lightgbm", "implicit")
 
 
-class Workspace:
+class Stages:
+    """A directory in which work is kept stage by stage."""
+
+    def __init__(self, directory: Path, store: Path) -> None:
+        """Keep stages in `directory`, made when the first is done.
+
+        Args:
+            directory: Of the stages.
+            store: What language models have read and written, for all runs of a directory.
+        """
+        self.directory = directory
+        self.store = store
+
+    def stage(
+        self, name: str, make: Callable[[], T], *, save: Callable[[T, Path], None], load: Callable[[Path], T]
+    ) -> T:
+        """Return what `make` gives, from disk if an earlier attempt has finished this stage."""
+        path = self.directory / name
+        if path.exists():
+            return load(path)
+        value = make()
+        if not path.exists():  # Of two processes that made it, the quicker one has written it.
+            with atomic_directory(path) as directory:
+                save(value, directory)
+        return value
+
+    def done(self, part: str) -> set[str]:
+        """Return the stages below `part` that are finished."""
+        directory = self.directory / part
+        return {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file beside the stages."""
+        with atomic_file(self.directory / name) as path:
+            path.write_text(text, encoding="utf-8")
+
+
+class Workspace(Stages):
     """Where one run writes."""
 
     def __init__(self, final: Path, key: dict[str, str], *, force: bool = False) -> None:
@@ -45,11 +82,9 @@ class Workspace:
             ConfigError: `final` holds something that is no run, or a finished run of another key and `force` is off.
             ArtifactError: `final` holds a run whose manifest is damaged.
         """
+        super().__init__(final.with_name(f".{final.name}.partial"), final.parent / STORE)
         self.final = final
         self.key = key
-        self.directory = final.with_name(f".{final.name}.partial")
-        self.store = final.parent / STORE
-        """What language models have read and written, for all runs of a directory."""
         self.finished = False
         if final.exists():
             if not _is_run(final):
@@ -78,28 +113,6 @@ class Workspace:
         shutil.rmtree(self.directory, ignore_errors=True)
         with atomic_file(key_file) as path:
             path.write_text(json.dumps(self.key), encoding="utf-8")
-
-    def stage(
-        self, name: str, make: Callable[[], T], *, save: Callable[[T, Path], None], load: Callable[[Path], T]
-    ) -> T:
-        """Return what `make` gives, from disk if an earlier attempt has finished this stage."""
-        path = self.directory / name
-        if path.exists():
-            return load(path)
-        value = make()
-        with atomic_directory(path) as directory:
-            save(value, directory)
-        return value
-
-    def done(self, part: str) -> set[str]:
-        """Return the stages below `part` that are finished."""
-        directory = self.directory / part
-        return {path.name for path in directory.iterdir()} if directory.is_dir() else set()
-
-    def write(self, name: str, text: str) -> None:
-        """Write a text file of the run."""
-        with atomic_file(self.directory / name) as path:
-            path.write_text(text, encoding="utf-8")
 
     def describe(self, **facts: Any) -> dict[str, Any]:
         """Return what the run says of itself: versions, hashes, and `facts`."""

@@ -90,6 +90,14 @@ def test_some_validation_questions_are_drawn_by_the_seed() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_each_look_at_the_validation_questions_is_told_to_whom_the_run_names() -> None:
+    told: list[float] = []
+    model = Fixed(table([[9, 3, 2, 1], [1, 9, 2, 3]]))  # The first ranks its target first, the second one second.
+    look = validator(model, RunContext(validation=holdout_of(2), watch=told.append))
+    assert look is not None
+    assert [look(), look()] == told == pytest.approx([(1 + 1 / np.log2(3)) / 2] * 2)
+
+
 @pytest.mark.parametrize("validation", [None, holdout_of(0)], ids=["none", "empty"])
 def test_without_validation_questions_there_is_an_error_with_a_remedy(validation: Holdout | None) -> None:
     message = (

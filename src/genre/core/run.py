@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -42,6 +42,9 @@ class RunContext:
     """Where a long fit may keep its checkpoints and logs, so that it goes on after a kill; none keeps nothing."""
     store: Path | None = None
     """Directory of the content store, where what language models have read and written is kept; none keeps nothing."""
+    watch: Callable[[float], object] | None = None
+    """Told how good a network is at each look that its training takes at the validation questions; what this raises
+    ends the training."""
 
     def rng(self, name: str) -> np.random.Generator:
         """Return the random generator of the part called `name`: the same for the same seed and name."""

@@ -92,13 +92,21 @@ class EvaluationConfig(Config):
 
     @model_validator(mode="after")
     def _primary_is_measured(self) -> EvaluationConfig:
-        name, _, k = self.primary.partition("@")
+        self.check_measured(self.primary, "`primary`")
+        return self
+
+    def check_measured(self, metric: str, place: str) -> None:
+        """Make sure that a metric is measured.
+
+        Raises:
+            ValueError: It is not; the message begins with `place`.
+        """
+        name, _, k = metric.partition("@")
         if name not in METRICS or k not in {str(length) for length in self.ks}:
             raise ValueError(
-                f"`primary` is {self.primary!r}, which is not measured: it must be one of {', '.join(METRICS)}, "
+                f"{place} is {metric!r}, which is not measured: it must be one of {', '.join(METRICS)}, "
                 f"an @ and one of `ks` {list(self.ks)}"
             )
-        return self
 
     @property
     def primary_k(self) -> int:

@@ -107,10 +107,8 @@ class Judge:
             ConfigError: A user column to slice by is not there.
         """
         popularity = part.train.interactions.item_counts(data.num_items)
-        validation, test = (
-            make_task(holdout, config, popularity=popularity, rng=run.rng(f"evaluation {name}"), features=features)
-            for name, holdout in (("validation", part.validation), ("test", part.test))
-        )
+        validation = validation_task(part, config, run)
+        test = make_task(part.test, config, popularity=popularity, rng=run.rng("evaluation test"), features=features)
         calibration, shown, source = _shown(data, part, config, run)
         return cls(config, validation, test, calibration, shown, source)
 
@@ -132,25 +130,40 @@ class Judge:
             rehearsals: Stand in for a model that has learned from validation questions.
             progress: Shows how far it has come.
         """
-        if rehearsals:
-            validation = self._rehearsed(rehearsals, progress)
-        else:
-            validation = evaluate_ranking(model, self.validation, progress, beyond=False)
+        validation = judge_on_validation(model, self.validation, rehearsals, progress)
         test = evaluate_ranking(model, self.test, progress)
         clicks = evaluate_clicks(model, self.shown, self.calibration, memory=self.config.memory_mib * 2**20)
         return Judgement(validation, test, clicks, fit_seconds, fit_memory)
 
-    def _rehearsed(self, rehearsals: Sequence[Rehearsal], progress: Progress | None) -> RankingResult:
-        """Judge each rehearsal on its own questions, and put the findings together."""
-        parts = [
-            evaluate_ranking(one.model, self.validation.take(one.rows), progress, beyond=False) for one in rehearsals
-        ]
-        order = np.argsort(np.concatenate([one.rows for one in rehearsals]))
-        per_query = {
-            name: np.concatenate([part.per_query[name] for part in parts])[order] for name in parts[0].per_query
-        }
-        seconds = sum(part.seconds for part in parts)
-        return RankingResult(per_query, {}, {}, {}, seconds, max(part.memory for part in parts))
+
+def validation_task(part: Split, config: EvaluationConfig, run: RunContext) -> RankingTask:
+    """Prepare what models are chosen by; the seed of `run` decides what is drawn.
+
+    Raises:
+        ConfigError: A user column to slice by is not there.
+    """
+    popularity = part.train.interactions.item_counts(part.train.num_items)
+    return make_task(part.validation, config, popularity=popularity, rng=run.rng("evaluation validation"))
+
+
+def judge_on_validation(
+    model: Recommender, task: RankingTask, rehearsals: Sequence[Rehearsal], progress: Progress | None = None
+) -> RankingResult:
+    """Judge a model by the validation questions.
+
+    Args:
+        model: Answers them, if there are no rehearsals.
+        task: The questions.
+        rehearsals: Are judged each on its own questions in place of the model; the findings are put together.
+        progress: Shows how far it has come.
+    """
+    if not rehearsals:
+        return evaluate_ranking(model, task, progress, beyond=False)
+    parts = [evaluate_ranking(one.model, task.take(one.rows), progress, beyond=False) for one in rehearsals]
+    order = np.argsort(np.concatenate([one.rows for one in rehearsals]))
+    per_query = {name: np.concatenate([part.per_query[name] for part in parts])[order] for name in parts[0].per_query}
+    seconds = sum(part.seconds for part in parts)
+    return RankingResult(per_query, {}, {}, {}, seconds, max(part.memory for part in parts))
 
 
 def _shown(data: Dataset, part: Split, config: EvaluationConfig, run: RunContext) -> tuple[ShownLists, ShownLists, str]:

@@ -85,7 +85,7 @@ def validator(
 
     Args:
         model: Asked anew at every call; for ten items where it does not score all.
-        run: Holds the validation questions.
+        run: Holds the validation questions, and who else is told.
         hide_seen: Whether items of the history are no answers.
         before: Called at the beginning of every look, to work out once what all questions need.
         most: More questions than these cost too much; which ones are taken depends on the run's seed.
@@ -106,7 +106,10 @@ def validator(
             part = holdout.take(rows)
             total += float(ndcg(_ranks(model, part, candidates.take(rows)), part.targets.offsets, _VALIDATED).sum())
             start += _VALIDATED_AT_ONCE
-        return total / len(holdout)
+        mean = total / len(holdout)
+        if run.watch is not None:
+            run.watch(mean)
+        return mean
 
     return value
 

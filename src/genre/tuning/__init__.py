@@ -1,0 +1,1 @@
+"""Spaces of settings, the study that searches one, and what came of it."""
