@@ -62,17 +62,17 @@ def guard_run(
     """
     budget = Budget.of(_limits(limits), "--budget") if limits else USUAL
     engine = open_run(run, model=name)
-    model: Any = getattr(engine.model, "model", engine.model)  # What is guarded stands inside the guard.
+    model: Any = engine.model
     chosen = name or read_manifest(run)["chosen"]
-    if not (hasattr(model, "writer") and hasattr(model, "tuned")):
+    if not hasattr(model, "language"):
         raise ConfigError(
             f"the model {chosen!r} has no language model that could write",
             place=str(run),
             remedy="Name one of kind `llm_sequential`, `llm_ranker` or `guarded` with --model.",
         )
     catalogue = [text for text in item_texts(engine.data.items, TextConfig(), required=False) if text]
-    settings, writer = config or WritingConfig(), model.writer()
-    with model.tuned.base_switched_on():
+    settings, writer = config or WritingConfig(), model.language.writer()
+    with model.language.tuned.base_switched_on():
         reference = reference_of(writer, settings, progress=progress)
         before = measure_writing(writer, settings, reference=reference, catalogue=catalogue, progress=progress)
     after = measure_writing(writer, settings, reference=reference, catalogue=catalogue, progress=progress)

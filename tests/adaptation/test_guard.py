@@ -103,9 +103,9 @@ def test_where_nothing_learned_is_inside_the_frozen_base_is_kept(base: Path) -> 
     model = guarded(base, budget={"kl": 0.0}, protections={"unprotected": {}}, shares=[1.0])
     assert model.choice["protection"] is None
     tokens = torch.arange(3, 9)[None]
-    with model.model.tuned.base_switched_on():
-        expected = model.writer().model(tokens).logits
-    assert torch.equal(model.writer().model(tokens).logits, expected)
+    with model.language.tuned.base_switched_on():
+        expected = model.language.writer().model(tokens).logits
+    assert torch.equal(model.language.writer().model(tokens).logits, expected)
     better = [point for point in model.points[1:] if point["NDCG@10"] > model.points[0]["NDCG@10"]]
     assert (model.choice["nearest"] is not None) == bool(better)
 

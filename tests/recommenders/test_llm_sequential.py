@@ -80,9 +80,9 @@ def test_a_frozen_model_is_left_as_it_was_and_a_tuned_one_is_not(base: Path) -> 
     expected = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()(tokens).logits
     for method, same in (("frozen", True), ("lora", False)):
         model = fitted(base, tuning={"method": method}, training={"epochs": 2})
-        assert torch.equal(model.writer().model(tokens).logits, expected) == same
-        with model.tuned.base_switched_on():
-            assert torch.equal(model.writer().model(tokens).logits, expected)
+        assert torch.equal(model.language.writer().model(tokens).logits, expected) == same
+        with model.language.tuned.base_switched_on():
+            assert torch.equal(model.language.writer().model(tokens).logits, expected)
 
 
 @pytest.mark.parametrize("method", ["lora", "last_layers", "prefix"])

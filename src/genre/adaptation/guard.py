@@ -28,6 +28,7 @@ from genre.language.tuning import TuningConfig
 from genre.metrics.ranking import ndcg
 from genre.metrics.statistics import paired_difference
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
+from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.llm_ranker import LlmRankerConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.training.protection_config import ProtectionConfig
@@ -120,10 +121,7 @@ class GuardedConfig(RecommenderConfig):
 class Tuned(Recommender, Protocol):
     """A recommender that is a language model which still writes."""
 
-    tuned: Any
-
-    def writer(self) -> LoadedModel:
-        """Return the language model with what it has learned."""
+    language: LearningLanguage
 
 
 @dataclass(frozen=True)
@@ -219,7 +217,7 @@ class Guarded:
         questions = _questions(run, self.config.num_questions)
         frozen = self._fitted(data, run, None)
         catalogue = [text for text in item_texts(data.items, TextConfig()) if text]
-        scale = Scale.of(frozen.writer(), self.config.writing, catalogue, run)
+        scale = Scale.of(frozen.language.writer(), self.config.writing, catalogue, run)
         self.config.budget.breaches(scale.base, scale.base)  # A limit of what is not measured is told before training.
         points = [Point(None, 1.0, _accuracy(frozen, questions), scale.base, ())]
         kept: tuple[Point, State] = (points[0], frozen.state())
@@ -250,9 +248,10 @@ class Guarded:
         grown.model = self.model.index(items, run)  # type: ignore[attr-defined]
         return grown
 
-    def writer(self) -> LoadedModel:
-        """Return the language model that writes, with what it has learned here."""
-        return self.model.writer()
+    @property
+    def language(self) -> LearningLanguage:
+        """What the kept model has learned, and writes with."""
+        return self.model.language
 
     def account(self) -> dict[str, Any]:
         """Return every point, and the choice."""
@@ -285,9 +284,9 @@ class Guarded:
 
     def _measured(self, model: Tuned, name: str, share: float, questions: Holdout, scale: Scale) -> tuple[Point, State]:
         """Return what a share of what was learned is worth."""
-        with model.tuned.interpolated(share):
+        with model.language.tuned.interpolated(share):
             accuracy = _accuracy(model, questions)
-            writing = scale.measured(model.writer())
+            writing = scale.measured(model.language.writer())
             state = {name: np.array(value) for name, value in model.state().items()}
         return Point(name, share, accuracy, writing, tuple(self.config.budget.breaches(scale.base, writing))), state
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from genre.core.errors import ModelError
 from genre.core.interactions import Interactions
 from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations
 from genre.core.ragged import Ragged
@@ -21,38 +20,24 @@ from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
 from genre.data.sequences import windows
 from genre.features.text import TextConfig, item_texts
-from genre.language.local import LocalGeneratorConfig
-from genre.language.smollm import SmolLmConfig
-from genre.language.tuning import TuningConfig
-from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
+from genre.recommenders.base import DataSize, Estimate, Recommender, State
 from genre.recommenders.growth import grown
+from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
 from genre.recommenders.members import named_members
 from genre.recommenders.trained import curve_of
 from genre.training.config import TrainingConfig
-from genre.training.protection_config import ProtectionConfig
 
 if TYPE_CHECKING:
-    from genre.language.decoding import LoadedModel
-    from genre.language.tuning import TunedModel
     from genre.recommenders.candidate_reader import CandidateReader, Prompts
-    from genre.training.loop import Protection
     from genre.training.ranked_lists import RankedList, RankedLists
 
-LanguageModel = Annotated[SmolLmConfig | LocalGeneratorConfig, Field(discriminator="kind")]
-_LEARNED = "language."
-_PARAMETERS, _TOKEN_SECONDS = 135_000_000, 4e-10
-"""Weights of the embedded model, and seconds of one weight for one token on two cores, for the estimate."""
 
-
-class LlmRankerConfig(RecommenderConfig):
+class LlmRankerConfig(LanguageRecommenderConfig):
     """Settings of `llm_ranker`."""
 
-    extra: ClassVar[str | None] = "torch"
     kind: Literal["llm_ranker"] = "llm_ranker"
     retriever: str
     """The model whose answers are put into another order, by its name."""
-    base: LanguageModel = SmolLmConfig()
-    """The language model that judges."""
     judgement: Literal["yes_no", "likelihood"] = "yes_no"
     """By how much it would rather say yes than no to each candidate, or by how likely it would say the title."""
     language: Literal["en", "zh"] = "en"
@@ -69,10 +54,6 @@ class LlmRankerConfig(RecommenderConfig):
     """Other answers of the retriever that what came next is compared with in training."""
     max_lists: int = Field(default=2000, ge=1)
     """Histories that are learned from in an epoch: more take longer, and a ranker learns its task from few."""
-    tuning: TuningConfig = TuningConfig()
-    """What learns of the language model. `frozen` judges without having learned anything."""
-    protect: ProtectionConfig = ProtectionConfig()
-    """What keeps it able to write."""
     training: TrainingConfig = TrainingConfig(
         epochs=1, batch_size=8, learning_rate=3e-4, precision="bf16", clip_norm=1.0, warm_up_steps=10
     )
@@ -82,33 +63,16 @@ class LlmRankerConfig(RecommenderConfig):
         """The retriever."""
         return (self.retriever,)
 
-    @property
-    def learns_from_validation(self) -> bool:
-        """It weighs nothing on the validation questions."""
-        return False
-
-    def check_installed(self) -> None:
-        """Make sure that the language model's and the tuning's libraries are there.
-
-        Raises:
-            DependencyError: One of them is not.
-        """
-        super().check_installed()
-        self.base.check_installed()
-        self.tuning.check_installed()
-
     def build(self, members: Mapping[str, Recommender]) -> LlmRanker:
         """Return the unfitted component."""
         return LlmRanker(self, named_members((self.retriever,), members, "llm_ranker")[self.retriever])
 
     def estimate(self, size: DataSize) -> Estimate:
         """The language model in float32, and its passes over the lists."""
-        kept = 16 if self.tuning.method == "full" else 5
         tokens = min(size.num_users, self.max_lists) * self.title_tokens * (self.length + 2 * self.num_negatives)
-        return Estimate(
-            memory=kept * _PARAMETERS + 64 * size.num_items + (1 << 30),
-            seconds=1e-6 * size.num_events + self.training.epochs * tokens * _PARAMETERS * _TOKEN_SECONDS * 6,
-        )
+        reading = self.estimate_reading(size, tokens)
+        memory, seconds = reading.memory + 64 * size.num_items, reading.seconds + 1e-6 * size.num_events
+        return Estimate(memory=memory, seconds=seconds)
 
 
 class LlmRanker:
@@ -130,12 +94,8 @@ class LlmRanker:
     """(I,) the same as tokens."""
     curve: NDArray[np.float64]
     """(epochs, 2) training loss, and NaN."""
-    tuned: TunedModel
-    """The language model, and what learns of it."""
-    loaded: LoadedModel
-    """The same with its tokenizer."""
-    base_key: str
-    """Which language model it is."""
+    language: LearningLanguage
+    """What judges."""
 
     def __init__(self, config: LlmRankerConfig, retriever: Recommender) -> None:
         """Keep the settings, and the fitted retriever."""
@@ -169,9 +129,9 @@ class LlmRanker:
             config.training,
             name="llm_ranker",
             seed=run.seed,
-            protections=self._protections(data),
+            protections=self.language.protections(self.names),
             directory=run.directory,
-            about={"model": config.model_dump(mode="json"), "data": data.fingerprint(), "base": self.base_key},
+            about={"model": config.model_dump(mode="json"), "data": data.fingerprint(), "base": self.language.key},
             progress=run.progress,
         )
         self.curve = curve_of(trained)
@@ -186,7 +146,7 @@ class LlmRanker:
 
         config = self.config
         found = self.retriever.recommend(queries, max(n, config.num_candidates), candidates=candidates)
-        histories, device = self._told(queries.history), self.loaded.model.device.type
+        histories, device = self._told(queries.history), self.language.loaded.model.device.type
         for query in range(len(queries)):
             liked = histories[query]
             rows = found.item_rows[query, : config.num_candidates]
@@ -194,7 +154,7 @@ class LlmRanker:
             if not len(liked) or len(rows) < 2:
                 continue
             beginning, after = self.prompts.beginning([self.names[row] for row in liked])
-            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=self._in_bf16):
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=self.language.in_bf16):
                 scores = self.reader.ranked(beginning, [[*self.titles[row], *after] for row in rows]).float()
             judged = scores.cpu().numpy()
             order = np.argsort(-judged, kind="stable")
@@ -229,19 +189,10 @@ class LlmRanker:
                     valid[query] = self.reader.valid_answer(beginning, [*self.titles[row], *after])
         return valid
 
-    def writer(self) -> LoadedModel:
-        """Return the language model that writes, with what it has learned here."""
-        from genre.language.decoding import LoadedModel
-
-        model = self.tuned.language if self.config.tuning.method == "prefix" else self.tuned.causal
-        return LoadedModel(model.eval(), self.loaded.tokenizer, self.loaded.context)
-
     def state(self) -> State:
         """Return what the language model learned, which one it was, and what items are called."""
-        learned = {_LEARNED + name: value for name, value in self.tuned.state().items()}
         names = "\n".join(name.replace("\n", " ") for name in self.names).encode("utf-8", "replace")
-        parts = {"names": np.frombuffer(names, np.uint8), "base": np.frombuffer(self.base_key.encode(), np.uint8)}
-        return {**learned, **parts, "curve": self.curve}
+        return {**self.language.state(), "names": np.frombuffer(names, np.uint8), "curve": self.curve}
 
     def restore(self, state: State) -> None:
         """Take all of it back.
@@ -251,32 +202,18 @@ class LlmRanker:
             ModelError: It is not the one that this was learned with.
         """
         self._load_base(RunContext(), 0)
-        before = bytes(state["base"]).decode()
-        if before != self.base_key:
-            raise ModelError(
-                f"the language model is {self.base_key!r}, and this was learned with {before!r}",
-                place="llm_ranker.base",
-                remedy="Put the language model of that time back, or fit the model anew.",
-            )
-        self.tuned.restore({name.removeprefix(_LEARNED): part for name, part in state.items() if _LEARNED in name})
+        self.language.restore(state)
         self.curve = state["curve"]
         self._name(bytes(state["names"]).decode().split("\n"))
 
-    @property
-    def _in_bf16(self) -> bool:
-        return self.config.training.precision == "bf16"
-
     def _load_base(self, run: RunContext, total_steps: int) -> None:
         """Load the language model, and open what learns."""
-        from genre.language.tuning import TunedModel
         from genre.recommenders.candidate_reader import CandidateReader, Prompts
 
         config = self.config
-        generator = config.base.model_copy(update={"precision": "fp32"}).build()
-        self.base_key, self.loaded = generator.key, generator.load(run.progress)
-        self.tuned = TunedModel(self.loaded.model, config.tuning, total_steps=total_steps)
-        self.prompts = Prompts(self.loaded.tokenizer, config.judgement, config.language, config.title_tokens)
-        self.reader = CandidateReader(self.tuned, config.judgement, self.prompts.yes, self.prompts.no).eval()
+        self.language = LearningLanguage(config, run, total_steps=total_steps)
+        self.prompts = Prompts(self.language.loaded.tokenizer, config.judgement, config.language, config.title_tokens)
+        self.reader = CandidateReader(self.language.tuned, config.judgement, self.prompts.yes, self.prompts.no).eval()
 
     def _name(self, names: list[str]) -> None:
         self.names, self.titles = names, self.prompts.titles(names)
@@ -318,13 +255,3 @@ class LlmRanker:
 
         training = config.training
         return RankedLists(len(targets), make, batch_size=training.batch_size, parts=training.accumulate)
-
-    def _protections(self, data: Dataset) -> list[Protection]:
-        """Return what is added to the loss."""
-        from genre.training.protections import AdaptiveRanks, protections_of
-
-        found: list[Protection] = [AdaptiveRanks(self.tuned)] if self.config.tuning.method == "adalora" else []
-        if self.config.protect.is_on:
-            catalogue = [name for name in self.names if name]
-            found += protections_of(self.config.protect, self.tuned, self.loaded.tokenizer, catalogue)
-        return found

@@ -7,61 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from genre.core.errors import ConfigError, ModelError
+from genre.core.errors import ConfigError
 from genre.core.queries import Queries
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
 from genre.features.text import item_texts
 from genre.features.vectors import TextVectors, VectorsConfig
 from genre.language.base import unit_rows
-from genre.language.local import LocalGeneratorConfig
-from genre.language.smollm import SmolLmConfig
-from genre.language.tuning import TuningConfig
-from genre.recommenders.base import (
-    DataSize,
-    Estimate,
-    Recommender,
-    RecommenderConfig,
-    ScoringRecommender,
-    State,
-    never_scored,
-)
+from genre.recommenders.base import DataSize, Estimate, Recommender, ScoringRecommender, State, never_scored
+from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
 from genre.recommenders.members import validator
 from genre.recommenders.trained import among, curve_of, network_state, take_parameters
 from genre.training.config import TrainingConfig
-from genre.training.protection_config import ProtectionConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genre.language.decoding import LoadedModel
-    from genre.language.tuning import TunedModel
     from genre.recommenders.language_reader import ItemTokens, LanguageReader
-    from genre.training.loop import Protection
 
-LanguageModel = Annotated[SmolLmConfig | LocalGeneratorConfig, Field(discriminator="kind")]
-_READER, _LEARNED = "reader.", "language."
+_READER = "reader."
 _BLOCK = 64
 """Histories that are read at once to answer."""
-_TOKEN_SECONDS = 4e-10
-"""Of one weight for one token of training, forwards and backwards, on two cores."""
-_PARAMETERS = 135_000_000
-"""Of the embedded model, for the estimate."""
 
 
-class LlmSequentialConfig(RecommenderConfig):
+class LlmSequentialConfig(LanguageRecommenderConfig):
     """Settings of `llm_sequential`."""
 
-    extra: ClassVar[str | None] = "torch"
     kind: Literal["llm_sequential"] = "llm_sequential"
-    base: LanguageModel = SmolLmConfig()
-    """The language model that learns."""
     history: Literal["items", "titles"] = "items"
     """How a liked item stands in what the model reads: as one token made of its text and its own vector, or as its
     title followed by that token, which takes as many times longer as titles have tokens."""
@@ -80,10 +58,6 @@ class LlmSequentialConfig(RecommenderConfig):
     """Newest likes of a history that are read."""
     temperature: float = Field(default=0.07, gt=0)
     """Scores are cosines divided by it, as those of `sasrec`."""
-    tuning: TuningConfig = TuningConfig()
-    """What learns of the language model."""
-    protect: ProtectionConfig = ProtectionConfig()
-    """What keeps it able to write."""
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
     training: TrainingConfig = TrainingConfig(
@@ -97,24 +71,9 @@ class LlmSequentialConfig(RecommenderConfig):
         return () if self.start_from is None else (self.start_from,)
 
     @property
-    def learns_from_validation(self) -> bool:
-        """It weighs nothing on the validation questions."""
-        return False
-
-    @property
     def reads(self) -> VectorsConfig:
         """How texts become vectors."""
         return self.vectors
-
-    def check_installed(self) -> None:
-        """Make sure that the language model's and the tuning's libraries are there.
-
-        Raises:
-            DependencyError: One of them is not.
-        """
-        super().check_installed()
-        self.base.check_installed()
-        self.tuning.check_installed()
 
     def build(self, members: Mapping[str, Recommender]) -> LlmSequential:
         """Return the unfitted component.
@@ -135,13 +94,10 @@ class LlmSequentialConfig(RecommenderConfig):
         return LlmSequential(self, begin)
 
     def estimate(self, size: DataSize) -> Estimate:
-        """The language model in float32 with what the optimizer keeps of it, and its passes over the likes."""
-        kept = 16 if self.tuning.method == "full" else 5
+        """The language model with what the optimizer keeps of it, its passes over the likes, and the items' vectors."""
         tokens = size.num_events * (1 if self.history == "items" else self.title_tokens)
-        return Estimate(
-            memory=kept * _PARAMETERS + 20 * size.num_items * self.embedding_size + (1 << 30),
-            seconds=self.training.epochs * tokens * _PARAMETERS * _TOKEN_SECONDS * 6,
-        )
+        reading = self.estimate_reading(size, tokens)
+        return Estimate(memory=reading.memory + 20 * size.num_items * self.embedding_size, seconds=reading.seconds)
 
 
 class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
@@ -170,12 +126,8 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
     """(I, D) the items as they are read."""
     tokens: ItemTokens
     """What stands for each item in a history."""
-    tuned: TunedModel
-    """The language model, and what learns of it."""
-    loaded: LoadedModel
-    """The same with its tokenizer."""
-    base_key: str
-    """Which language model it is."""
+    language: LearningLanguage
+    """What reads."""
 
     def __init__(self, config: LlmSequentialConfig, begin: Tensor | None = None) -> None:
         """Keep the settings, and the vectors (I, D) to begin with."""
@@ -208,7 +160,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         )
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("llm_sequential").integers(2**63)))
-            self._load_base(run, objective.num_batches * config.training.epochs)
+            self.language = LearningLanguage(config, run, total_steps=objective.num_batches * config.training.epochs)
             self.tokens = self._tokens_of(data.items)
             self.network = self._new_network()
             self._begin()
@@ -219,9 +171,9 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             name="llm_sequential",
             seed=run.seed,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
-            protections=self._protections(data),
+            protections=self.language.protections(item_texts(data.items, config.vectors.text)),
             directory=run.directory,
-            about={"model": config.model_dump(mode="json"), "data": data.fingerprint(), "base": self.base_key},
+            about={"model": config.model_dump(mode="json"), "data": data.fingerprint(), "base": self.language.key},
             progress=run.progress,
         )
         self.curve = curve_of(trained)
@@ -257,7 +209,10 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         targets = self.network.targets(self.table)
         for start in range(0, len(queries), _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, len(queries)))
-            with torch.inference_mode(), torch.autocast(self.table.device.type, torch.bfloat16, enabled=self._in_bf16):
+            with (
+                torch.inference_mode(),
+                torch.autocast(self.table.device.type, torch.bfloat16, enabled=self.language.in_bf16),
+            ):
                 hidden = last_hidden(self.network, history.take(rows), self.config.length, self.table)
             scores[rows] = (hidden.float() @ targets.T).cpu().numpy()
         scores[history.lengths == 0] = -np.inf
@@ -268,23 +223,13 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         unit = unit_rows(self.table.cpu().numpy())
         return never_scored(unit[item_rows] @ unit.T, self.scorable)
 
-    def writer(self) -> LoadedModel:
-        """Return the language model that writes, with what it has learned here."""
-        from genre.language.decoding import LoadedModel
-
-        tuned = self.tuned
-        model = tuned.language if tuned.config.method == "prefix" else tuned.causal
-        return LoadedModel(model.eval(), self.loaded.tokenizer, self.loaded.context)
-
     def state(self) -> State:
         """Return the layers around the language model, what it learned, which one it was, and what texts say."""
         around = network_state(self.network, without="language.")
-        learned = {_LEARNED + name: value for name, value in self.tuned.state().items()}
         reading = {_READER + name: part for name, part in self.reader.state().items()}
         tokens = {"tokens": self.tokens.tokens.numpy(), "lengths": self.tokens.lengths.numpy()}
-        base = np.frombuffer(self.base_key.encode(), np.uint8)
-        own = {"text": self.text, "known": self.known, "curve": self.curve, "base": base}
-        return {**around, **learned, **reading, **tokens, **own}
+        own = {"text": self.text, "known": self.known, "curve": self.curve}
+        return {**around, **self.language.state(), **reading, **tokens, **own}
 
     def restore(self, state: State) -> None:
         """Take all of it back.
@@ -300,33 +245,13 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
         learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
         self.reader = TextVectors.restore(self.config.vectors, learned)
-        self._load_base(RunContext(), 0)
-        before = bytes(state["base"]).decode()
-        if before != self.base_key:
-            raise ModelError(
-                f"the language model is {self.base_key!r}, and this was learned with {before!r}",
-                place="llm_sequential.base",
-                remedy="Put the language model of that time back, or fit the model anew.",
-            )
+        self.language = LearningLanguage(self.config, RunContext())
         tokens, lengths = (torch.from_numpy(np.array(state[name])) for name in ("tokens", "lengths"))
         self.tokens = ItemTokens(tokens, lengths)
         self.network = self._new_network()
         take_parameters(self.network, state, partly=True)
-        own = {name.removeprefix(_LEARNED): part for name, part in state.items() if name.startswith(_LEARNED)}
-        self.tuned.restore(own)
+        self.language.restore(state)
         self._settle()
-
-    @property
-    def _in_bf16(self) -> bool:
-        return self.config.training.precision == "bf16"
-
-    def _load_base(self, run: RunContext, total_steps: int) -> None:
-        """Load the language model, and open what learns."""
-        from genre.language.tuning import TunedModel
-
-        generator = self.config.base.model_copy(update={"precision": "fp32"}).build()
-        self.base_key, self.loaded = generator.key, generator.load(run.progress)
-        self.tuned = TunedModel(self.loaded.model, self.config.tuning, total_steps=total_steps)
 
     def _tokens_of(self, items: Entities) -> ItemTokens:
         from genre.recommenders.language_reader import ItemTokens
@@ -335,7 +260,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             return ItemTokens.places_alone(len(items))
         wanted = self.config.vectors.text.model_copy(update={"max_tokens": self.config.title_tokens})
         texts = item_texts(items, wanted, required=False)
-        tokenizer = self.loaded.tokenizer
+        tokenizer = self.language.loaded.tokenizer
         titles = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         return ItemTokens.of(titles, tokenizer.eos_token_id, self.config.title_tokens + 1)
 
@@ -348,7 +273,9 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         text = torch.from_numpy(self.text[self.known])
         size, dropout = self.config.embedding_size, self.config.own_dropout
         vectors = ItemVectors(int(self.known.sum()), size, text, own_dropout=dropout)
-        return LanguageReader(vectors, self.tuned, self.tokens, self.known, temperature=self.config.temperature)
+        return LanguageReader(
+            vectors, self.language.tuned, self.tokens, self.known, temperature=self.config.temperature
+        )
 
     def _begin(self) -> None:
         """Let the items' vectors be those of another model."""
@@ -361,17 +288,6 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             items.own.weight.copy_(self.begin[torch.from_numpy(self.known)])
             for layer in items.read.parameters():
                 layer.zero_()
-
-    def _protections(self, data: Dataset) -> list[Protection]:
-        """Return what is added to the loss."""
-        from genre.training.protections import AdaptiveRanks, protections_of
-
-        config = self.config.protect
-        found: list[Protection] = [AdaptiveRanks(self.tuned)] if self.config.tuning.method == "adalora" else []
-        if config.is_on:
-            catalogue = [text for text in item_texts(data.items, self.config.vectors.text) if text]
-            found += protections_of(config, self.tuned, self.loaded.tokenizer, catalogue)
-        return found
 
     def _settle(self) -> None:
         """Work out how the items are read by now."""

@@ -1,0 +1,132 @@
+"""The language model inside a recommender: its settings, what it learned, and what keeps it able to write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from genre.core.errors import ModelError
+from genre.core.run import RunContext
+from genre.language.local import LocalGeneratorConfig
+from genre.language.smollm import SmolLmConfig
+from genre.language.tuning import TuningConfig
+from genre.recommenders.base import DataSize, Estimate, RecommenderConfig, State
+from genre.training.config import TrainingConfig
+from genre.training.protection_config import ProtectionConfig
+
+if TYPE_CHECKING:
+    from genre.language.decoding import LoadedModel
+    from genre.training.loop import Protection
+
+LanguageModel = Annotated[SmolLmConfig | LocalGeneratorConfig, Field(discriminator="kind")]
+PREFIX = "language."
+"""What the names of its parts begin with in a recommender's state."""
+_BASE = PREFIX + "base"
+_PARAMETERS, _TOKEN_SECONDS = 135_000_000, 4e-10
+"""Weights of the embedded model, and seconds of one weight for one token forwards on two cores, for the estimate."""
+
+
+class LanguageRecommenderConfig(RecommenderConfig):
+    """Settings of a recommender that is a language model which learns."""
+
+    extra: ClassVar[str | None] = "torch"
+    base: LanguageModel = SmolLmConfig()
+    """The language model that learns."""
+    tuning: TuningConfig = TuningConfig()
+    """What learns of it. `frozen` is nothing."""
+    protect: ProtectionConfig = ProtectionConfig()
+    """What keeps it able to write."""
+    training: TrainingConfig
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """It weighs nothing on the validation questions."""
+        return False
+
+    def check_installed(self) -> None:
+        """Make sure that the language model's and the tuning's libraries are there.
+
+        Raises:
+            DependencyError: One of them is not.
+        """
+        super().check_installed()
+        self.base.check_installed()
+        self.tuning.check_installed()
+
+    def estimate_reading(self, size: DataSize, tokens: float) -> Estimate:
+        """Return what training takes whose epochs read so many tokens: float32 weights, and what is kept of them."""
+        kept = 16 if self.tuning.method == "full" else 5
+        return Estimate(
+            memory=kept * _PARAMETERS + (1 << 30),
+            seconds=self.training.epochs * tokens * _PARAMETERS * _TOKEN_SECONDS * 6,
+        )
+
+
+class LearningLanguage:
+    """A language model that is loaded and opened for learning."""
+
+    def __init__(self, config: LanguageRecommenderConfig, run: RunContext, *, total_steps: int = 0) -> None:
+        """Load it, in float32.
+
+        Args:
+            config: Which one, and what learns of it.
+            run: Shows how far loading has come.
+            total_steps: Of the training to come; none to answer.
+
+        Raises:
+            ConfigError: It has no layers of the names in `tuning.modules`.
+            DependencyError: It is not there.
+        """
+        from genre.language.tuning import TunedModel
+
+        generator = config.base.model_copy(update={"precision": "fp32"}).build()
+        self.config, self.key, self.loaded = config, generator.key, generator.load(run.progress)
+        """`key` tells which model it is, `loaded` holds its tokenizer."""
+        self.tuned = TunedModel(self.loaded.model, config.tuning, total_steps=total_steps)
+
+    @property
+    def in_bf16(self) -> bool:
+        """Whether products are worked out in bfloat16."""
+        return self.config.training.precision == "bf16"
+
+    def writer(self) -> LoadedModel:
+        """Return the language model that writes, with what it has learned here."""
+        from genre.language.decoding import LoadedModel
+
+        model = self.tuned.language if self.config.tuning.method == "prefix" else self.tuned.causal
+        return LoadedModel(model.eval(), self.loaded.tokenizer, self.loaded.context)
+
+    def protections(self, catalogue: Sequence[str]) -> list[Protection]:
+        """Return what is added to the loss; of `catalogue`, what the items' texts say may be written again."""
+        from genre.training.protections import AdaptiveRanks, protections_of
+
+        found: list[Protection] = [AdaptiveRanks(self.tuned)] if self.config.tuning.method == "adalora" else []
+        if self.config.protect.is_on:
+            texts = [text for text in catalogue if text]
+            found += protections_of(self.config.protect, self.tuned, self.loaded.tokenizer, texts)
+        return found
+
+    def state(self) -> State:
+        """Return what was learned, nothing of the base, and which base it was."""
+        learned = {PREFIX + name: value for name, value in self.tuned.state().items()}
+        return {**learned, _BASE: np.frombuffer(self.key.encode(), np.uint8)}
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` returned; what belongs to others is left alone.
+
+        Raises:
+            ModelError: The base is not the one that this was learned with.
+        """
+        before = bytes(state[_BASE]).decode()
+        if before != self.key:
+            raise ModelError(
+                f"the language model is {self.key!r}, and this was learned with {before!r}",
+                place="base",
+                remedy="Put the language model of that time back, or fit the model anew.",
+            )
+        parts = {name.removeprefix(PREFIX): part for name, part in state.items() if name.startswith(PREFIX)}
+        del parts["base"]
+        self.tuned.restore(parts)
