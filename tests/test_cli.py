@@ -246,7 +246,16 @@ def test_help_answers_at_once() -> None:
     assert min(seconds) < 1.5
 
 
-NETWORKS = ("transformer", "towers", "item_vectors", "language_reader", "candidate_reader", "beam", "code_transformer")
+NETWORKS = (
+    "transformer",
+    "towers",
+    "item_vectors",
+    "language_reader",
+    "candidate_reader",
+    "pair_reader",
+    "beam",
+    "code_transformer",
+)
 
 
 def test_the_base_install_needs_no_torch_and_no_language_model() -> None:

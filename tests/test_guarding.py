@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run on the sample world, of few events, with a guarded model and one that is not."""
     directory = tmp_path_factory.mktemp("guard")
     write_tiny(directory / "tiny", context=512)
-    model = {
+    model: dict[str, Any] = {
         "kind": "llm_sequential",
         "base": {"kind": "local", "model": str(directory / "tiny")},
         "vectors": {"encoder": {"kind": "hashing"}},
@@ -40,7 +41,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "shares": [1.0],
         "writing": SMALL.model_dump(mode="json"),
     }
-    config = {"name": "guard", "data": {"kind": "sample", "num_viewers": 60}, "models": {"plain": model, "safe": safe}}
+    judge = {
+        "kind": "text_classifier",
+        "reader": "language",
+        "base": model["base"],
+        "retriever": "popularity",
+        "num_candidates": 3,
+        "length": 2,
+        "user_tokens": 32,
+        "max_pairs": 40,
+        "vectors": {"text": {"fields": ["title"], "max_tokens": 16}},
+        "training": {**model["training"], "batch_size": 8},
+    }
+    models = {"plain": model, "safe": safe, "judge": judge}
+    config = {"name": "guard", "data": {"kind": "sample", "num_viewers": 60}, "models": models}
     (directory / "guard.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     result = CliRunner().invoke(
         app, ["run", str(directory / "guard.yaml"), "--runs", str(directory)], catch_exceptions=False
@@ -57,11 +71,18 @@ def test_the_report_draws_the_frontier(run: Path) -> None:
     assert [point["protection"] for point in search["points"]] == [None, "free"]
 
 
-@pytest.mark.parametrize("name", ["plain", "safe"])
+def test_the_report_tells_what_a_classifier_gets_right(run: Path) -> None:
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "always saying the commonest class" in page
+    told = json.loads((run / "models" / "judge" / "search.json").read_text())["classification"]
+    assert [one["label"] for one in told["classes"]] == ["not liked", "liked"]
+
+
+@pytest.mark.parametrize("name", ["plain", "safe", "judge"])
 def test_a_model_is_measured_against_its_base(run: Path, name: str) -> None:
     found = guarding.guard_run(run, name, ["bits_per_byte=+5000%"], Silent(), SMALL)
     assert found.breaches == []
-    if name == "plain":
+    if name != "safe":
         assert found.before.values["bits_per_byte"] != found.after.values["bits_per_byte"]
 
 

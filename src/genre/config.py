@@ -48,6 +48,7 @@ from genre.recommenders.popularity import PopularityConfig
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.segment import SegmentConfig
 from genre.recommenders.semantic_id import SemanticIdConfig
+from genre.recommenders.text_classifier import TextClassifierConfig
 from genre.recommenders.two_tower import TwoTowerConfig
 from genre.recommenders.user_knn import UserKnnConfig
 from genre.strategies.caps import CapConfig

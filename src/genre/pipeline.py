@@ -95,7 +95,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         "data": prepared.account,
         "reading": reading,
         "plan": [_plain(planned) for planned in plan],
-        "guards": accounts_of(work.directory, [planned.name for planned in plan]),
+        "accounts": accounts_of(work.directory, [planned.name for planned in plan]),
     }
     work.write(ACCOUNT, json.dumps(account, indent=2))
     skipped = {planned.name: planned.skipped for planned in plan if planned.skipped}
@@ -227,7 +227,7 @@ def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]
         manifest=manifest,
         account=account["data"],
         reading=account.get("reading", []),
-        guards=account.get("guards", {}),
+        accounts=account.get("accounts", {}),
         plan=account["plan"],
         results=Results.load(directory).to_dict(),
         examples=[json.loads(line) for line in lines],

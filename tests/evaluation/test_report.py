@@ -134,7 +134,7 @@ def render(results: Results | None = None, **changes: Any) -> str:
         "reading": [
             {"encoder": "minilm", "models": ["content", "towers"], "items": 60, "with_text": 58, "seconds": 1.5}
         ],
-        "guards": {},
+        "accounts": {},
         "plan": [*({**planned, "skipped": None} for planned in plan)],
         "results": json.loads(json.dumps(results.to_dict())),
         "examples": [
@@ -326,7 +326,7 @@ def guard(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_frontier_shows_every_way_that_was_tried_and_what_more_would_cost() -> None:
-    page = Page(render(guards={"llm": guard()}))
+    page = Page(render(accounts={"llm": guard()}))
     assert (
         "Kept: free, 50 % of it. It gains +0.1000 NDCG@10 [+0.0800, +0.1200] over the frozen base, 67 %" in page.words
     )
@@ -336,9 +336,38 @@ def test_the_frontier_shows_every_way_that_was_tried_and_what_more_would_cost() 
     assert "Write. A <b>bridge</b>. Film film." in page.words
 
 
+def classes(**changes: Any) -> dict[str, Any]:
+    """Return the account of a classifier that was judged on ten pairs."""
+    values = {"precision": 0.75, "recall": 0.5, "f1": 0.6}
+    told = {
+        "labels": "binary",
+        "learned": 1234,
+        "judged": 10,
+        "drawn": 4,
+        "from_profiles": False,
+        "classes": [{"label": "not liked", "pairs": 6, **values}, {"label": "liked", "pairs": 4, **values}],
+        "macro": {"precision": 0.7, "recall": 0.65, "f1": 0.66},
+        "accuracy": 0.8,
+        "commonest": 0.6,
+    }
+    return {"classification": told | changes}
+
+
+def test_a_classifier_s_precision_recall_and_f1_are_told_beside_what_guessing_reaches() -> None:
+    graded = classes(labels="graded", mean_error=0.42, drawn=0, from_profiles=True)
+    page = Page(render(accounts={"words": classes(), EVIL: graded, "few": classes(judged=0, classes=[])}))
+    assert "judged on 10 of other people, 4 of them drawn and taken for dislikes. It is right in 80 %" in page.words
+    assert "always saying the commonest class would be in 60 %." in page.words
+    assert "liked 4 0.750 0.500 0.600" in page.words
+    assert "mean of the classes 10 0.700 0.650 0.660" in page.words
+    assert "its expected grade is 0.42 off on the mean. Profiles were written from the likes themselves" in page.words
+    assert "too few people were left to judge it by others" in page.words
+    assert "What fine-tuning costs the writing" not in page.words
+
+
 def test_where_the_frozen_base_is_kept_the_report_says_so() -> None:
     choice = {"protection": None, "share": 1.0, "gain": {}, "share_of_free_gain": None, "nearest": None}
-    page = Page(render(guards={"llm": guard(choice=choice, samples=[])}))
+    page = Page(render(accounts={"llm": guard(choice=choice, samples=[])}))
     assert "No fine-tuned model inside the budget recommends better than the frozen one, which was kept." in page.words
 
 

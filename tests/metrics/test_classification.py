@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import calibration, metrics
 
-from genre.metrics.classification import auc, auc_of_groups, calibration_curve, gauc, log_loss
+from genre.metrics.classification import auc, auc_of_groups, calibration_curve, class_scores, gauc, log_loss
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +98,30 @@ def test_calibration_error_worked_by_hand() -> None:
     assert curve.sizes.tolist() == [4, 1]
     assert curve.error == pytest.approx((4 * 0.15 + 1 * 1.0) / 5)
     assert np.isnan(calibration_curve(np.empty(0), np.empty(0, bool)).error)
+
+
+def test_class_scores_by_hand() -> None:
+    found = class_scores(np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 1, 0]), 3)
+    np.testing.assert_allclose(found.precision, [1 / 2, 2 / 3, 0])
+    np.testing.assert_allclose(found.recall, [1 / 2, 2 / 3, 0])
+    np.testing.assert_allclose(found.f1, [1 / 2, 2 / 3, 0])
+    assert found.macro(found.f1) == pytest.approx(7 / 12)  # Of the third class there is nothing.
+    assert found.accuracy == pytest.approx(3 / 5)
+
+
+@pytest.mark.parametrize("num_classes", [2, 5])
+@pytest.mark.parametrize("size", [3, 400])
+def test_class_scores_are_those_of_scikit_learn(num_classes: int, size: int) -> None:
+    rng = np.random.default_rng(size + num_classes)
+    labels, predicted = rng.integers(0, num_classes, (2, size))
+    found = class_scores(labels, predicted, num_classes)
+    theirs = metrics.precision_recall_fscore_support(labels, predicted, labels=range(num_classes), zero_division=0)
+    for ours, expected in zip((found.precision, found.recall, found.f1, found.sizes), theirs, strict=True):
+        np.testing.assert_allclose(ours, expected)
+    assert found.macro(found.f1) == pytest.approx(metrics.f1_score(labels, predicted, average="macro", zero_division=0))
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
+
+
+def test_class_scores_of_nothing_are_not_known() -> None:
+    found = class_scores(np.array([], int), np.array([], int), 2)
+    assert np.isnan([found.accuracy, found.macro(found.f1)]).all()

@@ -66,6 +66,7 @@ SMALLER: dict[str, Callable[[], dict[str, object]]] = {
         "length": 4,
     },
     "llm_sequential": small_reader,
+    "text_classifier": lambda: {"vectors": {"encoder": {"kind": "hashing"}}},
 }
 """Models whose defaults would take minutes."""
 

@@ -31,6 +31,7 @@ from genre.recommenders.base import DataSize, Estimate, Recommender, Recommender
 from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.llm_ranker import LlmRankerConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
+from genre.recommenders.text_classifier import TextClassifierConfig
 from genre.training.protection_config import ProtectionConfig
 
 _PLACE = "guarded"
@@ -55,7 +56,7 @@ class GuardedConfig(RecommenderConfig):
 
     extra: ClassVar[str | None] = "torch"
     kind: Literal["guarded"] = "guarded"
-    model: Annotated[LlmSequentialConfig | LlmRankerConfig, Field(discriminator="kind")]
+    model: Annotated[LlmSequentialConfig | LlmRankerConfig | TextClassifierConfig, Field(discriminator="kind")]
     """What is fine-tuned, and how."""
     budget: Budget = USUAL
     """What may be lost of the base's writing. Of the default measures the first is the sharpest; the others are counted
@@ -76,6 +77,8 @@ class GuardedConfig(RecommenderConfig):
             raise ValueError("`protections` is empty; one that protects nothing is written as `unprotected: {}`")
         if any(not 0 < share <= 1 for share in self.shares) or 1.0 not in self.shares:
             raise ValueError(f"`shares` {self.shares} must be above 0 and at most 1, and hold 1")
+        if isinstance(self.model, TextClassifierConfig) and self.model.reader != "language":
+            raise ValueError(f"`model.reader` is {self.model.reader!r}, which does not write; set `language`")
         if self.model.tuning.method == "frozen":
             raise ValueError("`model.tuning.method` is 'frozen': nothing is learned that could be guarded")
         if self.model.protect.is_on:

@@ -37,9 +37,9 @@ class Frontier:
     """Prompts with what the base and the kept model answer."""
 
 
-def frontiers(guards: Mapping[str, Mapping[str, Any]]) -> list[Frontier]:
-    """Return what is to be shown of each guarded model, by the accounts of their searches."""
-    return [_frontier(name, account) for name, account in guards.items()]
+def frontiers(accounts: Mapping[str, Mapping[str, Any]]) -> list[Frontier]:
+    """Return what is to be shown of each guarded model: one whose account tells of a search."""
+    return [_frontier(name, account) for name, account in accounts.items() if "points" in account]
 
 
 def _frontier(name: str, account: Mapping[str, Any]) -> Frontier:

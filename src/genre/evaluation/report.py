@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from genre.evaluation._classified import classifiers
 from genre.evaluation._frontier import frontiers
 from genre.evaluation._labels import duration
 from genre.evaluation._measures import Measure, measure, number, percent, size
@@ -33,7 +34,7 @@ def render_report(
     manifest: Mapping[str, Any],
     account: Mapping[str, Any],
     reading: Sequence[Mapping[str, Any]],
-    guards: Mapping[str, Mapping[str, Any]],
+    accounts: Mapping[str, Mapping[str, Any]],
     plan: Sequence[Mapping[str, Any]],
     results: Mapping[str, Any],
     examples: Sequence[Mapping[str, Any]],
@@ -48,7 +49,7 @@ def render_report(
         account: What happened to the data: sizes before and after, cleaning, privacy, queries, fingerprint.
         reading: For each encoder that read the items: its key, the models that asked for it, how many items, how many
             of them with a text, seconds.
-        guards: For each guarded model, by its name, the account of its search.
+        accounts: For each model that tells how it came about, by its name, what it tells.
         plan: For each model: name, kind, memory, seconds, and why it was skipped or None.
         results: The content of `metrics.json`; see `genre.evaluation.results`.
         examples: Rows of answers: user_id, history (titles, newest last), rank, item_id, title, score, source, reason.
@@ -76,7 +77,8 @@ def render_report(
         manifest=manifest,
         account=account,
         reading=reading,
-        frontiers=frontiers(guards),
+        frontiers=frontiers(accounts),
+        classifiers=classifiers(accounts),
         protocol=results["protocol"],
         models=models,
         skipped=[planned for planned in plan if planned["skipped"]],

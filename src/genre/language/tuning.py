@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["frozen", "full", "last_layers", "lora", "adalora", "prefix", "ia3"]
 _ADDED = frozenset({"lora", "adalora", "prefix", "ia3"})
 _USUAL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
+LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks)\.(\d+)\.")
+"""How the weights of a numbered layer are named: `layer` by encoders, the others by causal models."""
 
 
 class TuningConfig(Config):
@@ -97,10 +98,8 @@ class TunedModel:
             # peft asks transformers for something under its former name.
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             self.language: Any = _with_additions(whole, config, total_steps) if config.adds else whole
-        if config.method == "full":
-            self.language.requires_grad_(True)
-        elif config.method == "last_layers":
-            _open_last_layers(self.language, config.layers)
+        if not config.adds:
+            open_weights(self.language, config)
         if config.checkpointing:
             self.language.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.names = frozenset(name for name, weight in self.language.named_parameters() if weight.requires_grad)
@@ -160,7 +159,7 @@ class TunedModel:
         Vectors of tokens are the farthest.
         """
         num_layers = int(self.causal.config.get_text_config(decoder=True).num_hidden_layers)
-        found = _LAYER.search(name)
+        found = LAYER.search(name)
         if found:
             return num_layers - 1 - int(found.group(1))
         return num_layers if "embed_tokens" in name or "wte" in name else None
@@ -248,6 +247,17 @@ class TunedModel:
         return ((name, weight) for name, weight in self.learned() if factor in name)
 
 
+def open_weights(model: nn.Module, config: TuningConfig) -> None:
+    """Let all weights of a model learn, those of its last layers, or none.
+
+    Raises:
+        ConfigError: Its layers are not numbered.
+    """
+    model.requires_grad_(config.method == "full")
+    if config.method == "last_layers":
+        _open_last_layers(model, config.layers)
+
+
 def _with_additions(model: nn.Module, config: TuningConfig, total_steps: int | None) -> Any:
     import peft
 
@@ -307,7 +317,7 @@ def _chosen(config: TuningConfig, linear: list[str], usual: tuple[str, ...]) -> 
 
 def _open_last_layers(model: nn.Module, count: int) -> None:
     """Let the last layers learn, and the norm behind them."""
-    numbered = [int(found.group(1)) for name, _ in model.named_parameters() if (found := _LAYER.search(name))]
+    numbered = [int(found.group(1)) for name, _ in model.named_parameters() if (found := LAYER.search(name))]
     if not numbered:
         raise ConfigError(
             "the model's layers are not numbered in the names of its weights",
@@ -317,7 +327,7 @@ def _open_last_layers(model: nn.Module, count: int) -> None:
     first = max(numbered) + 1 - count
     seen = False
     for name, weight in model.named_parameters():
-        found = _LAYER.search(name)
+        found = LAYER.search(name)
         seen = seen or found is not None
         behind = seen and found is None and "embed" not in name and "lm_head" not in name
         weight.requires_grad_(behind or (found is not None and int(found.group(1)) >= first))

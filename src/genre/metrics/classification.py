@@ -1,6 +1,6 @@
-"""How well scores tell clicks from other impressions, and how true predicted probabilities are.
+"""How well scores tell clicks from other impressions, how true predicted probabilities are, and how right classes are.
 
-Shapes: S shown items, G groups of them, N bins.
+Shapes: S shown items, G groups of them, N bins, P labelled pairs, C classes.
 """
 
 from __future__ import annotations
@@ -109,3 +109,38 @@ def calibration_curve(
     predicted = np.bincount(bins, weights=probabilities, minlength=num_bins)[filled] / sizes[filled]
     observed = np.bincount(bins, weights=labels, minlength=num_bins)[filled] / sizes[filled]
     return CalibrationCurve(predicted, observed, sizes[filled])
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores:
+    """How right predicted classes are, class by class. A share of nothing counts as 0."""
+
+    precision: NDArray[np.float64]
+    """(C,) of what was said to be of a class, the share that is."""
+    recall: NDArray[np.float64]
+    """(C,) of what is of a class, the share that was said to be."""
+    sizes: NDArray[np.int64]
+    """(C,) pairs that are of a class."""
+    said: NDArray[np.int64]
+    """(C,) pairs that were said to be of a class."""
+    accuracy: float
+    """Share of the pairs that are right; NaN without any."""
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """(C,) the harmonic mean of precision and recall."""
+        both = self.precision + self.recall
+        return np.asarray(2 * self.precision * self.recall / np.where(both > 0, both, 1))
+
+    def macro(self, values: NDArray[np.float64]) -> float:
+        """Return the mean of `values` (C,) over the classes that are there or were said to be; NaN without any."""
+        there = (self.sizes > 0) | (self.said > 0)
+        return float(values[there].mean()) if there.any() else float("nan")
+
+
+def class_scores(labels: NDArray[np.integer], predicted: NDArray[np.integer], num_classes: int) -> ClassScores:
+    """Compare labels (P,) and predictions (P,), both from 0 to C - 1."""
+    sizes, said = (np.bincount(part, minlength=num_classes) for part in (labels, predicted))
+    right = np.bincount(labels[labels == predicted], minlength=num_classes)
+    accuracy = float(right.sum() / len(labels)) if len(labels) else float("nan")
+    return ClassScores(right / np.maximum(said, 1), right / np.maximum(sizes, 1), sizes, said, accuracy)

@@ -92,23 +92,21 @@ class Prompts:
         return found
 
 
-class CandidateReader(nn.Module):
-    """Scores of candidates, from one pass over the beginning that they share.
+class SharedBeginning(nn.Module):
+    """Reads candidates behind one beginning, from one pass over the beginning; a subclass says what it makes of them.
 
     The row is ``beginning, candidate 1, candidate 2, ...``; a candidate sees the beginning and itself, and its places
     are counted on from the beginning's, so that each is read as if it stood there alone.
-
-    ``yes_no``: the logit of "Yes" less that of "No". ``likelihood``: the mean log-probability of the title's tokens.
     """
 
-    def __init__(self, tuned: TunedModel, judgement: Judgement, yes: int, no: int) -> None:
-        """Take the model, and the tokens that stand for yes and no."""
+    def __init__(self, tuned: TunedModel) -> None:
+        """Take the model."""
         super().__init__()
-        self.tuned, self.judgement, self.yes, self.no = tuned, judgement, yes, no
+        self.tuned = tuned
         self.language = tuned.language
 
-    def forward(self, beginning: Tokens, candidates: Sequence[Tokens]) -> Tensor:
-        """Return (C,) scores, all in one row: this is what learns."""
+    def together(self, beginning: Tokens, candidates: Sequence[Tokens]) -> Tensor:
+        """Return (C, ...) what is made of the candidates, all in one row: this is what learns."""
         row = [*beginning, *(token for candidate in candidates for token in candidate)]
         owners = self._owners([0] * len(beginning), candidates)
         visible = _tree(owners)
@@ -116,7 +114,7 @@ class CandidateReader(nn.Module):
         return self._scores(hidden[len(beginning) - 1], hidden[len(beginning) :], candidates)
 
     def ranked(self, beginning: Tokens, candidates: Sequence[Tokens]) -> Tensor:
-        """Return (C,) scores; keys and values of the beginning are worked out once, and candidates follow in parts."""
+        """Return the same; keys and values of the beginning are worked out once, and candidates follow in parts."""
         cache = self.tuned.new_cache()
         owners = self._owners([0] * len(beginning), [])
         last = self._hidden(beginning, _tree(owners), _places(owners, len(beginning)), cache)[-1]
@@ -140,6 +138,41 @@ class CandidateReader(nn.Module):
         """Return how many layers lie between a weight and the output."""
         return self.tuned.layer_of(name)
 
+    def _scores(self, last: Tensor, hidden: Tensor, candidates: Sequence[Tokens]) -> Tensor:
+        """Return (C, ...) from the hidden states of the beginning's last token and of all candidates' tokens."""
+        raise TypeError(f"{type(self).__name__} must say what it makes of candidates")
+
+    @property
+    def _device(self) -> torch.device:
+        device: torch.device = self.tuned.causal.get_input_embeddings().weight.device
+        return device
+
+    def _owners(self, begin: list[int], candidates: Sequence[Tokens]) -> Tensor:
+        """Return the owners (L,) of the tokens, 0 for the beginning and k for candidate k."""
+        owners = [number for number, candidate in enumerate(candidates, 1) for _ in candidate]
+        return torch.tensor([*begin, *owners], device=self._device)
+
+    def _hidden(self, row: Tokens, visible: Tensor, places: Tensor, cache: Any = None) -> Tensor:
+        """Return (L, H)."""
+        inputs = self.tuned.causal.get_input_embeddings()(torch.tensor([row], device=self._device))
+        return self.tuned.hidden(inputs, visible[None], places[None], cache)[0]
+
+
+class CandidateReader(SharedBeginning):
+    """Scores of candidates.
+
+    ``yes_no``: the logit of "Yes" less that of "No". ``likelihood``: the mean log-probability of the title's tokens.
+    """
+
+    def __init__(self, tuned: TunedModel, judgement: Judgement, yes: int, no: int) -> None:
+        """Take the model, and the tokens that stand for yes and no."""
+        super().__init__(tuned)
+        self.judgement, self.yes, self.no = judgement, yes, no
+
+    def forward(self, beginning: Tokens, candidates: Sequence[Tokens]) -> Tensor:
+        """Return (C,) scores, all in one row."""
+        return self.together(beginning, candidates)
+
     def valid_answer(self, beginning: Tokens, candidate: Tokens) -> bool:
         """Return whether the likeliest answer of all is one of the two that were asked for."""
         row = [*beginning, *candidate]
@@ -152,20 +185,6 @@ class CandidateReader(nn.Module):
         """What turns a hidden state into logits (V, H)."""
         weight: Tensor = self.tuned.causal.get_output_embeddings().weight
         return weight
-
-    @property
-    def _device(self) -> torch.device:
-        return self._head.device
-
-    def _owners(self, begin: list[int], candidates: Sequence[Tokens]) -> Tensor:
-        """Return the owners (L,) of the tokens, 0 for the beginning and k for candidate k."""
-        owners = [number for number, candidate in enumerate(candidates, 1) for _ in candidate]
-        return torch.tensor([*begin, *owners], device=self._device)
-
-    def _hidden(self, row: Tokens, visible: Tensor, places: Tensor, cache: Any = None) -> Tensor:
-        """Return (L, H)."""
-        inputs = self.tuned.causal.get_input_embeddings()(torch.tensor([row], device=self._device))
-        return self.tuned.hidden(inputs, visible[None], places[None], cache)[0]
 
     def _scores(self, last: Tensor, hidden: Tensor, candidates: Sequence[Tokens]) -> Tensor:
         """Return (C,) scores from the hidden states of the beginning's last token and of all candidates' tokens."""

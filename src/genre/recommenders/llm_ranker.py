@@ -23,7 +23,7 @@ from genre.features.text import TextConfig, item_texts
 from genre.recommenders.base import DataSize, Estimate, Recommender, State
 from genre.recommenders.growth import grown
 from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
-from genre.recommenders.members import named_members
+from genre.recommenders.members import named_members, put_in_order
 from genre.recommenders.trained import curve_of
 from genre.training.config import TrainingConfig
 
@@ -156,14 +156,7 @@ class LlmRanker:
             beginning, after = self.prompts.beginning([self.names[row] for row in liked])
             with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=self.language.in_bf16):
                 scores = self.reader.ranked(beginning, [[*self.titles[row], *after] for row in rows]).float()
-            judged = scores.cpu().numpy()
-            order = np.argsort(-judged, kind="stable")
-            for values in (found.item_rows, found.sources):
-                values[query, : len(rows)] = values[query, order]
-            found.scores[query, : len(rows)] = judged[order]
-            # Those behind were not judged: their scores go on falling from the last one.
-            behind = np.flatnonzero(found.item_rows[query, len(rows) :] != NO_ITEM)
-            found.scores[query, len(rows) + behind] = judged[order[-1]] - 1 - behind
+            put_in_order(found, query, np.arange(len(rows)), scores.cpu().numpy())
         return found.first(n)
 
     def index(self, items: Entities, run: RunContext) -> Self:

@@ -138,6 +138,25 @@ def scores_of(model: Recommender, queries: Queries, num_items: int) -> NDArray[n
     return scores
 
 
+def put_in_order(found: Recommendations, query: int, places: NDArray[np.integer], scores: NDArray[np.float32]) -> None:
+    """Put some places of an answer first, by what was said of them; the others keep their order behind, in place.
+
+    Args:
+        found: Answers, changed in place.
+        query: Which one.
+        places: (C,) places that were judged, at least one, all with an item.
+        scores: (C,) what was said of them; those behind go on falling from the lowest.
+    """
+    best = np.argsort(-scores, kind="stable")
+    others = np.setdiff1d(np.arange(found.n), places)
+    order = np.concatenate([places[best], others])
+    for values in (found.item_rows, found.sources):
+        values[query] = values[query, order]
+    found.scores[query, : len(best)] = scores[best]
+    behind = len(best) + np.flatnonzero(found.item_rows[query, len(best) :] != NO_ITEM)
+    found.scores[query, behind] = scores[best[-1]] - 1 - np.arange(len(behind))
+
+
 def sources_of(model: Recommender, queries: Queries, item_rows: NDArray[np.int32]) -> NDArray[np.int8]:
     """Return where the model would have answered these items (B, n) from; `Source.NONE` for those it cannot score."""
     rows, places = np.nonzero(np.not_equal(item_rows, NO_ITEM))
