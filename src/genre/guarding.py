@@ -8,20 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from genre.adaptation.guard import USUAL
+from genre.adaptation.scale import USUAL, Scale
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
-from genre.core.run import Progress
+from genre.core.run import Progress, RunContext
 from genre.evaluation.writing import (
     Budget,
     Change,
     WritingConfig,
     WritingProfile,
     compare,
-    measure_writing,
-    reference_of,
 )
 from genre.features.text import TextConfig, item_texts
+from genre.recommenders.learning_language import load_base
 from genre.runs import open_run
 from genre.workspace import read_manifest
 
@@ -71,12 +70,11 @@ def guard_run(
             remedy="Name one of kind `llm_sequential`, `llm_ranker` or `guarded` with --model.",
         )
     catalogue = [text for text in item_texts(engine.data.items, TextConfig(), required=False) if text]
-    settings, writer = config or WritingConfig(), model.language.writer()
-    with model.language.tuned.base_switched_on():
-        reference = reference_of(writer, settings, progress=progress)
-        before = measure_writing(writer, settings, reference=reference, catalogue=catalogue, progress=progress)
-    after = measure_writing(writer, settings, reference=reference, catalogue=catalogue, progress=progress)
-    return Guarding(chosen, before, after, compare(before, after), budget.breaches(before, after))
+    context = RunContext(progress=progress)
+    _, base = load_base(model.language.config.base, context)
+    scale = Scale.of(base, config or WritingConfig(), catalogue, context)
+    after = scale.measured(model.language.writer())
+    return Guarding(chosen, scale.base, after, compare(scale.base, after), budget.breaches(scale.base, after))
 
 
 def _limits(given: Sequence[str]) -> Mapping[str, str | float]:

@@ -15,15 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from genre.adaptation.scale import USUAL, Scale
 from genre.core.errors import ModelError
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
-from genre.evaluation._writing_prompts import tasks
-from genre.evaluation.writing import Budget, Reference, WritingConfig, WritingProfile, measure_writing, reference_of
+from genre.evaluation.writing import Budget, WritingConfig, WritingProfile
 from genre.features.text import TextConfig, item_texts
 from genre.features.vectors import VectorsConfig
-from genre.language.decoding import LoadedModel
 from genre.language.tuning import TuningConfig
 from genre.metrics.ranking import ndcg
 from genre.metrics.statistics import paired_difference
@@ -36,9 +35,6 @@ from genre.training.protection_config import ProtectionConfig
 _PLACE = "guarded"
 _FRONTIER, _CHOICE, _SAMPLES = "frontier", "choice", "samples"
 _K = 10
-
-
-USUAL = Budget.of({"bits_per_byte": "+2%", "distinct_2": "-5%", "instructions": -0.1})
 
 
 def _usual_protections() -> dict[str, ProtectionConfig]:
@@ -58,8 +54,7 @@ class GuardedConfig(RecommenderConfig):
     model: Annotated[LlmSequentialConfig | LlmRankerConfig, Field(discriminator="kind")]
     """What is fine-tuned, and how."""
     budget: Budget = USUAL
-    """What may be lost of the base's writing. Of the default measures the first is the sharpest; the others are counted
-    on a few dozen answers, where one more or less is some percent."""
+    """What may be lost of the base's writing."""
     protections: dict[str, ProtectionConfig] = Field(default_factory=_usual_protections)
     """Ways to protect, by names of your own; each is a training."""
     shares: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
@@ -146,45 +141,6 @@ class Point:
             "writing": dict(self.writing.values),
             "breaches": list(self.breaches),
         }
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What writing is measured against."""
-
-    model: LoadedModel
-    """The base."""
-    base: WritingProfile
-    config: WritingConfig
-    catalogue: list[str]
-    reference: Reference
-    run: RunContext
-
-    @classmethod
-    def of(cls, model: LoadedModel, config: WritingConfig, catalogue: list[str], run: RunContext) -> Self:
-        """Measure the base."""
-        reference = reference_of(model, config, progress=run.progress)
-        base = measure_writing(
-            model, config, reference=reference, base=model, catalogue=catalogue, progress=run.progress
-        )
-        return cls(model, base, config, catalogue, reference, run)
-
-    def measured(self, model: LoadedModel) -> WritingProfile:
-        """Return how another model writes, on the same."""
-        return measure_writing(
-            model,
-            self.config,
-            reference=self.reference,
-            base=self.model,
-            catalogue=self.catalogue,
-            progress=self.run.progress,
-        )
-
-    def beside(self, other: WritingProfile, most: int = 4) -> list[dict[str, str]]:
-        """Return some prompts with what the base and another model have written."""
-        prompts = self.config.prompts or tasks(self.reference.languages)
-        found = list(zip(prompts, self.base.answers, other.answers, strict=True))[:most]
-        return [{"prompt": prompt, "before": before, "after": after} for prompt, before, after in found]
 
 
 class Guarded:

@@ -65,8 +65,23 @@ class LanguageRecommenderConfig(RecommenderConfig):
         )
 
 
+def load_base(base: SmolLmConfig | LocalGeneratorConfig, run: RunContext) -> tuple[str, LoadedModel]:
+    """Return what tells a language model from others, and the model in float32.
+
+    Raises:
+        DependencyError: It is not there.
+    """
+    generator = base.model_copy(update={"precision": "fp32"}).build()
+    return generator.key, generator.load(run.progress)
+
+
 class LearningLanguage:
     """A language model that is loaded and opened for learning."""
+
+    key: str
+    """Tells which model it is."""
+    loaded: LoadedModel
+    """With its tokenizer."""
 
     def __init__(self, config: LanguageRecommenderConfig, run: RunContext, *, total_steps: int = 0) -> None:
         """Load it, in float32.
@@ -82,9 +97,8 @@ class LearningLanguage:
         """
         from genre.language.tuning import TunedModel
 
-        generator = config.base.model_copy(update={"precision": "fp32"}).build()
-        self.config, self.key, self.loaded = config, generator.key, generator.load(run.progress)
-        """`key` tells which model it is, `loaded` holds its tokenizer."""
+        self.config = config
+        self.key, self.loaded = load_base(config.base, run)
         self.tuned = TunedModel(self.loaded.model, config.tuning, total_steps=total_steps)
 
     @property
