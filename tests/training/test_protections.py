@@ -13,7 +13,15 @@ from torch.nn import functional
 from genre.core.errors import ConfigError
 from genre.language.tuning import TunedModel, TuningConfig
 from genre.training.protection_config import ProtectionConfig
-from genre.training.protections import AdaptiveRanks, ElasticWeights, HeldBudget, KeepWriting, Texts, loss_on
+from genre.training.protections import (
+    AdaptiveRanks,
+    ElasticWeights,
+    HeldBudget,
+    KeepWriting,
+    StopInTime,
+    Texts,
+    loss_on,
+)
 from tests.language.models import write_tiny
 
 GENERAL = ["The bridge was closed at noon.", "Stir the flour in slowly, then rest.", "我们走了。"]
@@ -176,11 +184,30 @@ def test_the_budget_is_held_by_a_weight_that_rises_and_falls(base: Path) -> None
     assert easy.penalty(tuned.language, None, RNG(0)).item() == 0
 
 
+def test_learning_ends_in_time(base: Path) -> None:
+    held_out = Texts([HELD_OUT], tokenizer(base))
+    tuned = tuned_model(base)
+    stop = StopInTime(tuned, held_out, budget=0.03, every=5)
+    steps = 0
+    while not stop.ends:
+        assert rise(tuned, held_out) <= 0.03 or steps % 5
+        learn(tuned, steps=1, rate=0.01)
+        stop.after_step(tuned.language, steps)
+        steps += 1
+    assert steps % 5 == 0
+    assert rise(tuned, held_out) > 0.03
+    again = StopInTime(tuned, held_out, budget=0.03)
+    again.restore(stop.state())
+    assert again.ends
+    assert stop.penalty(tuned.language, None, RNG(0)).item() == 0
+
+
 def test_a_budget_without_anything_to_turn_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"`hold` 0\.02 turns the weights of `kl` and `replay`, and both are 0"):
         ProtectionConfig(hold=0.02)
     assert not ProtectionConfig().is_on
     assert ProtectionConfig(elastic=1.0).is_on
+    assert ProtectionConfig(stop=0.02).is_on
 
 
 def test_ranks_go_where_they_matter_and_factors_stay_orthogonal(base: Path) -> None:

@@ -56,6 +56,9 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     begins with."""
     length: int = Field(default=50, ge=1)
     """Newest likes of a history that are read."""
+    max_windows: int | None = Field(default=None, ge=1)
+    """Windows of `length` likes that are learned from in an epoch, drawn anew for each; by default all. A pass over a
+    large log takes hours, and most is learned from a part of it."""
     temperature: float = Field(default=0.07, gt=0)
     """Scores are cosines divided by it, as those of `sasrec`."""
     hide_seen: bool = True
@@ -95,7 +98,10 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
 
     def estimate(self, size: DataSize) -> Estimate:
         """The language model with what the optimizer keeps of it, its passes over the likes, and the items' vectors."""
-        tokens = size.num_events * (1 if self.history == "items" else self.title_tokens)
+        events = size.num_events
+        if self.max_windows is not None:
+            events = min(events, self.max_windows * self.length)
+        tokens = events * (1 if self.history == "items" else self.title_tokens)
         reading = self.estimate_reading(size, tokens)
         return Estimate(memory=reading.memory + 20 * size.num_items * self.embedding_size, seconds=reading.seconds)
 
@@ -157,6 +163,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             length=config.length,
             batch_size=config.training.batch_size,
             parts=config.training.accumulate,
+            most=config.max_windows,
         )
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("llm_sequential").integers(2**63)))

@@ -182,6 +182,38 @@ class HeldBudget(Protection):
         self.multiplier, self.rise = state["multiplier"], state["rise"]
 
 
+class StopInTime(Protection):
+    """Learning ends when writing has got worse than allowed: early stopping, on what learning costs.
+
+    Looks are some steps apart, so that the last one may be over by a little; a share of what was learned brings it
+    back (see `TunedModel.interpolated`).
+    """
+
+    def __init__(self, tuned: TunedModel, held_out: Texts, *, budget: float, every: int = 10) -> None:
+        """Look how well the base writes; see `HeldBudget`."""
+        self.tuned, self.held_out, self.budget, self.every = tuned, held_out, budget, every
+        self.ends = False
+        with tuned.base_switched_on():
+            self.base = loss_on(tuned, held_out)
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return 0: it costs nothing until it ends all."""
+        return torch.zeros(())
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Look how much worse it writes by now."""
+        if (step + 1) % self.every == 0:
+            self.ends = loss_on(self.tuned, self.held_out) > self.base * (1 + self.budget)
+
+    def state(self) -> dict[str, float]:
+        """Return whether it has ended."""
+        return {"ends": float(self.ends)}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Take it back."""
+        self.ends = bool(state["ends"])
+
+
 class AdaptiveRanks(Protection):
     """What AdaLoRA asks of a training: factors that stay orthogonal, and ranks that are moved to where they matter."""
 
@@ -220,14 +252,14 @@ def protections_of(
     chosen = np.random.default_rng(0).permutation(len(catalogue))[:count]
     own = [catalogue[int(at)] for at in chosen]
     texts = Texts([*own, *general] if config.catalogue < 1 else own, tokenizer)
+    other = [passage.text for language in config.languages for passage in held_out_passages(language)]
+    held_out = Texts(other, tokenizer)
     found: list[Protection] = []
     if config.kl or config.replay:
         kept = KeepWriting(tuned, texts, kl=config.kl, replay=config.replay, num_tokens=config.tokens)
-        if config.hold is None:
-            found.append(kept)
-        else:
-            other = [passage.text for language in config.languages for passage in held_out_passages(language)]
-            found.append(HeldBudget(kept, Texts(other, tokenizer), budget=config.hold))
+        found.append(kept if config.hold is None else HeldBudget(kept, held_out, budget=config.hold))
+    if config.stop is not None:
+        found.append(StopInTime(tuned, held_out, budget=config.stop))
     if config.elastic:
         found.append(ElasticWeights(tuned, texts, weight=config.elastic))
     return found
