@@ -14,6 +14,7 @@ from genre.cli import app
 from genre.core.errors import ConfigError
 from genre.core.run import Silent
 from genre.evaluation.writing import WritingConfig
+from genre.workspace import read_manifest
 from tests.language.models import write_tiny
 
 SMALL = WritingConfig(texts=2, max_text_tokens=16, max_answer_tokens=8, prompts=("Write.",), languages=("en",))
@@ -55,6 +56,7 @@ def test_the_report_draws_the_frontier(run: Path) -> None:
     assert "frozen base" in page
     search = json.loads((run / "models" / "safe" / "search.json").read_text())
     assert [point["protection"] for point in search["points"]] == [None, "free"]
+    assert [len(curve) for curve in search["curves"]["free"].values()] == [1, 1]
 
 
 @pytest.mark.parametrize("name", ["plain", "safe"])
@@ -75,6 +77,25 @@ def test_over_the_budget_it_ends_with_one_and_says_where(
     worse = told["after"]["values"]["bits_per_byte"] > told["before"]["values"]["bits_per_byte"]
     assert result.exit_code == int(worse), result.output
     assert ("Over the budget: nothing" in result.output) != worse
+
+
+def test_a_model_over_the_budget_is_marked_and_does_not_answer(run: Path) -> None:
+    config = yaml.safe_load((run.parent / "guard.yaml").read_text(encoding="utf-8"))
+    models = {"plain": config["models"]["plain"], "both": {"kind": "fusion", "members": ["plain", "graph"]}}
+    models["graph"] = {"kind": "graph"}
+    budget = {"budget": {"kl": 1e-9}, "writing": SMALL.model_dump(mode="json")}
+    config |= {"name": "kept", "models": models, "answer": {"model": "plain", **budget}}
+    (run.parent / "kept.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    asked = ["run", str(run.parent / "kept.yaml"), "--runs", str(run.parent)]
+    result = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert "plain is over the budget for writing: distance from the base rose" in " ".join(result.output.split())
+    manifest = read_manifest(run.parent / "kept")
+    assert set(manifest["over_budget"]) == {"plain", "both"}
+    assert manifest["over_budget"]["both"] == [f"plain: {words}" for words in manifest["over_budget"]["plain"]]
+    assert manifest["chosen"] == next(name for name in manifest["ranking"] if name in ("graph", "popularity"))
+    page = (run.parent / "kept" / "report.html").read_text(encoding="utf-8")
+    assert "is over the budget for its writing, and does not answer" in page
+    assert read_manifest(run)["over_budget"] == {}
 
 
 def test_what_cannot_be_guarded_is_explained(run: Path) -> None:

@@ -30,6 +30,7 @@ from genre.data.sample import SampleConfig
 from genre.data.splits import LeaveOneOutConfig, SplitConfig
 from genre.data.transforms import ColumnsConfig
 from genre.evaluation.config import EvaluationConfig
+from genre.evaluation.writing import Budget, WritingConfig
 from genre.features.enrich.config import EnrichConfig
 from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import RecommenderConfig
@@ -99,6 +100,11 @@ class AnswerConfig(Config):
 
     model: str = "best"
     """The model that answers; "best" is the one with the highest primary metric on the validation events."""
+    budget: Budget | None = None
+    """What the writing of a language model that answers may have lost against its base; one that is over it is marked,
+    and the next best answers. None lets any model answer; measuring takes about a minute for each."""
+    writing: WritingConfig = WritingConfig()
+    """How writing is measured, where there is a budget for it."""
     n: int = Field(default=10, ge=0)
     """Answers for each user."""
     pool: int = Field(default=100, ge=1)

@@ -223,4 +223,6 @@ def show_run(run: Path) -> None:
     show_results(Results.load(run), f"{manifest['name']}: test events")
     for name, reason in manifest["skipped"].items():
         console.print(f"{name} {reason}.")
+    for name, breaches in manifest.get("over_budget", {}).items():
+        console.print(f"{name} is over the budget for writing: {'; '.join(breaches)}.", highlight=False, markup=False)
     console.print(f"Chosen on the validation events: {manifest['chosen']}. Everything is in {run}.")

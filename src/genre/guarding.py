@@ -1,4 +1,4 @@
-"""`genre guard`: how a model of a run writes, beside the language model that it was made of."""
+"""How models of a run write, beside the language models that they were made of: `genre guard`, and who may answer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from genre.adaptation.scale import USUAL, Scale
+from genre.adaptation.scale import USUAL, Scales
+from genre.config import Experiment
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import Progress, RunContext
+from genre.data.dataset import Dataset
 from genre.evaluation.writing import (
     Budget,
     Change,
@@ -20,8 +22,8 @@ from genre.evaluation.writing import (
     compare,
 )
 from genre.features.text import TextConfig, item_texts
-from genre.recommenders.learning_language import load_base
-from genre.runs import open_run
+from genre.recommenders.base import Recommender
+from genre.runs import load_into, open_run
 from genre.workspace import read_manifest
 
 
@@ -70,11 +72,44 @@ def guard_run(
             remedy="Name one of kind `llm_sequential`, `llm_ranker` or `guarded` with --model.",
         )
     catalogue = [text for text in item_texts(engine.data.items, TextConfig(), required=False) if text]
-    context = RunContext(progress=progress)
-    _, base = load_base(model.language.config.base, context)
-    scale = Scale.of(base, config or WritingConfig(), catalogue, context)
-    after = scale.measured(model.language.writer())
-    return Guarding(chosen, scale.base, after, compare(scale.base, after), budget.breaches(scale.base, after))
+    scales = Scales(config or WritingConfig(), catalogue, RunContext(progress=progress))
+    before, after = scales.beside_its_base(model.language)
+    return Guarding(chosen, before, after, compare(before, after), budget.breaches(before, after))
+
+
+def over_budget(
+    experiment: Experiment, run: Path, names: Sequence[str], data: Dataset, progress: Progress
+) -> dict[str, list[str]]:
+    """Return where the models of a run are over the budget that answers must keep, in words; nothing of the others.
+
+    A model made of others is over it where one of these is.
+
+    Args:
+        experiment: With `answer.budget`; without one, nothing is measured.
+        run: Holds the models; it need not be finished.
+        names: Of the models.
+        data: Whose catalogue is measured on.
+        progress: Shows how far it has come.
+
+    Raises:
+        ConfigError: The budget limits what is not measured.
+    """
+    budget = experiment.answer.budget
+    if budget is None:
+        return {}
+    catalogue = [text for text in item_texts(data.items, TextConfig(), required=False) if text]
+    scales = Scales(experiment.answer.writing, catalogue, RunContext(progress=progress))
+    models: dict[str, Recommender] = {}
+    found: dict[str, list[str]] = {}
+    for name in experiment.fitting_order(names):
+        if not (run / "models" / name).exists():
+            continue
+        load_into(models, experiment, run, name, finished=False)
+        language = getattr(models[name], "language", None)
+        own = [] if language is None else budget.breaches(*scales.beside_its_base(language))
+        members = experiment.models[name].member_names
+        found[name] = own + [f"{member}: {words}" for member in members for words in found.get(member, [])]
+    return {name: breaches for name, breaches in found.items() if breaches}
 
 
 def _limits(given: Sequence[str]) -> Mapping[str, str | float]:

@@ -79,6 +79,14 @@ def test_with_a_wide_budget_the_most_accurate_is_kept(wide: Guarded) -> None:
     assert wide.choice["nearest"] is None
 
 
+def test_the_account_tells_how_each_training_went(wide: Guarded) -> None:
+    assert list(wide.curves) == ["frozen base", "unprotected", "kl"]
+    assert "rise" not in wide.curves["frozen base"]
+    for name in ("unprotected", "kl"):
+        assert len(wide.curves[name]["NDCG@10"]) == len(wide.curves[name]["rise"]) == 3
+    assert wide.curves["kl"]["rise"] != wide.curves["unprotected"]["rise"]
+
+
 def test_less_and_less_of_what_was_learned_counts_until_it_writes_well_enough(base: Path, wide: Guarded) -> None:
     free = next(point for point in wide.points if point["protection"] == "unprotected")
     rise = free["writing"]["bits_per_byte"] / wide.points[0]["writing"]["bits_per_byte"] - 1

@@ -20,6 +20,7 @@ from genre.training.protections import (
     KeepWriting,
     StopInTime,
     Texts,
+    Watched,
     loss_on,
 )
 from tests.language.models import write_tiny
@@ -200,6 +201,21 @@ def test_learning_ends_in_time(base: Path) -> None:
     again.restore(stop.state())
     assert again.ends
     assert stop.penalty(tuned.language, None, RNG(0)).item() == 0
+
+
+def test_what_is_watched_is_seen_after_each_epoch(base: Path) -> None:
+    held_out = Texts([HELD_OUT], tokenizer(base))
+    tuned = tuned_model(base)
+    watched = Watched(tuned, held_out)
+    watched.after_epoch(1)
+    assert watched.rises == [pytest.approx(0, abs=1e-6)]
+    learn(tuned, watched)
+    watched.after_epoch(2)
+    assert watched.rises[1] == pytest.approx(rise(tuned, held_out))
+    again = Watched(tuned, held_out)
+    again.restore(watched.state())
+    assert again.rises == watched.rises
+    assert watched.penalty(tuned.language, None, RNG(0)).item() == 0
 
 
 def test_a_budget_without_anything_to_turn_is_an_error() -> None:

@@ -33,7 +33,7 @@ from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.training.protection_config import ProtectionConfig
 
 _PLACE = "guarded"
-_FRONTIER, _CHOICE, _SAMPLES = "frontier", "choice", "samples"
+_FRONTIER, _CHOICE, _SAMPLES, _CURVES = "frontier", "choice", "samples", "curves"
 _K = 10
 
 
@@ -117,6 +117,8 @@ class Tuned(Recommender, Protocol):
     """A recommender that is a language model which still writes."""
 
     language: LearningLanguage
+    curve: NDArray[np.float64]
+    """(epochs, 2) training loss and validation NDCG@10."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class Guarded:
        the budget (Wortsman et al.: Robust Fine-Tuning of Zero-Shot Models, CVPR 2022).
     4. Of all that are inside, keep the one with the best NDCG@10 on the validation questions. The frozen one always is.
 
-    `account` tells every point, which was kept, and what share of the unprotected gain that is.
+    `account` tells every point, how each training went, which was kept, and what share of the unprotected gain that is.
     """
 
     def __init__(self, config: GuardedConfig, members: Mapping[str, Recommender]) -> None:
@@ -161,6 +163,7 @@ class Guarded:
         self.config, self.members = config, members
         self.points: list[dict[str, Any]] = []
         self.samples: list[dict[str, str]] = []
+        self.curves: dict[str, dict[str, list[float]]] = {}
         self.choice: dict[str, Any] = {}
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
@@ -172,6 +175,7 @@ class Guarded:
         """
         questions = _questions(run, self.config.num_questions)
         frozen = self._fitted(data, run, None)
+        self.curves = {"frozen base": _curve_of(frozen)}
         catalogue = [text for text in item_texts(data.items, TextConfig()) if text]
         scale = Scale.of(frozen.language.writer(), self.config.writing, catalogue, run)
         self.config.budget.breaches(scale.base, scale.base)  # A limit of what is not measured is told before training.
@@ -179,6 +183,7 @@ class Guarded:
         kept: tuple[Point, State] = (points[0], frozen.state())
         for name in self.config.protections:
             model = self._fitted(data, run, name)
+            self.curves[name] = _curve_of(model)
             for share in sorted(self.config.shares, reverse=True):
                 point, state = self._measured(model, name, share, questions, scale)
                 points.append(point)
@@ -212,24 +217,26 @@ class Guarded:
     def account(self) -> dict[str, Any]:
         """Return every point, and the choice."""
         budget = self.config.budget.model_dump(mode="json")
-        return {"budget": budget, "points": self.points, "choice": self.choice, "samples": self.samples}
+        told = {"points": self.points, "choice": self.choice, "samples": self.samples, "curves": self.curves}
+        return {"budget": budget, **told}
 
     def state(self) -> State:
         """Return the kept model, and the account of the search."""
-        told = {_FRONTIER: self.points, _CHOICE: self.choice, _SAMPLES: self.samples}
+        told = {_FRONTIER: self.points, _CHOICE: self.choice, _SAMPLES: self.samples, _CURVES: self.curves}
         return {**self.model.state(), **{name: _packed(value) for name, value in told.items()}}
 
     def restore(self, state: State) -> None:
         """Take both back."""
-        self.points, self.choice, self.samples = (_unpacked(state[name]) for name in (_FRONTIER, _CHOICE, _SAMPLES))
+        told = (_FRONTIER, _CHOICE, _SAMPLES, _CURVES)
+        self.points, self.choice, self.samples, self.curves = (_unpacked(state[name]) for name in told)
         self.model = self._built(self.choice["protection"])
-        self.model.restore({name: value for name, value in state.items() if name not in (_FRONTIER, _CHOICE, _SAMPLES)})
+        self.model.restore({name: value for name, value in state.items() if name not in told})
 
     def _built(self, name: str | None) -> Tuned:
         """Return the guarded model, unfitted; with a frozen base where no protection is named."""
         changes: dict[str, Any] = {"tuning": TuningConfig(method="frozen")}
         if name is not None:
-            changes = {"protect": self.config.protections[name]}
+            changes = {"protect": self.config.protections[name].model_copy(update={"watch": True})}
         model: Any = self.config.model.model_copy(update=changes).build(self.members)
         found: Tuned = model
         return found
@@ -268,6 +275,13 @@ def _accuracy(model: Recommender, questions: Holdout) -> NDArray[np.float64]:
     hit = answer[targets.row_of_value] == targets.values[:, None]
     ranks = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, np.inf)
     return np.asarray(ndcg(ranks.astype(np.float32), targets.offsets, _K), np.float64)
+
+
+def _curve_of(model: Tuned) -> dict[str, list[float]]:
+    """Return, of each epoch, NDCG@10 on the validation questions if it was seen, and how much worse it then wrote."""
+    watched = model.language.watched
+    values = {"NDCG@10": model.curve[:, 1], "rise": np.array([] if watched is None else watched.rises)}
+    return {name: value.tolist() for name, value in values.items() if len(value) and np.isfinite(value).all()}
 
 
 def _choice(points: Sequence[Point], kept: Point, free: str | None, run: RunContext) -> dict[str, Any]:

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-from genre.adaptation.scale import Scale
+from genre.adaptation.scale import Scales
 from genre.core.errors import ConfigError
 from genre.core.run import RunContext
 from genre.evaluation.writing import Budget, WritingConfig
 from genre.recommenders.base import RecommenderConfig
-from genre.recommenders.learning_language import (
-    LanguageModel,
-    LanguageRecommenderConfig,
-    LearningLanguage,
-    load_base,
-)
+from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
 from genre.tuning.trials import Outcome
 
 
@@ -47,8 +42,7 @@ class KeptWriting:
         Raises:
             ConfigError: None of the models is a language model, or the budget limits what is not measured.
         """
-        self.budget, self._config, self._catalogue, self._run = budget, config, catalogue, run
-        self._scales: dict[str, Scale] = {}
+        self.budget, self._scales = budget, Scales(config, catalogue, run)
         self._known: WeakKeyDictionary[LearningLanguage, float] = WeakKeyDictionary()
         bases = [found.base for model in models if (found := _language_of(model)) is not None]
         if not bases:
@@ -58,8 +52,8 @@ class KeptWriting:
                 remedy="Vary a setting of an `llm_sequential` or `llm_ranker`, or leave `budget` out.",
             )
         for base in bases:
-            scale = self._scale(base)
-            budget.breaches(scale.base, scale.base)
+            before = self._scales.of(base).base
+            budget.breaches(before, before)
 
     def excess(self, outcome: Outcome) -> float:
         """Return by how many times the limit that is broken most is exceeded, less 1."""
@@ -68,16 +62,8 @@ class KeptWriting:
 
     def _excess_of(self, language: LearningLanguage) -> float:
         if language not in self._known:  # A model that does not change is the same one in every trial.
-            scale = self._scale(language.config.base)
-            self._known[language] = self.budget.excess(scale.base, scale.measured(language.writer()))
+            self._known[language] = self.budget.excess(*self._scales.beside_its_base(language))
         return self._known[language]
-
-    def _scale(self, base: LanguageModel) -> Scale:
-        key = base.model_dump_json()
-        if key not in self._scales:
-            _, model = load_base(base, self._run)
-            self._scales[key] = Scale.of(model, self._config, self._catalogue, self._run)
-        return self._scales[key]
 
 
 def _language_of(config: RecommenderConfig) -> LanguageRecommenderConfig | None:

@@ -9,6 +9,7 @@ from typing import Self
 from genre.core.run import RunContext
 from genre.evaluation.writing import Budget, Reference, WritingConfig, WritingProfile, measure_writing, reference_of
 from genre.language.decoding import LoadedModel
+from genre.recommenders.learning_language import LanguageModel, LearningLanguage, load_base
 
 USUAL = Budget.of({"bits_per_byte": "+2%", "distinct_2": "-5%", "instructions": -0.1})
 """What may be lost where nothing else is said. The first is the sharpest; the others are counted on a few dozen
@@ -58,3 +59,25 @@ class Scale:
         """Return some prompts with what the base and another model have written."""
         found = list(zip(self.base.prompts, self.base.answers, other.answers, strict=True))[:most]
         return [{"prompt": prompt, "before": before, "after": after} for prompt, before, after in found]
+
+
+class Scales:
+    """The scales of several language models, each base loaded and asked once."""
+
+    def __init__(self, config: WritingConfig, catalogue: Sequence[str], run: RunContext) -> None:
+        """Keep how writing is measured, and on which texts of items."""
+        self._config, self._catalogue, self._run = config, catalogue, run
+        self._found: dict[str, Scale] = {}
+
+    def of(self, base: LanguageModel) -> Scale:
+        """Return the scale of the models that were made of this base."""
+        key = base.model_dump_json()
+        if key not in self._found:
+            _, model = load_base(base, self._run)
+            self._found[key] = Scale.of(model, self._config, self._catalogue, self._run)
+        return self._found[key]
+
+    def beside_its_base(self, language: LearningLanguage) -> tuple[WritingProfile, WritingProfile]:
+        """Return how a model's base writes, and how the model does."""
+        scale = self.of(language.config.base)
+        return scale.base, scale.measured(language.writer())

@@ -20,6 +20,7 @@ from genre.training.protection_config import ProtectionConfig
 if TYPE_CHECKING:
     from genre.language.decoding import LoadedModel
     from genre.training.loop import Protection
+    from genre.training.protections import Watched
 
 LanguageModel = Annotated[SmolLmConfig | LocalGeneratorConfig, Field(discriminator="kind")]
 PREFIX = "language."
@@ -82,6 +83,8 @@ class LearningLanguage:
     """Tells which model it is."""
     loaded: LoadedModel
     """With its tokenizer."""
+    watched: Watched | None = None
+    """What was seen of its writing while it learned, where somebody looked."""
 
     def __init__(self, config: LanguageRecommenderConfig, run: RunContext, *, total_steps: int = 0) -> None:
         """Load it, in float32.
@@ -115,12 +118,13 @@ class LearningLanguage:
 
     def protections(self, catalogue: Sequence[str]) -> list[Protection]:
         """Return what is added to the loss; of `catalogue`, what the items' texts say may be written again."""
-        from genre.training.protections import AdaptiveRanks, protections_of
+        from genre.training.protections import AdaptiveRanks, Watched, protections_of
 
         found: list[Protection] = [AdaptiveRanks(self.tuned)] if self.config.tuning.method == "adalora" else []
         if self.config.protect.is_on:
             texts = [text for text in catalogue if text]
             found += protections_of(self.config.protect, self.tuned, self.loaded.tokenizer, texts)
+        self.watched = next((one for one in found if isinstance(one, Watched)), None)
         return found
 
     def state(self) -> State:

@@ -75,6 +75,9 @@ class Protection(ABC):
     def after_step(self, model: nn.Module, step: int) -> None:  # noqa: B027  # Most have nothing to look at.
         """Look at what the step has done; the gradients are still there."""
 
+    def after_epoch(self, epoch: int) -> None:  # noqa: B027
+        """Look at what the epoch has done, counted from 1."""
+
     def state(self) -> dict[str, float]:
         """Return what has changed during training, for a checkpoint."""
         return {}
@@ -329,6 +332,8 @@ class _Training:
             self.model.eval()
             found.validation = self.validate()
             self._keep_if_good(found.validation)
+        for protection in self.protections:
+            protection.after_epoch(self.epoch)
         self.stopped = self.stopped or self._must_end
         self.trained.epochs.append(found)
         values = {"loss": mean, "learning_rate": self.optimizer.param_groups[0]["lr"]}

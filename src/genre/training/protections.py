@@ -214,6 +214,34 @@ class StopInTime(Protection):
         self.ends = bool(state["ends"])
 
 
+class Watched(Protection):
+    """Nothing is protected, and after each epoch it is seen how much worse writing has got."""
+
+    def __init__(self, tuned: TunedModel, held_out: Texts) -> None:
+        """Look how well the base writes."""
+        self.tuned, self.held_out = tuned, held_out
+        self.rises: list[float] = []
+        """Of the loss after each epoch, relative to the base's."""
+        with tuned.base_switched_on():
+            self.base = loss_on(tuned, held_out)
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return 0."""
+        return torch.zeros(())
+
+    def after_epoch(self, epoch: int) -> None:
+        """Look."""
+        self.rises.append(loss_on(self.tuned, self.held_out) / self.base - 1)
+
+    def state(self) -> dict[str, float]:
+        """Return what was seen, by epoch."""
+        return {str(epoch): rise for epoch, rise in enumerate(self.rises, 1)}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Take it back."""
+        self.rises = list(state.values())
+
+
 class AdaptiveRanks(Protection):
     """What AdaLoRA asks of a training: factors that stay orthogonal, and ranks that are moved to where they matter."""
 
@@ -260,6 +288,8 @@ def protections_of(
         found.append(kept if config.hold is None else HeldBudget(kept, held_out, budget=config.hold))
     if config.stop is not None:
         found.append(StopInTime(tuned, held_out, budget=config.stop))
+    if config.watch:
+        found.append(Watched(tuned, held_out))
     if config.elastic:
         found.append(ElasticWeights(tuned, texts, weight=config.elastic))
     return found
