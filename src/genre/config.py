@@ -31,7 +31,7 @@ from genre.data.splits import LeaveOneOutConfig, SplitConfig
 from genre.data.transforms import ColumnsConfig
 from genre.evaluation.config import EvaluationConfig
 from genre.evaluation.writing import Budget, WritingConfig
-from genre.features.enrich.config import EnrichConfig
+from genre.features.enrich.config import EnrichConfig, RewriteConfig
 from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import RecommenderConfig
 from genre.recommenders.behaviour_content import BehaviourContentConfig
@@ -190,6 +190,19 @@ class Experiment(Config):
             if name not in self.models:
                 raise ValueError(f"answer.fallback: there is no model {name!r}; choose from {known}")
         self.fitting_order()
+        return self
+
+    @model_validator(mode="after")
+    def _versions_are_written(self) -> Experiment:
+        """Find out now what would otherwise end a run after enrichment, which may have cost something."""
+        if self.enrich is not None and self.enrich.stage(RewriteConfig) is not None:
+            return self
+        for name, model in self.models.items():
+            if model.reads_in_training.wanted and model.reads_in_training.rewritten:
+                raise ValueError(
+                    f"models.{name}: `versions.rewritten` is true, and no stage writes versions: "
+                    "add `{kind: rewrite}` to `enrich.stages`, or set it to false"
+                )
         return self
 
     @model_validator(mode="after")

@@ -128,6 +128,7 @@ def show_reading(account: Sequence[Mapping[str, Any]]) -> None:
             "for": ", ".join(reader["models"]),
             "items": reader["items"],
             "with a text": reader["with_text"],
+            "other versions": reader["versions"],
             "seconds": round(reader["seconds"], 2),
         }
         for reader in account

@@ -23,6 +23,7 @@ from genre.data.dataset import Dataset, Entities
 from genre.evaluation.writing import Budget, WritingConfig, WritingProfile
 from genre.features.text import TextConfig, item_texts
 from genre.features.vectors import VectorsConfig
+from genre.features.versions import VersionsConfig
 from genre.language.tuning import TuningConfig
 from genre.metrics.ranking import ndcg
 from genre.metrics.statistics import paired_difference
@@ -93,6 +94,11 @@ class GuardedConfig(RecommenderConfig):
     def reads(self) -> VectorsConfig | None:
         """How texts become vectors."""
         return self.model.reads
+
+    @property
+    def reads_in_training(self) -> VersionsConfig:
+        """Those of the guarded model."""
+        return self.model.reads_in_training
 
     def check_installed(self) -> None:
         """Make sure that the guarded model's libraries are there.
