@@ -154,6 +154,6 @@ def test_a_recommender_can_be_added_by_following_the_page(tmp_path: Path) -> Non
 def test_the_configs_of_the_page_on_fine_tuning_are_valid() -> None:
     page = (ROOT / "docs" / "fine-tune-without-forgetting.md").read_text(encoding="utf-8")
     configs = [yaml.safe_load(block) for block in blocks(page, "yaml")]
-    assert len(configs) == 3
+    assert len(configs) == 4
     for config in configs:
         Experiment.model_validate({"data": {"kind": "sample"}, "models": {"graph": {"kind": "graph"}}, **config})

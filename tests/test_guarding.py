@@ -41,7 +41,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "shares": [1.0],
         "writing": SMALL.model_dump(mode="json"),
     }
-    config = {"name": "guard", "data": {"kind": "sample", "num_viewers": 60}, "models": {"plain": model, "safe": safe}}
+    codes = {
+        "kind": "semantic_id",
+        "vectors": {"encoder": {"kind": "hashing"}},
+        "codebook_size": 8,
+        "length": 5,
+        "beam_width": 5,
+        "max_validated": 10,
+        "decoder": {"kind": "pretrained", "base": model["base"], "training": model["training"]},
+    }
+    models = {"plain": model, "safe": safe, "codes": codes}
+    config = {"name": "guard", "data": {"kind": "sample", "num_viewers": 60}, "models": models}
     (directory / "guard.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     result = CliRunner().invoke(
         app, ["run", str(directory / "guard.yaml"), "--runs", str(directory)], catch_exceptions=False
@@ -59,11 +69,11 @@ def test_the_report_draws_the_frontier(run: Path) -> None:
     assert [len(curve) for curve in search["curves"]["free"].values()] == [1, 1]
 
 
-@pytest.mark.parametrize("name", ["plain", "safe"])
+@pytest.mark.parametrize("name", ["plain", "safe", "codes"])
 def test_a_model_is_measured_against_its_base(run: Path, name: str) -> None:
     found = guarding.guard_run(run, name, ["bits_per_byte=+5000%"], Silent(), SMALL)
     assert found.breaches == []
-    if name == "plain":
+    if name != "safe":
         assert found.before.values["bits_per_byte"] != found.after.values["bits_per_byte"]
 
 

@@ -69,7 +69,8 @@ def guard_run(
         raise ConfigError(
             f"the model {chosen!r} has no language model that could write",
             place=str(run),
-            remedy="Name one of kind `llm_sequential`, `llm_ranker` or `guarded` with --model.",
+            remedy="Name one of kind `llm_sequential`, `llm_ranker`, `guarded`, or `semantic_id` with a pretrained "
+            "decoder, with --model.",
         )
     catalogue = [text for text in item_texts(engine.data.items, TextConfig(), required=False) if text]
     scales = Scales(config or WritingConfig(), catalogue, RunContext(progress=progress))

@@ -243,3 +243,17 @@ def test_ranks_go_where_they_matter_and_factors_stay_orthogonal(base: Path) -> N
     kept = [int((weight != 0).sum()) for name, weight in tuned.learned() if ".lora_E." in name]
     assert sum(kept) == 2 * len(kept), "two for each layer on average"
     assert len(set(kept)) > 1
+
+
+def test_rows_of_new_tokens_are_not_held(base: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    causal = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tuned = TunedModel(causal, TuningConfig(rank=4, dropout=0.0), new_tokens=3)
+    held = ElasticWeights(tuned, Texts(GENERAL, tokenizer(base)), weight=1.0)
+    assert set(held.matters) == {name for name, _ in tuned.updates()}
+    mean = sum(float(value.sum()) for value in held.matters.values()) / sum(map(torch.numel, held.matters.values()))
+    assert mean == pytest.approx(1, rel=1e-3), "relative to the weights that writing depends on"
+    assert all(weight.grad is None for _, weight in tuned.learned())
+    learn(tuned, held, KeepWriting(tuned, Texts(GENERAL, tokenizer(base)), kl=1.0, replay=0.5, num_tokens=16), steps=2)

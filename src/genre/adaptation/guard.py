@@ -31,6 +31,7 @@ from genre.recommenders.base import DataSize, Estimate, Recommender, Recommender
 from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.llm_ranker import LlmRankerConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
+from genre.recommenders.semantic_id import SemanticIdConfig
 from genre.training.protection_config import ProtectionConfig
 
 _PLACE = "guarded"
@@ -52,8 +53,8 @@ class GuardedConfig(RecommenderConfig):
 
     extra: ClassVar[str | None] = "torch"
     kind: Literal["guarded"] = "guarded"
-    model: Annotated[LlmSequentialConfig | LlmRankerConfig, Field(discriminator="kind")]
-    """What is fine-tuned, and how."""
+    model: Annotated[LlmSequentialConfig | LlmRankerConfig | SemanticIdConfig, Field(discriminator="kind")]
+    """What is fine-tuned, and how; `semantic_id` with a pretrained decoder."""
     budget: Budget = USUAL
     """What may be lost of the base's writing."""
     protections: dict[str, ProtectionConfig] = Field(default_factory=_usual_protections)
@@ -72,11 +73,14 @@ class GuardedConfig(RecommenderConfig):
             raise ValueError("`protections` is empty; one that protects nothing is written as `unprotected: {}`")
         if any(not 0 < share <= 1 for share in self.shares) or 1.0 not in self.shares:
             raise ValueError(f"`shares` {self.shares} must be above 0 and at most 1, and hold 1")
-        if self.model.tuning.method == "frozen":
+        learning = self.model.learning
+        if learning is None:
+            raise ValueError("`model.decoder.kind` is 'scratch', which writes nothing that could be guarded")
+        if learning.tuning.method == "frozen":
             raise ValueError("`model.tuning.method` is 'frozen': nothing is learned that could be guarded")
-        if self.model.protect.is_on:
+        if learning.protect.is_on:
             raise ValueError("`model.protect` is set, and `protections` takes its place; name it there")
-        if self.model.tuning.method == "prefix" and self.shares != (1.0,):
+        if learning.tuning.method == "prefix" and self.shares != (1.0,):
             raise ValueError("a share of a prefix means nothing; set `shares: [1.0]`")
         return self
 
@@ -243,7 +247,7 @@ class Guarded:
         changes: dict[str, Any] = {"tuning": TuningConfig(method="frozen")}
         if name is not None:
             changes = {"protect": self.config.protections[name].model_copy(update={"watch": True})}
-        model: Any = self.config.model.model_copy(update=changes).build(self.members)
+        model: Any = self.config.model.with_learning(**changes).build(self.members)
         found: Tuned = model
         return found
 

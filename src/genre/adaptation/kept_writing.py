@@ -10,7 +10,7 @@ from genre.core.errors import ConfigError
 from genre.core.run import RunContext
 from genre.evaluation.writing import Budget, WritingConfig
 from genre.recommenders.base import RecommenderConfig
-from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
+from genre.recommenders.learning_language import LanguageSettings, LearningLanguage
 from genre.tuning.trials import Outcome
 
 
@@ -66,6 +66,6 @@ class KeptWriting:
         return self._known[language]
 
 
-def _language_of(config: RecommenderConfig) -> LanguageRecommenderConfig | None:
-    inner = getattr(config, "model", config)
-    return inner if isinstance(inner, LanguageRecommenderConfig) else None
+def _language_of(config: RecommenderConfig) -> LanguageSettings | None:
+    found: LanguageSettings | None = getattr(getattr(config, "model", config), "learning", None)
+    return found

@@ -101,7 +101,7 @@ class ElasticWeights(Protection):
     def __init__(self, tuned: TunedModel, texts: Texts, *, weight: float) -> None:
         """Look which weights matter; the model must be as it is before training."""
         self.tuned, self.weight = tuned, weight
-        self.start = {name: value.detach().clone() for name, value in tuned.learned()}
+        self.start = {name: value.detach().clone() for name, value in tuned.updates()}
         matters = {name: torch.zeros_like(value) for name, value in self.start.items()}
         device = next(iter(self.start.values())).device
         chosen = np.random.default_rng(0).permutation(len(texts.pieces))[:_FISHER_TEXTS]
@@ -110,17 +110,17 @@ class ElasticWeights(Protection):
                 tokens, there = (part.to(device) for part in _padded([texts.pieces[int(at)]]))
                 found = _log_probabilities(tuned, tokens, there)[0]
                 torch.autograd.backward(functional.nll_loss(found, tokens[0, 1:]))
-                for name, value in tuned.learned():
+                for name, value in tuned.updates():
                     if value.grad is not None:
                         matters[name] += value.grad**2
-                        value.grad = None
+                tuned.language.zero_grad()
         total = sum(float(value.sum()) for value in matters.values())
         mean = total / max(1, sum(value.numel() for value in matters.values()))
         self.matters = {name: value / max(mean, torch.finfo(torch.float32).tiny) for name, value in matters.items()}
 
     def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
         """Return how far the weights have gone."""
-        parts = [(self.matters[name] * (value - self.start[name]) ** 2).sum() for name, value in self.tuned.learned()]
+        parts = [(self.matters[name] * (value - self.start[name]) ** 2).sum() for name, value in self.tuned.updates()]
         found: Tensor = self.weight / 2 * torch.stack(parts).sum()
         return found
 
