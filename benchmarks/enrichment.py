@@ -1,6 +1,8 @@
 """Enrichment by the embedded model on real data: how often its answers can be used, how fast, and what they are worth.
 
-    python benchmarks/enrichment.py movielens-100k amazon-industrial --items 150 --users 150
+    python benchmarks/enrichment.py movielens-100k amazon-industrial --items 150 --users 150 --work runs/enrichment
+
+Answers and what was measured are kept in the directory, so that an interrupted run goes on.
 
 The world of each data set is its most liked items and the users with most likes among them, so that everything in it
 is written about. Protocol: leave-one-out; profiles and imagined items from each user's training events; test events
@@ -16,9 +18,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,8 @@ from numpy.typing import NDArray
 from genre.config import Experiment
 from genre.config_file import to_yaml
 from genre.console import Bars
-from genre.core.run import RunContext, Silent
+from genre.core.files import atomic_file
+from genre.core.run import RunContext
 from genre.data.splits import Split
 from genre.evaluation.config import EvaluationConfig
 from genre.evaluation.ranking import evaluate_ranking, make_task
@@ -187,24 +191,33 @@ def judged(part: Split) -> NDArray[np.float64]:
     return evaluate_ranking(model, task, beyond=False).per_query[PRIMARY]
 
 
-def measure(name: str, items: int, users: int, kills: int) -> None:
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """Return what was measured before, or measure it now."""
+    if not path.exists():
+        found = make()
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(found), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def measure(name: str, items: int, users: int, kills: int, directory: Path) -> None:
     """Measure one data set."""
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as place:
-        directory = Path(place)
-        experiment = world_of(name, items, users, directory)
-        assert experiment.enrich is not None
-        prepared = prepare(experiment)
-        generator = experiment.enrich.generator.build()
-        free = valid_share(prepared, generator, directory / "free", constrained=False)
-        bound = valid_share(prepared, generator, directory / "bound", constrained=True)
-        alone = one_at_a_time(prepared, generator, directory / "alone", min(items, 12))
-        killed = kill_and_resume(experiment, directory, kills)
-        store = ContentStore.open(directory / "bound")
-        found = enrich(
-            prepared.data, prepared.splits, experiment.enrich, store=store, progress=Silent(), generator=generator
-        )
-        rows = accuracy(prepared, found)
+    directory.mkdir(parents=True, exist_ok=True)
+    experiment = world_of(name, items, users, directory)
+    assert experiment.enrich is not None
+    prepared = prepare(experiment)
+    generator = experiment.enrich.generator.build()
+    free, bound = (
+        kept(directory / f"{kind}.json", partial(valid_share, prepared, generator, directory / kind, constrained=held))
+        for kind, held in (("free", False), ("bound", True))
+    )
+    alone = kept(
+        directory / "alone.json", lambda: one_at_a_time(prepared, generator, directory / "alone", min(items, 12))
+    )
+    killed = kept(directory / "killed.json", lambda: kill_and_resume(experiment, directory, kills))
+    store = ContentStore.open(directory / "bound")
+    found = enrich(prepared.data, prepared.splits, experiment.enrich, store=store, progress=Bars(), generator=generator)
+    rows = accuracy(prepared, found)
     shares = ["valid at once", "valid after one repair", "accepted"]
     head = ["summaries", "asked", *shares, "dropped", "answer tokens / s"]
     forms = [
@@ -224,8 +237,7 @@ def measure(name: str, items: int, users: int, kills: int) -> None:
         f"{table(['stage', 'items or users', 'accepted', 'at the second try', 'dropped'], stages)}\n\n"
         f"Killed with signal 9 and run again: {_words(killed)}.\n\n"
         f"{table(['`behaviour_content` with', 'NDCG@10 [95 %]', 'gain [95 %]', 'p'], rows)}\n\n"
-        f"Everybody gets imagined items here, whatever the length of the history. Seed 0. "
-        f"{time.perf_counter() - started:.0f} s in all."
+        f"Everybody gets imagined items here, whatever the length of the history. Seed 0."
     )
     result = {"free": free, "constrained": bound, "one_at_a_time": alone, "killed": killed, "account": found.account}
     write_result(f"enrichment-{name}", {**result, "accuracy": rows}, text)
@@ -242,9 +254,10 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=150, help="items of the world")
     parser.add_argument("--users", type=int, default=150, help="users of the world")
     parser.add_argument("--kills", type=int, default=24, help="items to write about in the test of the kill")
+    parser.add_argument("--work", type=Path, default=Path("runs/enrichment"), help="where answers are kept")
     arguments = parser.parse_args()
     for name in arguments.names:
-        measure(name, arguments.items, arguments.users, arguments.kills)
+        measure(name, arguments.items, arguments.users, arguments.kills, arguments.work / name)
 
 
 if __name__ == "__main__":

@@ -254,7 +254,9 @@ NETWORKS = (
     "candidate_reader",
     "pair_reader",
     "beam",
+    "code_language",
     "code_transformer",
+    "token_layout",
 )
 
 

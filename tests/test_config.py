@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from genre import config
 from genre.config import RECOMMENDERS, Experiment
@@ -39,6 +40,20 @@ def read(tmp_path: Path, text: str = GOOD, overrides: tuple[str, ...] = ()) -> E
 
 def test_data_paths_are_relative_to_the_config(tmp_path: Path) -> None:
     assert read(tmp_path).data.interactions == tmp_path / "log.csv"  # type: ignore[union-attr]
+
+
+def test_texts_that_writing_is_measured_on_are_relative_to_the_config(tmp_path: Path) -> None:
+    model = {"kind": "llm_sequential"}
+    settings = {
+        "data": {"kind": "sample"},
+        "models": {"safe": {"kind": "guarded", "model": model, "writing": {"general": "texts.jsonl"}}},
+        "answer": {"budget": {"kl": 0.1}, "writing": {"general": str(tmp_path / "own.txt")}},
+    }
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    experiment = read_experiment(path)
+    assert experiment.models["safe"].writing.general == tmp_path / "texts.jsonl"  # type: ignore[attr-defined]
+    assert experiment.answer.writing.general == tmp_path / "own.txt"
 
 
 def test_overrides_change_single_settings_and_paths_in_them_are_relative_to_here(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_catalogue_can_be_enriched_by_following_the_page(tmp_path: Path, monke
     page = (ROOT / "docs" / "enrich-a-catalogue.md").read_text(encoding="utf-8")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    assert follow(page) == 3
+    assert follow(page) == 5
     runs = tmp_path / "runs"
     account, again = (
         json.loads((runs / name / "account.json").read_text(encoding="utf-8")) for name in ("enrich-enriched", "enrich")
@@ -104,10 +104,14 @@ def test_a_catalogue_can_be_enriched_by_following_the_page(tmp_path: Path, monke
     assert [stage["stage"] for stage in account] == ["summarise", "profile", "imagine"]
     assert sum(stage["accepted"] for stage in account) > 0
     assert [stage["asked"] for stage in again["data"]["enrichment"]] == [0, 0, 0]
+    versions = json.loads((runs / "versions" / "account.json").read_text(encoding="utf-8"))
+    assert [stage["stage"] for stage in versions["data"]["enrichment"]] == ["rewrite: synonyms", "rewrite: paraphrase"]
+    assert sorted(reading["versions"] for reading in versions["reading"])[1] >= 4
     for number, section in enumerate(blocks(page, "yaml")):
-        config = f"data: {{kind: sample}}\nmodels: {{popularity: {{kind: popularity}}}}\n{section}"
-        (tmp_path / f"{number}.yaml").write_text(config, encoding="utf-8")
-        assert read_experiment(tmp_path / f"{number}.yaml").enrich is not None
+        models = "" if "models:" in section else "models: {popularity: {kind: popularity}}\n"
+        (tmp_path / f"{number}.yaml").write_text(f"data: {{kind: sample}}\n{models}{section}", encoding="utf-8")
+        experiment = read_experiment(tmp_path / f"{number}.yaml")
+        assert experiment.enrich is not None or any(one.reads_in_training.wanted for one in experiment.models.values())
 
 
 @pytest.mark.slow
@@ -150,6 +154,6 @@ def test_a_recommender_can_be_added_by_following_the_page(tmp_path: Path) -> Non
 def test_the_configs_of_the_page_on_fine_tuning_are_valid() -> None:
     page = (ROOT / "docs" / "fine-tune-without-forgetting.md").read_text(encoding="utf-8")
     configs = [yaml.safe_load(block) for block in blocks(page, "yaml")]
-    assert len(configs) == 2
+    assert len(configs) == 4
     for config in configs:
-        Experiment.model_validate({"data": {"kind": "sample"}, **config})
+        Experiment.model_validate({"data": {"kind": "sample"}, "models": {"graph": {"kind": "graph"}}, **config})

@@ -15,6 +15,7 @@ from genre.cli import app
 from genre.core.errors import ConfigError
 from genre.core.run import Silent
 from genre.evaluation.writing import WritingConfig
+from genre.workspace import read_manifest
 from tests.language.models import write_tiny
 
 SMALL = WritingConfig(texts=2, max_text_tokens=16, max_answer_tokens=8, prompts=("Write.",), languages=("en",))
@@ -53,7 +54,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "vectors": {"text": {"fields": ["title"], "max_tokens": 16}},
         "training": {**model["training"], "batch_size": 8},
     }
-    models = {"plain": model, "safe": safe, "judge": judge}
+    codes = {
+        "kind": "semantic_id",
+        "vectors": {"encoder": {"kind": "hashing"}},
+        "codebook_size": 8,
+        "length": 5,
+        "beam_width": 5,
+        "max_validated": 10,
+        "decoder": {"kind": "pretrained", "base": model["base"], "training": model["training"]},
+    }
+    models = {"plain": model, "safe": safe, "codes": codes, "judge": judge}
     config = {"name": "guard", "data": {"kind": "sample", "num_viewers": 60}, "models": models}
     (directory / "guard.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     result = CliRunner().invoke(
@@ -69,6 +79,7 @@ def test_the_report_draws_the_frontier(run: Path) -> None:
     assert "frozen base" in page
     search = json.loads((run / "models" / "safe" / "search.json").read_text())
     assert [point["protection"] for point in search["points"]] == [None, "free"]
+    assert [len(curve) for curve in search["curves"]["free"].values()] == [1, 1]
 
 
 def test_the_report_tells_what_a_classifier_gets_right(run: Path) -> None:
@@ -78,7 +89,7 @@ def test_the_report_tells_what_a_classifier_gets_right(run: Path) -> None:
     assert [one["label"] for one in told["classes"]] == ["not liked", "liked"]
 
 
-@pytest.mark.parametrize("name", ["plain", "safe", "judge"])
+@pytest.mark.parametrize("name", ["plain", "safe", "codes", "judge"])
 def test_a_model_is_measured_against_its_base(run: Path, name: str) -> None:
     found = guarding.guard_run(run, name, ["bits_per_byte=+5000%"], Silent(), SMALL)
     assert found.breaches == []
@@ -96,6 +107,25 @@ def test_over_the_budget_it_ends_with_one_and_says_where(
     worse = told["after"]["values"]["bits_per_byte"] > told["before"]["values"]["bits_per_byte"]
     assert result.exit_code == int(worse), result.output
     assert ("Over the budget: nothing" in result.output) != worse
+
+
+def test_a_model_over_the_budget_is_marked_and_does_not_answer(run: Path) -> None:
+    config = yaml.safe_load((run.parent / "guard.yaml").read_text(encoding="utf-8"))
+    models = {"plain": config["models"]["plain"], "both": {"kind": "fusion", "members": ["plain", "graph"]}}
+    models["graph"] = {"kind": "graph"}
+    budget = {"budget": {"kl": 1e-9}, "writing": SMALL.model_dump(mode="json")}
+    config |= {"name": "kept", "models": models, "answer": {"model": "plain", **budget}}
+    (run.parent / "kept.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    asked = ["run", str(run.parent / "kept.yaml"), "--runs", str(run.parent)]
+    result = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert "plain is over the budget for writing: distance from the base rose" in " ".join(result.output.split())
+    manifest = read_manifest(run.parent / "kept")
+    assert set(manifest["over_budget"]) == {"plain", "both"}
+    assert manifest["over_budget"]["both"] == [f"plain: {words}" for words in manifest["over_budget"]["plain"]]
+    assert manifest["chosen"] == next(name for name in manifest["ranking"] if name in ("graph", "popularity"))
+    page = (run.parent / "kept" / "report.html").read_text(encoding="utf-8")
+    assert "is over the budget for its writing, and does not answer" in page
+    assert read_manifest(run)["over_budget"] == {}
 
 
 def test_what_cannot_be_guarded_is_explained(run: Path) -> None:

@@ -30,7 +30,8 @@ from genre.data.sample import SampleConfig
 from genre.data.splits import LeaveOneOutConfig, SplitConfig
 from genre.data.transforms import ColumnsConfig
 from genre.evaluation.config import EvaluationConfig
-from genre.features.enrich.config import EnrichConfig
+from genre.evaluation.writing import Budget, WritingConfig
+from genre.features.enrich.config import EnrichConfig, RewriteConfig
 from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import RecommenderConfig
 from genre.recommenders.behaviour_content import BehaviourContentConfig
@@ -100,6 +101,11 @@ class AnswerConfig(Config):
 
     model: str = "best"
     """The model that answers; "best" is the one with the highest primary metric on the validation events."""
+    budget: Budget | None = None
+    """What the writing of a language model that answers may have lost against its base; one that is over it is marked,
+    and the next best answers. None lets any model answer; measuring takes about a minute for each."""
+    writing: WritingConfig = WritingConfig()
+    """How writing is measured, where there is a budget for it."""
     n: int = Field(default=10, ge=0)
     """Answers for each user."""
     pool: int = Field(default=100, ge=1)
@@ -185,6 +191,19 @@ class Experiment(Config):
             if name not in self.models:
                 raise ValueError(f"answer.fallback: there is no model {name!r}; choose from {known}")
         self.fitting_order()
+        return self
+
+    @model_validator(mode="after")
+    def _versions_are_written(self) -> Experiment:
+        """Find out now what would otherwise end a run after enrichment, which may have cost something."""
+        if self.enrich is not None and self.enrich.stage(RewriteConfig) is not None:
+            return self
+        for name, model in self.models.items():
+            if model.reads_in_training.wanted and model.reads_in_training.rewritten:
+                raise ValueError(
+                    f"models.{name}: `versions.rewritten` is true, and no stage writes versions: "
+                    "add `{kind: rewrite}` to `enrich.stages`, or set it to false"
+                )
         return self
 
     @model_validator(mode="after")

@@ -181,6 +181,8 @@ def _lines_of(node: yaml.Node | None, place: Place = ()) -> dict[Place, int]:
 
 
 def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
+    """Let all that names a file hold from anywhere."""
+    _resolve_texts(settings, base)
     data = settings.get("data")
     if not isinstance(data, dict):
         return
@@ -190,6 +192,15 @@ def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
             data[key] = str(base / value)
         elif isinstance(value, list):
             data[key] = [str(base / part) if isinstance(part, str) else part for part in value]
+
+
+def _resolve_texts(settings: dict[str, Any], base: Path) -> None:
+    """Do so with the general texts that writing is measured on, wherever that is said."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            if key == "writing" and isinstance(value.get("general"), str):
+                value["general"] = str(base / value["general"])
+            _resolve_texts(value, base)
 
 
 def _override(settings: dict[str, Any], override: str) -> None:

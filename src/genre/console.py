@@ -128,6 +128,7 @@ def show_reading(account: Sequence[Mapping[str, Any]]) -> None:
             "for": ", ".join(reader["models"]),
             "items": reader["items"],
             "with a text": reader["with_text"],
+            "other versions": reader["versions"],
             "seconds": round(reader["seconds"], 2),
         }
         for reader in account
@@ -223,4 +224,6 @@ def show_run(run: Path) -> None:
     show_results(Results.load(run), f"{manifest['name']}: test events")
     for name, reason in manifest["skipped"].items():
         console.print(f"{name} {reason}.")
+    for name, breaches in manifest.get("over_budget", {}).items():
+        console.print(f"{name} is over the budget for writing: {'; '.join(breaches)}.", highlight=False, markup=False)
     console.print(f"Chosen on the validation events: {manifest['chosen']}. Everything is in {run}.")

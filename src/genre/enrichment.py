@@ -15,6 +15,7 @@ from genre.features.enrich.enrich import enrich
 from genre.features.enrich.estimate import StageEstimate, estimate
 from genre.features.enrich.result import Enrichment
 from genre.features.store import ContentStore
+from genre.features.versions import REWRITTEN
 from genre.stages import Prepared, prepare
 from genre.workspace import ACCOUNT, STORE, Stages
 
@@ -55,7 +56,8 @@ def write_tables(experiment: Experiment, runs: Path, progress: Progress) -> Path
     data = found.apply(prepared.data)
     final = runs / f"{experiment.name}-enriched"
     with atomic_directory(final) as path:
-        data.items.frame.write_parquet(path / ITEMS)
+        # Whoever reads this table would take the versions, which are for training, for labels: they are in `written`.
+        data.items.frame.drop(REWRITTEN, strict=False).write_parquet(path / ITEMS)
         data.users.frame.write_parquet(path / USERS)
         (path / ACCOUNT).write_text(json.dumps(found.account, indent=2, ensure_ascii=False), encoding="utf-8")
         (path / WRITTEN).mkdir()

@@ -1,4 +1,4 @@
-"""`genre guard`: how a model of a run writes, beside the language model that it was made of."""
+"""How models of a run write, beside the language models that they were made of: `genre guard`, and who may answer."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from genre.adaptation.guard import USUAL
+from genre.adaptation.scale import USUAL, Scales
+from genre.config import Experiment
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
-from genre.core.run import Progress
+from genre.core.run import Progress, RunContext
+from genre.data.dataset import Dataset
 from genre.evaluation.writing import (
     Budget,
     Change,
     WritingConfig,
     WritingProfile,
     compare,
-    measure_writing,
-    reference_of,
 )
 from genre.features.text import TextConfig, item_texts
-from genre.runs import open_run
+from genre.recommenders.base import Recommender
+from genre.runs import load_into, open_run
 from genre.workspace import read_manifest
 
 
@@ -68,16 +69,48 @@ def guard_run(
         raise ConfigError(
             f"the model {chosen!r} has no language model that could write",
             place=str(run),
-            remedy="Name one of kind `llm_sequential`, `llm_ranker` or `guarded`, or a `text_classifier` of "
-            "`reader: language`, with --model.",
+            remedy="Name one of kind `llm_sequential`, `llm_ranker`, `guarded`, `semantic_id` with a pretrained "
+            "decoder, or `text_classifier` with `reader: language`, with --model.",
         )
     catalogue = [text for text in item_texts(engine.data.items, TextConfig(), required=False) if text]
-    settings, writer = config or WritingConfig(), model.language.writer()
-    with model.language.tuned.base_switched_on():
-        reference = reference_of(writer, settings, progress=progress)
-        before = measure_writing(writer, settings, reference=reference, catalogue=catalogue, progress=progress)
-    after = measure_writing(writer, settings, reference=reference, catalogue=catalogue, progress=progress)
+    scales = Scales(config or WritingConfig(), catalogue, RunContext(progress=progress))
+    before, after = scales.beside_its_base(model.language)
     return Guarding(chosen, before, after, compare(before, after), budget.breaches(before, after))
+
+
+def over_budget(
+    experiment: Experiment, run: Path, names: Sequence[str], data: Dataset, progress: Progress
+) -> dict[str, list[str]]:
+    """Return where the models of a run are over the budget that answers must keep, in words; nothing of the others.
+
+    A model made of others is over it where one of these is.
+
+    Args:
+        experiment: With `answer.budget`; without one, nothing is measured.
+        run: Holds the models; it need not be finished.
+        names: Of the models.
+        data: Whose catalogue is measured on.
+        progress: Shows how far it has come.
+
+    Raises:
+        ConfigError: The budget limits what is not measured.
+    """
+    budget = experiment.answer.budget
+    if budget is None:
+        return {}
+    catalogue = [text for text in item_texts(data.items, TextConfig(), required=False) if text]
+    scales = Scales(experiment.answer.writing, catalogue, RunContext(progress=progress))
+    models: dict[str, Recommender] = {}
+    found: dict[str, list[str]] = {}
+    for name in experiment.fitting_order(names):
+        if not (run / "models" / name).exists():
+            continue
+        load_into(models, experiment, run, name, finished=False)
+        language = getattr(models[name], "language", None)
+        own = [] if language is None else budget.breaches(*scales.beside_its_base(language))
+        members = experiment.models[name].member_names
+        found[name] = own + [f"{member}: {words}" for member in members for words in found.get(member, [])]
+    return {name: breaches for name, breaches in found.items() if breaches}
 
 
 def _limits(given: Sequence[str]) -> Mapping[str, str | float]:

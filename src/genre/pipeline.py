@@ -27,6 +27,7 @@ from genre.evaluation.report import render_report
 from genre.evaluation.results import METRICS_FILE, PER_QUERY_FILE, Results
 from genre.evaluation.summary import summarize
 from genre.generation.reasons import Reasons
+from genre.guarding import over_budget
 from genre.recommenders.base import Recommender
 from genre.runs import CONFIG, load_into, open_engine
 from genre.stages import (
@@ -86,7 +87,8 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     results.save(work.directory)
 
     ranking = _by_validation(results)
-    chosen = ranking[0] if experiment.answer.model == "best" else experiment.answer.model
+    over = over_budget(experiment, work.directory, ranking, prepared.data, progress)
+    chosen = _answering(experiment.answer.model, ranking, over)
     engine = open_engine(experiment, work.directory, prepared.data, chosen)
     _recommend(engine, experiment, work.directory)
     _write(engine, experiment, work.directory)
@@ -100,7 +102,12 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     work.write(ACCOUNT, json.dumps(account, indent=2))
     skipped = {planned.name: planned.skipped for planned in plan if planned.skipped}
     manifest = work.describe(
-        name=experiment.name, chosen=chosen, ranking=ranking, skipped=skipped, seeds=experiment.seeds
+        name=experiment.name,
+        chosen=chosen,
+        ranking=ranking,
+        over_budget=over,
+        skipped=skipped,
+        seeds=experiment.seeds,
     )
     _report(work.directory, experiment, manifest)
     work.finish(manifest, discard=(TRIALS, JUDGEMENTS))
@@ -188,6 +195,15 @@ def _fit_and_judge(
 def _by_validation(results: Results) -> list[str]:
     """Return the models by the primary metric on the validation events, best first."""
     return sorted(results.models, key=lambda name: -results.models[name].validation[results.primary].mean)
+
+
+def _answering(wanted: str, ranking: Sequence[str], over: Mapping[str, Sequence[str]]) -> str:
+    """Return the model that answers: the wanted one, or the best, unless it is over the budget for its writing.
+
+    There always is one: popularity writes nothing.
+    """
+    order = ranking if wanted == "best" else [wanted, *ranking]
+    return next(name for name in order if name not in over)
 
 
 def _recommend(engine: Engine, experiment: Experiment, directory: Path) -> None:

@@ -30,6 +30,7 @@ from genre.data.transforms import fit_columns
 from genre.evaluation.judge import Judge, Judgement, Rehearsal
 from genre.features.content import ContentConfig, ContentFeatures
 from genre.features.vectors import TextVectors, VectorsConfig
+from genre.features.versions import REWRITTEN, VersionsConfig
 from genre.recommenders.base import Accounts, DataSize, Estimate, Recommender, RecommenderConfig
 from genre.recommenders.store import load_model, save_model
 from genre.training.config import CHECKPOINT_FILE
@@ -321,28 +322,37 @@ def represent(experiment: Experiment, prepared: Prepared, store: Path, progress:
     """Read the texts that models will ask for, so that fitting finds them in the store.
 
     Returns:
-        For each different way to read, which models read so, how many items have a text, and the seconds it took.
+        For each different way to read, which models read so, how many items have a text, how many other versions of it
+        there are for training, and the seconds it took.
 
     Raises:
+        ConfigError: A model shall leave out fields of texts in training that have one field.
         DataError: A model reads texts, and the items have none.
     """
     run = RunContext(progress=progress, store=store)
-    readers: dict[str, tuple[VectorsConfig, list[str]]] = {}
+    readers: dict[str, tuple[VectorsConfig, VersionsConfig, list[str]]] = {}
     for name, model in experiment.models.items():
         if model.reads is not None:
-            readers.setdefault(model.reads.model_dump_json(), (model.reads, []))[1].append(name)
+            reads, more = model.reads, model.reads_in_training
+            if REWRITTEN not in prepared.data.items.frame.columns:
+                # `genre encode` reads what the files say; if it is fitting that misses them, it says so.
+                more = more.model_copy(update={"rewritten": False})
+            way = f"{reads.model_dump_json()} {more.model_dump_json() if more.wanted else None}"
+            readers.setdefault(way, (reads, more, []))[2].append(name)
     account = []
-    for config, names in readers.values():
+    for config, more, names in readers.values():
         with Meter() as meter:
             for part in prepared.splits:
                 known = part.train.interactions.item_counts(part.train.num_items) > 0
-                _, vectors = TextVectors.fit(config, part.train.items, known, run)
+                reader, vectors = TextVectors.fit(config, part.train.items, known, run)
+                versions = reader.versions(part.train.items, known, more, run)
         account.append(
             {
                 "models": names,
                 "encoder": config.encoder.kind,
                 "items": len(vectors),
                 "with_text": int(vectors.any(axis=1).sum()),
+                "versions": len(versions),
                 "seconds": meter.seconds,
             }
         )

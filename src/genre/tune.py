@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from genre._version import __version__
+from genre.adaptation.kept_writing import KeptWriting
 from genre.config import Experiment
 from genre.config_file import digest_of, to_yaml
 from genre.core.errors import ConfigError, ModelError, ResourceError
@@ -26,6 +27,8 @@ from genre.core.run import Progress, Silent
 from genre.data.splits import KFoldConfig
 from genre.enrichment import enriched
 from genre.evaluation.judge import judge_on_validation, validation_task
+from genre.evaluation.writing import Budget
+from genre.features.text import TextConfig, item_texts
 from genre.recommenders.base import Recommender, RecommenderConfig
 from genre.stages import (
     Fitted,
@@ -106,6 +109,8 @@ def tune(
     work = Stages(directory / _key(experiment, config, constraints), runs / STORE)
     remove_leftovers(work.directory)
     bench = Bench(experiment, config, work, progress)
+    if config.budget is not None:
+        constraints = (*constraints, bench.kept_writing(config.budget))
     study = Study(work.directory, config, experiment.models)
     most = config.trials if trials is None else trials
     left = max(0, most - len(study.found()))
@@ -144,8 +149,9 @@ class Bench:
         """The models that may differ from trial to trial."""
         self.targets = [name for name in order if name in self.changing and config.model in ("best", name)]
         self.objective = config.objective or experiment.evaluation.primary
-        needed = {name: experiment.models[name] for name in experiment.fitting_order(self.targets)}
-        part_of_it = experiment.model_copy(update={"models": needed})
+        self.config = config
+        self.needed = {name: experiment.models[name] for name in experiment.fitting_order(self.targets)}
+        part_of_it = experiment.model_copy(update={"models": self.needed})
         check_installed(part_of_it)
         prepared = work.stage(
             "data",
@@ -197,6 +203,15 @@ class Bench:
         best = max(values, key=lambda name: values[name][0])
         value, fitted = values[best]
         return Outcome(best, value, models, fitted.fit_seconds, fitted.fit_memory)
+
+    def kept_writing(self, budget: Budget) -> KeptWriting:
+        """Return the constraint that a trial's language models write within a budget.
+
+        Raises:
+            ConfigError: There is no language model, or the budget limits what is not measured.
+        """
+        catalogue = [text for text in item_texts(self.data.data.items, TextConfig(), required=False) if text]
+        return KeptWriting(budget, self.config.writing, list(self.needed.values()), catalogue, self.trial.run)
 
     def _fitted(
         self, planned: Planned, models: Mapping[str, Recommender], watch: Callable[[float], object] | None

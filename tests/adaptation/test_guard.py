@@ -79,6 +79,14 @@ def test_with_a_wide_budget_the_most_accurate_is_kept(wide: Guarded) -> None:
     assert wide.choice["nearest"] is None
 
 
+def test_the_account_tells_how_each_training_went(wide: Guarded) -> None:
+    assert list(wide.curves) == ["frozen base", "unprotected", "kl"]
+    assert "rise" not in wide.curves["frozen base"]
+    for name in ("unprotected", "kl"):
+        assert len(wide.curves[name]["NDCG@10"]) == len(wide.curves[name]["rise"]) == 3
+    assert wide.curves["kl"]["rise"] != wide.curves["unprotected"]["rise"]
+
+
 def test_less_and_less_of_what_was_learned_counts_until_it_writes_well_enough(base: Path, wide: Guarded) -> None:
     free = next(point for point in wide.points if point["protection"] == "unprotected")
     rise = free["writing"]["bits_per_byte"] / wide.points[0]["writing"]["bits_per_byte"] - 1
@@ -120,6 +128,33 @@ def test_the_kept_model_is_what_was_measured_and_is_saved(wide: Guarded, tmp_pat
     np.testing.assert_array_equal(before.item_rows, after.item_rows)
     assert len(wide.samples) == 2
     assert wide.samples[0]["prompt"] == "Write."
+
+
+def test_codes_in_a_language_model_are_guarded_too(base: Path, tmp_path: Path) -> None:
+    data, asked = world()
+    around = {"vectors": {"encoder": {"kind": "hashing"}}, "codebook_size": 4, "levels": 2, "length": 8}
+    training = {"epochs": 2, "batch_size": 16, "learning_rate": 0.02, "tracker": "none", "precision": "fp32"}
+    decoder = {"kind": "pretrained", "base": {"kind": "local", "model": str(base)}, "training": training}
+    chosen = GuardedConfig.model_validate(
+        {
+            "model": {"kind": "semantic_id", **around, "decoder": decoder},
+            "protections": {"unprotected": {}},
+            "shares": [1.0, 0.5],
+            "budget": {"bits_per_byte": "+0.0001%"},
+            "writing": WRITING,
+            "num_questions": 40,
+        }
+    )
+    model = chosen.build({}).fit(data, RunContext(validation=asked))
+    assert [(point["protection"], point["share"]) for point in model.points[:2]] == [(None, 1.0), ("unprotected", 1.0)]
+    assert model.points[0]["writing"]["bits_per_byte"] != model.points[1]["writing"]["bits_per_byte"]
+    save_model(model, tmp_path)
+    again = load_model(tmp_path, GuardedConfig, {})
+    before, after = (one.recommend(asked.queries, 5) for one in (model, again))
+    np.testing.assert_array_equal(before.item_rows, after.item_rows)
+    scratch = {"kind": "semantic_id", **around}
+    with pytest.raises(ValueError, match=r"`model\.decoder\.kind` is 'scratch', which writes nothing"):
+        GuardedConfig.model_validate({"model": scratch})
 
 
 @pytest.mark.parametrize(

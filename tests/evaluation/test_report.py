@@ -322,7 +322,8 @@ def guard(**changes: Any) -> dict[str, Any]:
     gain = {"mean": 0.1, "low": 0.08, "high": 0.12, "p_value": 0.001}
     choice = {"protection": "free", "share": 0.5, "gain": gain, "share_of_free_gain": 2 / 3, "nearest": over}
     samples = [{"prompt": "Write.", "before": "A <b>bridge</b>.", "after": "Film film."}]
-    return {"points": points, "choice": choice, "samples": samples, **changes}
+    curves = {"frozen base": {"NDCG@10": [0.05, 0.1]}, "free": {"NDCG@10": [0.1, 0.2], "rise": [0.02, 0.1]}}
+    return {"points": points, "choice": choice, "samples": samples, "curves": curves, **changes}
 
 
 def test_the_frontier_shows_every_way_that_was_tried_and_what_more_would_cost() -> None:
@@ -334,6 +335,10 @@ def test_the_frontier_shows_every_way_that_was_tried_and_what_more_would_cost() 
     for words in ("frozen base 0.1000 +0.0 % inside the budget", "free, 50 % of it (kept) 0.2000 +1.0 %"):
         assert words in page.words
     assert "Write. A <b>bridge</b>. Film film." in page.words
+    for words in ("Learning to recommend: llm", "Forgetting to write: llm"):
+        assert words in page.words
+    once = Page(render(accounts={"llm": guard(curves={"free": {"NDCG@10": [0.1], "rise": [0.02]}})}))
+    assert "Forgetting to write" not in once.words, "one epoch is no curve"
 
 
 def classes(**changes: Any) -> dict[str, Any]:

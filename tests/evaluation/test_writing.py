@@ -355,6 +355,15 @@ def test_breaches_in_words(limits: dict[str, Any], after: dict[str, float], said
     breaches = Budget.of(limits).breaches(made(), made(**after))
     assert len(breaches) == (said is not None)
     assert said is None or breaches[0].startswith(said)
+    assert (Budget.of(limits).excess(made(), made(**after)) > 0) == (said is not None)
+
+
+def test_the_excess_is_that_of_the_limit_that_is_broken_most() -> None:
+    budget = Budget.of({"bits_per_byte": "+2%", "instructions": -0.1})
+    assert budget.excess(made(), made(bits_per_byte=1.03)) == pytest.approx(0.5)
+    assert budget.excess(made(), made(bits_per_byte=1.03, instructions=0.3)) == pytest.approx(1.0)
+    assert budget.excess(made(), made(bits_per_byte=1.01)) == pytest.approx(-0.5)
+    assert budget.excess(made(), made(bits_per_byte=float("nan"))) == float("inf")
 
 
 @pytest.mark.parametrize(

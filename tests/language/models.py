@@ -20,7 +20,9 @@ def smollm() -> LocalGenerator:
     return SmolLmConfig(precision="fp32", batch_size=4).build()
 
 
-def write_tiny(directory: Path, *, template: str | None = TEMPLATE, context: int = 256, seed: int = 0) -> None:
+def write_tiny(
+    directory: Path, *, template: str | None = TEMPLATE, context: int = 256, seed: int = 0, tied: bool = False
+) -> None:
     """Write a model of two layers with random weights, which babbles, and a tokenizer of bytes."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -51,6 +53,6 @@ def write_tiny(directory: Path, *, template: str | None = TEMPLATE, context: int
         initializer_range=0.5,
         bos_token_id=0,
         eos_token_id=1,
-        tie_word_embeddings=False,
+        tie_word_embeddings=tied,
     )
     LlamaForCausalLM(config).save_pretrained(directory)

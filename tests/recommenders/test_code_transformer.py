@@ -28,11 +28,13 @@ def test_saying_code_by_code_is_saying_all_at_once() -> None:
     network = built()
     hidden, vectors = torch.randn(4, 8), network.vectors()
     whole = network(hidden, PREFIXES, vectors)
-    said, memory = network.step(0, hidden, None)
+    said, memory = network.step(0, hidden, torch.arange(4), None)
     torch.testing.assert_close(said, whole[:, 0])
-    for level in (1, 2):
-        said, memory = network.step(level, vectors[level - 1][PREFIXES[:, level - 1]], memory)
-        torch.testing.assert_close(said, whole[:, level])
+    path = torch.arange(4)
+    for level, rows in ((1, torch.tensor([2, 0, 1, 3])), (2, torch.tensor([3, 1, 1]))):
+        path = path[rows]  # Each goes on from a row of the step before.
+        said, memory = network.step(level, vectors[level - 1][PREFIXES[path, level - 1]], rows, memory)
+        torch.testing.assert_close(said, whole[path, level])
 
 
 def test_a_code_does_not_depend_on_those_behind_it() -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from genre.recommenders.base import (
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.growth import grown
 from genre.recommenders.popularity import PopularityConfig
+from genre.recommenders.semantic_id import SemanticIdConfig
 from tests.conftest import make_dataset
 from tests.language.models import write_tiny
 
@@ -67,6 +69,17 @@ SMALLER: dict[str, Callable[[], dict[str, object]]] = {
     },
     "llm_sequential": small_reader,
     "text_classifier": lambda: {"vectors": {"encoder": {"kind": "hashing"}}},
+    "semantic_id_pretrained": lambda: {
+        "vectors": {"encoder": {"kind": "hashing"}},
+        "codebook_size": 8,
+        "levels": 2,
+        "length": 8,
+        "decoder": {
+            "kind": "pretrained",
+            "base": {"kind": "local", "model": tiny()},
+            "training": {"epochs": 1, "tracker": "none"},
+        },
+    },
 }
 """Models whose defaults would take minutes."""
 
@@ -96,7 +109,15 @@ def fit(config_class: type[RecommenderConfig], data: Dataset, seed: int = 0) -> 
     return config_class(**settings).build(members).fit(train, run)
 
 
-@pytest.fixture(scope="module", params=RECOMMENDERS, ids=lambda config: config.model_fields["kind"].default)
+class Pretrained(SemanticIdConfig):
+    """`semantic_id` in a language model, which answers in another way than from scratch."""
+
+    kind: Literal["semantic_id_pretrained"] = "semantic_id_pretrained"  # type: ignore[assignment]
+
+
+@pytest.fixture(
+    scope="module", params=[*RECOMMENDERS, Pretrained], ids=lambda config: config.model_fields["kind"].default
+)
 def config_class(request: pytest.FixtureRequest) -> type[RecommenderConfig]:
     """Return every recommender in turn."""
     return request.param

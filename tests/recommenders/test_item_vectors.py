@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,6 +44,41 @@ def test_in_training_some_items_are_read_as_if_they_were_new() -> None:
         seen |= set(new.tolist())
     assert seen == {True, False}
     torch.testing.assert_close(vectors.eval()(), both)
+
+
+def reading(share: float) -> ItemVectors:
+    """Return a module that gives texts as they are: the real ones are 1 to 5, two versions 10 and 100 times that."""
+    real = torch.arange(1.0, 6.0)[:, None]
+    vectors = ItemVectors(5, 1, real, own=False, versions=torch.stack([10 * real, 100 * real]), versions_share=share)
+    with torch.no_grad():
+        vectors.read[0].weight.fill_(1)  # type: ignore[index, union-attr]
+        vectors.read[0].bias.zero_()  # type: ignore[index, union-attr]
+    return vectors
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("rows", [None, torch.tensor([4, 0, 2])])
+def test_each_version_is_drawn_in_training_and_none_in_answers(share: float, rows: torch.Tensor | None) -> None:
+    torch.manual_seed(0)
+    vectors = reading(share).train()
+    real = (torch.arange(5) if rows is None else rows) + 1
+    drawn = torch.stack([vectors(rows)[:, 0] / real for _ in range(2000)])
+    for factor, expected in ((1, 1 - share), (10, share / 2), (100, share / 2)):
+        often = (drawn == factor).float().mean(0)  # Of every item: versions are drawn for each alone.
+        torch.testing.assert_close(often, torch.full_like(often, expected), atol=0.05, rtol=0)
+    torch.testing.assert_close(vectors.eval()(rows)[:, 0], real.float())
+    table = vectors.table(np.ones(5, bool), np.ones(5, bool), None)
+    torch.testing.assert_close(table[:, 0], torch.arange(1.0, 6.0))
+
+
+def test_without_versions_no_random_number_is_drawn() -> None:
+    text = torch.eye(5, 3)
+    for more in ({}, {"versions": torch.zeros(0, 5, 3), "versions_share": 0.5}, {"versions": text[None]}):
+        vectors = built(text, **more).train()  # type: ignore[arg-type]
+        state = torch.get_rng_state()
+        vectors()
+        assert torch.equal(torch.get_rng_state(), state)
+        assert set(vectors.state_dict()) == set(built().state_dict())
 
 
 def test_texts_are_no_part_of_the_state() -> None:

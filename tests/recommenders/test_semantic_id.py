@@ -63,6 +63,15 @@ def test_it_learns_what_comes_next() -> None:
     assert model.curve[-1, 0] < model.curve[0, 0]
 
 
+def test_a_decoder_from_scratch_learns_as_it_always_did() -> None:
+    data, validation = chain()
+    few = config(training=FAST.model_copy(update={"epochs": 3}))
+    assert few.decoder.kind == "scratch"
+    model = few.build({}).fit(with_titles(data), RunContext(validation=validation))
+    # What it learned before there was another decoder, to what another processor may round otherwise.
+    np.testing.assert_allclose(model.curve[:, 0], [6.908306, 4.392013, 3.884231], rtol=1e-3)
+
+
 def test_every_item_has_codes_of_its_own() -> None:
     model = fitted()
     assert model.codes.shape == (NUM_ITEMS, 3)

@@ -283,7 +283,7 @@ def test_other_errors_are_not_taken_for_it() -> None:
 
 
 def test_an_unknown_tracker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genre.training.loop.find_spec", lambda _: None)
+    monkeypatch.setattr("genre.training.complaints.find_spec", lambda _: None)
     with pytest.raises(DependencyError, match=r"needs the library 'wandb'.*pip install wandb.*training\.tracker=none"):
         run(network(), directory=tmp_path, tracker="wandb")
 
@@ -397,6 +397,44 @@ def test_a_protection_goes_on_where_it_was(tmp_path: Path) -> None:
     assert_same(resumed, whole)
     assert second.weight == pytest.approx(watched.weight)
     assert first.drawn + second.drawn == watched.drawn
+
+
+class Impatient(Watched):
+    """Ends the training after so many steps."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self.last = last
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        super().after_step(model, step)
+        self.ends = step + 1 >= self.last
+
+    def state(self) -> dict[str, float]:
+        return super().state() | {"ends": float(self.ends)}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        super().restore(state)
+        self.ends = bool(state["ends"])
+
+
+@pytest.mark.parametrize("last", [2, NUM_BATCHES, NUM_BATCHES + 2])
+def test_a_protection_may_end_a_training_and_the_step_counts(tmp_path: Path, last: int) -> None:
+    looks = []
+    whole, ending = network(), Impatient(last)
+
+    def look() -> float:
+        looks.append(ending.steps)
+        return float(ending.steps)
+
+    trained = run(whole, epochs=9, validate=look, protections=[ending], directory=tmp_path, checkpoint_seconds=0)
+    assert ending.steps == last
+    assert looks[-1] == last
+    assert trained.best_epoch == len(trained.epochs) == -(-last // NUM_BATCHES)
+    again, idle = network(), Impatient(last)
+    run(again, epochs=9, validate=lambda: 0.0, protections=[idle], directory=tmp_path, checkpoint_seconds=0)
+    assert idle.steps == 0
+    assert_same(again, whole)
 
 
 def test_what_never_learns_is_not_written_and_stays(tmp_path: Path) -> None:

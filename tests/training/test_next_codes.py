@@ -27,12 +27,10 @@ class Fixed(nn.Module):
     def targets(self, vectors: Tensor) -> Tensor:
         return vectors
 
-    def encode(self, packed: Packed, prefixes: Tensor, vectors: list[Tensor]) -> Tensor:
-        return torch.zeros(*packed.items.shape, 3)
-
-    def forward(self, hidden: Tensor, prefixes: Tensor, vectors: list[Tensor]) -> Tensor:
-        self.given = prefixes
-        return self.said.expand(len(hidden), -1, -1)
+    def say(self, packed: Packed, places: Tensor, targets: Tensor, prefixes: Tensor, vectors: list[Tensor]) -> Tensor:
+        assert len(places) == len(targets) == int((packed.segments >= 0).sum())
+        self.given = prefixes[targets]
+        return self.said.expand(len(targets), -1, -1)
 
 
 def objective(rows: list[list[int]], batch_size: int = 2) -> NextCodes:

@@ -83,6 +83,17 @@ def test_the_order_of_an_epoch_comes_from_its_generator() -> None:
     assert order(0) == order(0) != order(1)
 
 
+def test_an_epoch_may_hold_a_part_drawn_anew() -> None:
+    objective = NextItem(log([[row, row + 10] for row in range(9)]), length=3, batch_size=2, most=5)
+    assert objective.num_batches == 3
+    epochs = [
+        [int(target) for (steps,) in objective.batches(np.random.default_rng(epoch)) for target in steps.targets]
+        for epoch in range(2)
+    ]
+    assert [len(set(epoch)) for epoch in epochs] == [5, 5]
+    assert set(epochs[0]) != set(epochs[1])
+
+
 def test_augmentations_alter_the_batches() -> None:
     objective = NextItem(log([[1, 2, 3, 4, 5, 6]] * 20), length=8, batch_size=20, augmentations=[sequences.prefix])
     ((batch,),) = objective.batches(np.random.default_rng(0))

@@ -13,7 +13,16 @@ from torch.nn import functional
 from genre.core.errors import ConfigError
 from genre.language.tuning import TunedModel, TuningConfig
 from genre.training.protection_config import ProtectionConfig
-from genre.training.protections import AdaptiveRanks, ElasticWeights, HeldBudget, KeepWriting, Texts, loss_on
+from genre.training.protections import (
+    AdaptiveRanks,
+    ElasticWeights,
+    HeldBudget,
+    KeepWriting,
+    StopInTime,
+    Texts,
+    Watched,
+    loss_on,
+)
 from tests.language.models import write_tiny
 
 GENERAL = ["The bridge was closed at noon.", "Stir the flour in slowly, then rest.", "我们走了。"]
@@ -176,11 +185,45 @@ def test_the_budget_is_held_by_a_weight_that_rises_and_falls(base: Path) -> None
     assert easy.penalty(tuned.language, None, RNG(0)).item() == 0
 
 
+def test_learning_ends_in_time(base: Path) -> None:
+    held_out = Texts([HELD_OUT], tokenizer(base))
+    tuned = tuned_model(base)
+    stop = StopInTime(tuned, held_out, budget=0.03, every=5)
+    steps = 0
+    while not stop.ends:
+        assert rise(tuned, held_out) <= 0.03 or steps % 5
+        learn(tuned, steps=1, rate=0.01)
+        stop.after_step(tuned.language, steps)
+        steps += 1
+    assert steps % 5 == 0
+    assert rise(tuned, held_out) > 0.03
+    again = StopInTime(tuned, held_out, budget=0.03)
+    again.restore(stop.state())
+    assert again.ends
+    assert stop.penalty(tuned.language, None, RNG(0)).item() == 0
+
+
+def test_what_is_watched_is_seen_after_each_epoch(base: Path) -> None:
+    held_out = Texts([HELD_OUT], tokenizer(base))
+    tuned = tuned_model(base)
+    watched = Watched(tuned, held_out)
+    watched.after_epoch(1)
+    assert watched.rises == [pytest.approx(0, abs=1e-6)]
+    learn(tuned, watched)
+    watched.after_epoch(2)
+    assert watched.rises[1] == pytest.approx(rise(tuned, held_out))
+    again = Watched(tuned, held_out)
+    again.restore(watched.state())
+    assert again.rises == watched.rises
+    assert watched.penalty(tuned.language, None, RNG(0)).item() == 0
+
+
 def test_a_budget_without_anything_to_turn_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"`hold` 0\.02 turns the weights of `kl` and `replay`, and both are 0"):
         ProtectionConfig(hold=0.02)
     assert not ProtectionConfig().is_on
     assert ProtectionConfig(elastic=1.0).is_on
+    assert ProtectionConfig(stop=0.02).is_on
 
 
 def test_ranks_go_where_they_matter_and_factors_stay_orthogonal(base: Path) -> None:
@@ -200,3 +243,17 @@ def test_ranks_go_where_they_matter_and_factors_stay_orthogonal(base: Path) -> N
     kept = [int((weight != 0).sum()) for name, weight in tuned.learned() if ".lora_E." in name]
     assert sum(kept) == 2 * len(kept), "two for each layer on average"
     assert len(set(kept)) > 1
+
+
+def test_rows_of_new_tokens_are_not_held(base: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    causal = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tuned = TunedModel(causal, TuningConfig(rank=4, dropout=0.0), new_tokens=3)
+    held = ElasticWeights(tuned, Texts(GENERAL, tokenizer(base)), weight=1.0)
+    assert set(held.matters) == {name for name, _ in tuned.updates()}
+    mean = sum(float(value.sum()) for value in held.matters.values()) / sum(map(torch.numel, held.matters.values()))
+    assert mean == pytest.approx(1, rel=1e-3), "relative to the weights that writing depends on"
+    assert all(weight.grad is None for _, weight in tuned.learned())
+    learn(tuned, held, KeepWriting(tuned, Texts(GENERAL, tokenizer(base)), kl=1.0, replay=0.5, num_tokens=16), steps=2)

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from genre.adaptation.scale import USUAL, Scale
 from genre.core.errors import ModelError
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
-from genre.evaluation._writing_prompts import tasks
-from genre.evaluation.writing import Budget, Reference, WritingConfig, WritingProfile, measure_writing, reference_of
+from genre.evaluation.writing import Budget, WritingConfig, WritingProfile
 from genre.features.text import TextConfig, item_texts
 from genre.features.vectors import VectorsConfig
-from genre.language.decoding import LoadedModel
+from genre.features.versions import VersionsConfig
 from genre.language.tuning import TuningConfig
 from genre.metrics.ranking import ndcg
 from genre.metrics.statistics import paired_difference
@@ -31,15 +31,13 @@ from genre.recommenders.base import DataSize, Estimate, Recommender, Recommender
 from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.llm_ranker import LlmRankerConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
+from genre.recommenders.semantic_id import SemanticIdConfig
 from genre.recommenders.text_classifier import TextClassifierConfig
 from genre.training.protection_config import ProtectionConfig
 
 _PLACE = "guarded"
-_FRONTIER, _CHOICE, _SAMPLES = "frontier", "choice", "samples"
+_FRONTIER, _CHOICE, _SAMPLES, _CURVES = "frontier", "choice", "samples", "curves"
 _K = 10
-
-
-USUAL = Budget.of({"bits_per_byte": "+2%", "distinct_2": "-5%", "instructions": -0.1})
 
 
 def _usual_protections() -> dict[str, ProtectionConfig]:
@@ -56,11 +54,13 @@ class GuardedConfig(RecommenderConfig):
 
     extra: ClassVar[str | None] = "torch"
     kind: Literal["guarded"] = "guarded"
-    model: Annotated[LlmSequentialConfig | LlmRankerConfig | TextClassifierConfig, Field(discriminator="kind")]
-    """What is fine-tuned, and how."""
+    model: Annotated[
+        LlmSequentialConfig | LlmRankerConfig | SemanticIdConfig | TextClassifierConfig, Field(discriminator="kind")
+    ]
+    """What is fine-tuned, and how; `semantic_id` with a pretrained decoder, `text_classifier` with a
+    language model for reader."""
     budget: Budget = USUAL
-    """What may be lost of the base's writing. Of the default measures the first is the sharpest; the others are counted
-    on a few dozen answers, where one more or less is some percent."""
+    """What may be lost of the base's writing."""
     protections: dict[str, ProtectionConfig] = Field(default_factory=_usual_protections)
     """Ways to protect, by names of your own; each is a training."""
     shares: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
@@ -79,11 +79,14 @@ class GuardedConfig(RecommenderConfig):
             raise ValueError(f"`shares` {self.shares} must be above 0 and at most 1, and hold 1")
         if isinstance(self.model, TextClassifierConfig) and self.model.reader != "language":
             raise ValueError(f"`model.reader` is {self.model.reader!r}, which does not write; set `language`")
-        if self.model.tuning.method == "frozen":
+        learning = self.model.learning
+        if learning is None:
+            raise ValueError("`model.decoder.kind` is 'scratch', which writes nothing that could be guarded")
+        if learning.tuning.method == "frozen":
             raise ValueError("`model.tuning.method` is 'frozen': nothing is learned that could be guarded")
-        if self.model.protect.is_on:
+        if learning.protect.is_on:
             raise ValueError("`model.protect` is set, and `protections` takes its place; name it there")
-        if self.model.tuning.method == "prefix" and self.shares != (1.0,):
+        if learning.tuning.method == "prefix" and self.shares != (1.0,):
             raise ValueError("a share of a prefix means nothing; set `shares: [1.0]`")
         return self
 
@@ -101,6 +104,11 @@ class GuardedConfig(RecommenderConfig):
     def reads(self) -> VectorsConfig | None:
         """How texts become vectors."""
         return self.model.reads
+
+    @property
+    def reads_in_training(self) -> VersionsConfig:
+        """Those of the guarded model."""
+        return self.model.reads_in_training
 
     def check_installed(self) -> None:
         """Make sure that the guarded model's libraries are there.
@@ -125,6 +133,8 @@ class Tuned(Recommender, Protocol):
     """A recommender that is a language model which still writes."""
 
     language: LearningLanguage
+    curve: NDArray[np.float64]
+    """(epochs, 2) training loss and validation NDCG@10."""
 
 
 @dataclass(frozen=True)
@@ -151,45 +161,6 @@ class Point:
         }
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What writing is measured against."""
-
-    model: LoadedModel
-    """The base."""
-    base: WritingProfile
-    config: WritingConfig
-    catalogue: list[str]
-    reference: Reference
-    run: RunContext
-
-    @classmethod
-    def of(cls, model: LoadedModel, config: WritingConfig, catalogue: list[str], run: RunContext) -> Self:
-        """Measure the base."""
-        reference = reference_of(model, config, progress=run.progress)
-        base = measure_writing(
-            model, config, reference=reference, base=model, catalogue=catalogue, progress=run.progress
-        )
-        return cls(model, base, config, catalogue, reference, run)
-
-    def measured(self, model: LoadedModel) -> WritingProfile:
-        """Return how another model writes, on the same."""
-        return measure_writing(
-            model,
-            self.config,
-            reference=self.reference,
-            base=self.model,
-            catalogue=self.catalogue,
-            progress=self.run.progress,
-        )
-
-    def beside(self, other: WritingProfile, most: int = 4) -> list[dict[str, str]]:
-        """Return some prompts with what the base and another model have written."""
-        prompts = self.config.prompts or tasks(self.reference.languages)
-        found = list(zip(prompts, self.base.answers, other.answers, strict=True))[:most]
-        return [{"prompt": prompt, "before": before, "after": after} for prompt, before, after in found]
-
-
 class Guarded:
     """Fine-tune in several ways, measure what each recommends and writes like, and keep the best inside the budget.
 
@@ -200,7 +171,7 @@ class Guarded:
        the budget (Wortsman et al.: Robust Fine-Tuning of Zero-Shot Models, CVPR 2022).
     4. Of all that are inside, keep the one with the best NDCG@10 on the validation questions. The frozen one always is.
 
-    `account` tells every point, which was kept, and what share of the unprotected gain that is.
+    `account` tells every point, how each training went, which was kept, and what share of the unprotected gain that is.
     """
 
     def __init__(self, config: GuardedConfig, members: Mapping[str, Recommender]) -> None:
@@ -208,6 +179,7 @@ class Guarded:
         self.config, self.members = config, members
         self.points: list[dict[str, Any]] = []
         self.samples: list[dict[str, str]] = []
+        self.curves: dict[str, dict[str, list[float]]] = {}
         self.choice: dict[str, Any] = {}
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
@@ -219,6 +191,7 @@ class Guarded:
         """
         questions = _questions(run, self.config.num_questions)
         frozen = self._fitted(data, run, None)
+        self.curves = {"frozen base": _curve_of(frozen)}
         catalogue = [text for text in item_texts(data.items, TextConfig()) if text]
         scale = Scale.of(frozen.language.writer(), self.config.writing, catalogue, run)
         self.config.budget.breaches(scale.base, scale.base)  # A limit of what is not measured is told before training.
@@ -226,6 +199,7 @@ class Guarded:
         kept: tuple[Point, State] = (points[0], frozen.state())
         for name in self.config.protections:
             model = self._fitted(data, run, name)
+            self.curves[name] = _curve_of(model)
             for share in sorted(self.config.shares, reverse=True):
                 point, state = self._measured(model, name, share, questions, scale)
                 points.append(point)
@@ -259,25 +233,27 @@ class Guarded:
     def account(self) -> dict[str, Any]:
         """Return every point, and the choice."""
         budget = self.config.budget.model_dump(mode="json")
-        return {"budget": budget, "points": self.points, "choice": self.choice, "samples": self.samples}
+        told = {"points": self.points, "choice": self.choice, "samples": self.samples, "curves": self.curves}
+        return {"budget": budget, **told}
 
     def state(self) -> State:
         """Return the kept model, and the account of the search."""
-        told = {_FRONTIER: self.points, _CHOICE: self.choice, _SAMPLES: self.samples}
+        told = {_FRONTIER: self.points, _CHOICE: self.choice, _SAMPLES: self.samples, _CURVES: self.curves}
         return {**self.model.state(), **{name: _packed(value) for name, value in told.items()}}
 
     def restore(self, state: State) -> None:
         """Take both back."""
-        self.points, self.choice, self.samples = (_unpacked(state[name]) for name in (_FRONTIER, _CHOICE, _SAMPLES))
+        told = (_FRONTIER, _CHOICE, _SAMPLES, _CURVES)
+        self.points, self.choice, self.samples, self.curves = (_unpacked(state[name]) for name in told)
         self.model = self._built(self.choice["protection"])
-        self.model.restore({name: value for name, value in state.items() if name not in (_FRONTIER, _CHOICE, _SAMPLES)})
+        self.model.restore({name: value for name, value in state.items() if name not in told})
 
     def _built(self, name: str | None) -> Tuned:
         """Return the guarded model, unfitted; with a frozen base where no protection is named."""
         changes: dict[str, Any] = {"tuning": TuningConfig(method="frozen")}
         if name is not None:
-            changes = {"protect": self.config.protections[name]}
-        model: Any = self.config.model.model_copy(update=changes).build(self.members)
+            changes = {"protect": self.config.protections[name].model_copy(update={"watch": True})}
+        model: Any = self.config.model.with_learning(**changes).build(self.members)
         found: Tuned = model
         return found
 
@@ -315,6 +291,13 @@ def _accuracy(model: Recommender, questions: Holdout) -> NDArray[np.float64]:
     hit = answer[targets.row_of_value] == targets.values[:, None]
     ranks = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, np.inf)
     return np.asarray(ndcg(ranks.astype(np.float32), targets.offsets, _K), np.float64)
+
+
+def _curve_of(model: Tuned) -> dict[str, list[float]]:
+    """Return, of each epoch, NDCG@10 on the validation questions if it was seen, and how much worse it then wrote."""
+    watched = model.language.watched
+    values = {"NDCG@10": model.curve[:, 1], "rise": np.array([] if watched is None else watched.rises)}
+    return {name: value.tolist() for name, value in values.items() if len(value) and np.isfinite(value).all()}
 
 
 def _choice(points: Sequence[Point], kept: Point, free: str | None, run: RunContext) -> dict[str, Any]:

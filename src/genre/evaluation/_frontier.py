@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +32,8 @@ class Frontier:
     name: str
     sentence: str
     picture: Picture
+    learning: tuple[Picture, ...]
+    """How each training went: recommendation and writing after each epoch."""
     lines: tuple[Line, ...]
     samples: tuple[Mapping[str, Any], ...]
     """Prompts with what the base and the kept model answer."""
@@ -67,7 +69,29 @@ def _frontier(name: str, account: Mapping[str, Any]) -> Frontier:
         for label, rise, point, is_kept in zip(labels, rises, points, kept, strict=True)
     )
     picture = Picture(f"Recommendation and writing: {name}", svg, caption)
-    return Frontier(name, _sentence(choice), picture, lines, tuple(account.get("samples", ())))
+    learning = tuple(_learning(name, account.get("curves", {})))
+    return Frontier(name, _sentence(choice), picture, learning, lines, tuple(account.get("samples", ())))
+
+
+def _learning(name: str, told: Mapping[str, Mapping[str, Sequence[float]]]) -> Iterator[Picture]:
+    """Yield a picture of what the trainings gained, and one of what they cost, by epoch; none of a single epoch."""
+    shown = {
+        "NDCG@10": (f"Learning to recommend: {name}", "NDCG@10", 1, "On validation questions. More is better."),
+        "rise": (
+            f"Forgetting to write: {name}",
+            "loss on held-out text over the base's, %",
+            100,
+            "On passages that nothing is learned from. Less is better.",
+        ),
+    }
+    for measure, (title, axis, factor, caption) in shown.items():
+        lines = [
+            plots.Curve(label, range(1, len(values) + 1), [factor * value for value in values], plots.tone(place))
+            for place, (label, curves) in enumerate(told.items())
+            if len(values := curves.get(measure, ())) > 1
+        ]
+        if lines:
+            yield Picture(title, plots.curves(lines, x_axis="epoch", y_axis=axis), caption)
 
 
 def _label(point: Mapping[str, Any]) -> str:

@@ -78,7 +78,29 @@ class Budget(RootModel[dict[str, str | float]]):
         Raises:
             ConfigError: A measure of the budget is not in both profiles.
         """
-        said = []
+        moved = self._moved(before, after)
+        return [
+            _in_words(name, before.values[name], after.values[name], limit)
+            for name, limit in self.limits.items()
+            if not moved[name] <= abs(limit.amount) + _ROUNDING
+        ]
+
+    def excess(self, before: WritingProfile, after: WritingProfile) -> float:
+        """Return by how many times the limit that is broken most is exceeded, less 1; 0 or less inside the budget.
+
+        Raises:
+            ConfigError: A measure of the budget is not in both profiles.
+        """
+        moved = self._moved(before, after)
+        over = [
+            (moved[name] - abs(limit.amount) - _ROUNDING) / (abs(limit.amount) or 1)
+            for name, limit in self.limits.items()
+        ]
+        return max((math.inf if math.isnan(value) else value for value in over), default=0.0)
+
+    def _moved(self, before: WritingProfile, after: WritingProfile) -> dict[str, float]:
+        """Return how far each limited measure went in its bad direction, in the limit's own terms."""
+        found = {}
         for name, limit in self.limits.items():
             if name not in before.values or name not in after.values:
                 measured = sorted(set(before.values) & set(after.values))
@@ -88,11 +110,10 @@ class Budget(RootModel[dict[str, str | float]]):
                     remedy=f"Measure it, or limit one of these: {', '.join(measured)}.",
                 )
             was, now = before.values[name], after.values[name]
-            sign = 1 if measure(name).better == "less" else -1
-            allowed = sign * limit.amount * (was if limit.relative else 1)
-            if not sign * (now - was) <= allowed + _ROUNDING:
-                said.append(_in_words(name, was, now, limit))
-        return said
+            worse = (now - was) * (1 if measure(name).better == "less" else -1)
+            # Of nothing there are no shares: whatever is worse than 0 is over a relative limit.
+            found[name] = worse if not limit.relative else worse / was if was else worse and math.inf * worse
+        return found
 
 
 def _limit(name: str, value: Any) -> Limit:

@@ -26,6 +26,8 @@ class WritingProfile:
     samples: dict[str, NDArray[np.float64]]
     """(N, 2) what each text, answer or prompt adds to the upper and the lower sum that the value is the ratio of: bits
     and bytes, nats and tokens, and 1 for the lower one of a mean. `lm_eval` has none."""
+    prompts: tuple[str, ...] = ()
+    """What it was asked to write freely of."""
     answers: tuple[str, ...] = ()
     """What it wrote, in the order of the prompts."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -38,6 +40,7 @@ class WritingProfile:
         samples: Mapping[str, NDArray[np.float64]],
         *,
         others: Mapping[str, float] | None = None,
+        prompts: Sequence[str] = (),
         answers: Sequence[str] = (),
         seconds: Mapping[str, float] | None = None,
     ) -> Self:
@@ -47,12 +50,13 @@ class WritingProfile:
             key: See the field.
             samples: See the field.
             others: Values without samples.
+            prompts: See the field.
             answers: See the field.
             seconds: See the field.
         """
         kept = {name: np.asarray(pairs, np.float64) for name, pairs in samples.items() if pairs[:, 1].sum() > 0}
         values = {name: float(pairs[:, 0].sum() / pairs[:, 1].sum()) for name, pairs in kept.items()}
-        return cls(key, values | dict(others or {}), kept, tuple(answers), dict(seconds or {}))
+        return cls(key, values | dict(others or {}), kept, tuple(prompts), tuple(answers), dict(seconds or {}))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -62,7 +66,8 @@ class WritingProfile:
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Return what `to_dict` was called on."""
         samples = {name: np.array(pairs, np.float64) for name, pairs in stored["samples"].items()}
-        return cls(stored["key"], dict(stored["values"]), samples, tuple(stored["answers"]), dict(stored["seconds"]))
+        prompts, answers = tuple(stored["prompts"]), tuple(stored["answers"])
+        return cls(stored["key"], dict(stored["values"]), samples, prompts, answers, dict(stored["seconds"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,8 @@ def measure_writing(
         instructions=[instruction.prompt for instruction in checked],
     )
     others = {f"lm_eval@{task}": score for task, score in tested.items()}
-    return WritingProfile.of(key, samples, others=others, answers=written, seconds=seconds)
+    told = [prompt.user for prompt in asked]
+    return WritingProfile.of(key, samples, others=others, prompts=told, answers=written, seconds=seconds)
 
 
 def _languages_of(loaded: LoadedModel) -> tuple[str, ...]:

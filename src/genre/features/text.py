@@ -11,6 +11,7 @@ from functools import partial
 from string import Formatter
 from typing import Any, Final, Literal, TypeAlias
 
+import numpy as np
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
@@ -20,7 +21,17 @@ from genre.core.words import CJK
 from genre.data.dataset import Entities
 from genre.features._cleaning import clean_text, shortened
 
-__all__ = ["Count", "Language", "TextConfig", "clean_text", "estimate_tokens", "has_text", "item_texts"]
+__all__ = [
+    "Count",
+    "Language",
+    "TextConfig",
+    "clean_text",
+    "cut_text",
+    "estimate_tokens",
+    "has_text",
+    "item_texts",
+    "texts_with_gaps",
+]
 
 Language: TypeAlias = Literal["en", "zh"]
 Count: TypeAlias = Callable[[str], int]
@@ -121,8 +132,7 @@ def item_texts(
         ConfigError: A column that is named is not there.
         DataError: There are items, a text is required, and not one of them has any.
     """
-    fields = _fields_of(entities, config)
-    columns = {field.column: _values(entities.frame, field.column, config.language) for field in fields}
+    fields, columns = _read(entities, config)
     texts = [
         _within(fields, {column: values[row] for column, values in columns.items()}, config.max_tokens, count)
         for row in range(len(entities))
@@ -137,6 +147,53 @@ def item_texts(
     return texts
 
 
+def texts_with_gaps(
+    entities: Entities, config: TextConfig, share: float, num_versions: int, rng: np.random.Generator
+) -> list[list[str]]:
+    """Return versions of every text from which fields are left out at random, but never all that say something.
+
+    Args:
+        entities: Items or users.
+        config: Which columns, in which form.
+        share: Chance of each field to be left out. Where all would be, the one that was likeliest to stay does.
+        num_versions: Versions of each text; some of them may be equal, or leave nothing out.
+        rng: Decides which fields.
+
+    Raises:
+        ConfigError: A column that is named is not there, or there is nothing that could be left out.
+    """
+    fields, columns = _read(entities, config)
+    says = np.array([[value != "" for value in values] for values in columns.values()], bool).T  # (rows, columns)
+    if not (says.sum(axis=1) > 1).any():
+        raise ConfigError(
+            f"a share of {share!r} of the fields shall be left out, and of no item is said more than one; "
+            f"the columns that are read: {', '.join(columns) or 'none'}",
+            place="versions.field_dropout",
+            remedy="Set it to 0, or read more columns: name them under `fields` of the text.",
+        )
+    found = []
+    for _ in range(num_versions):
+        drawn = np.where(says, rng.random(says.shape), -1.0)
+        kept = (drawn >= share) | (drawn == drawn.max(axis=1, keepdims=True))
+        found.append(
+            [
+                _within(
+                    fields,
+                    {column: columns[column][row] if keep else "" for column, keep in zip(columns, keeps, strict=True)},
+                    config.max_tokens,
+                    estimate_tokens,
+                )
+                for row, keeps in enumerate(kept)
+            ]
+        )
+    return found
+
+
+def cut_text(text: str, max_tokens: int, count: Count = estimate_tokens) -> str:
+    """Return a clean text of so many tokens at most, cut where it may end."""
+    return _within([_Field("text", "")], {"text": clean_text(text)}, max_tokens, count)
+
+
 def has_text(entities: Entities) -> bool:
     """Return whether anything is said of any of them, so that `item_texts` has something to return."""
     return any(
@@ -144,6 +201,12 @@ def has_text(entities: Entities) -> bool:
         for language in _LANGUAGES
         for field in _fields_of(entities, TextConfig(language=language))
     )
+
+
+def _read(entities: Entities, config: TextConfig) -> tuple[list[_Field], dict[str, list[str]]]:
+    """Return the places of the columns, and what each column says in each row, "" for nothing."""
+    fields = _fields_of(entities, config)
+    return fields, {field.column: _values(entities.frame, field.column, config.language) for field in fields}
 
 
 def _fields_of(entities: Entities, config: TextConfig) -> list[_Field]:

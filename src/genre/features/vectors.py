@@ -1,6 +1,6 @@
 """From the columns of items or users to vectors that recommenders can learn from: text, encoder, whitening.
 
-Shapes: I items, N texts, D numbers of a vector.
+Shapes: I items, K of them known, V versions, N texts, D numbers of a vector.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from genre.data.dataset import Entities
 from genre.data.privacy import mask_all
 from genre.features.store import ContentStore
 from genre.features.text import TextConfig, clean_text, item_texts
+from genre.features.versions import VersionsConfig, version_texts
 from genre.language.base import LearnsFromTexts, Role, TextEncoder
 from genre.language.encoders import AnyEncoder
 from genre.language.minilm import MiniLmConfig
@@ -94,6 +95,27 @@ class TextVectors:
         """
         self._run = run
         return self._whitened(self._encoded(item_texts(items, self.config.text, required=False), "item"))
+
+    def versions(
+        self, items: Entities, known: NDArray[np.bool_], config: VersionsConfig, run: RunContext
+    ) -> NDArray[np.float32]:
+        """Return (V, K, D) vectors of other versions of the `known` items' texts, for training alone.
+
+        Nothing is learned from them here. Needs `V * K * D` floats.
+
+        Raises:
+            ConfigError: There are none of those that are wanted.
+        """
+        self._run = run
+        versions = version_texts(items, known, self.config.text, config)
+        different = list(dict.fromkeys(text for texts in versions for text in texts))
+        if not different:
+            return np.zeros((0, int(known.sum()), self.size or 0), np.float32)
+        rows = {text: row for row, text in enumerate(different)}
+        found: NDArray[np.float32] = self._whitened(self._encoded(different, "item"))[
+            np.array([[rows[text] for text in texts] for texts in versions])
+        ]
+        return found
 
     def of_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return (N, D) vectors of what somebody asks for or is said to like; zeros for nothing at all.

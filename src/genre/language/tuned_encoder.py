@@ -57,6 +57,7 @@ class TunedEncoder:
         self.tokenizer: Any = tokenizer
         self.context = int(whole.max_seq_length or self.body.config.max_position_embeddings)
         """Tokens of a row at most."""
+        self.body.requires_grad_(False)
         open_weights(self.body, tuning)
         self.names = frozenset(name for name, weight in self.body.named_parameters() if weight.requires_grad)
         self._known = frozenset(signature(self.body.forward).parameters)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -19,12 +19,15 @@ from pydantic import Field
 
 from genre.core.config import Config
 from genre.core.errors import ConfigError, DependencyError, ModelError
+from genre.language.new_tokens import ROWS, NewTokens
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Method: TypeAlias = Literal["frozen", "full", "last_layers", "lora", "adalora", "prefix", "ia3"]
 _ADDED = frozenset({"lora", "adalora", "prefix", "ia3"})
+_WITH_NEW_TOKENS = ("frozen", "last_layers", "lora", "adalora")
+"""`full` would move the old rows too, and peft has no way to learn rows beside a prefix or factors."""
 _USUAL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks)\.(\d+)\.")
 """How the weights of a numbered layer are named: `layer` by encoders, the others by causal models."""
@@ -59,61 +62,108 @@ class TuningConfig(Config):
         """Whether weights are added rather than changed."""
         return self.method in _ADDED
 
-    def check_installed(self) -> None:
+    def check_installed(self, *, new_tokens: bool = False) -> None:
         """Make sure that the library for what is added is there.
+
+        Args:
+            new_tokens: Whether the model gets new tokens.
 
         Raises:
             DependencyError: It is not.
         """
-        if self.adds and find_spec("peft") is None:
+        if (self.adds or new_tokens) and find_spec("peft") is None:
+            other = "" if new_tokens else ", or choose 'full', 'last_layers' or 'frozen'"
             raise DependencyError(
-                f"{self.method!r} needs the library 'peft', which is not installed",
+                f"{'new tokens need' if new_tokens else f'{self.method!r} needs'} the library 'peft', which is not "
+                "installed",
                 place="tuning.method",
-                remedy="Install it with `pip install 'genre-rec[text]'`, or choose 'full', 'last_layers' or 'frozen'.",
+                remedy=f"Install it with `pip install 'genre-rec[text]'`{other}.",
+            )
+
+    def check_new_tokens(self) -> None:
+        """Make sure that new tokens can be learned beside this.
+
+        Raises:
+            ConfigError: They cannot.
+        """
+        if self.method not in _WITH_NEW_TOKENS:
+            *most, last = map(repr, _WITH_NEW_TOKENS)
+            raise ConfigError(
+                f"{self.method!r} cannot be learned beside new tokens, whose rows alone may move in the embedding",
+                place="tuning.method",
+                remedy=f"Choose {', '.join(most)} or {last}; with 'frozen', only the new rows learn.",
             )
 
 
 class TunedModel:
     """A causal language model some of whose weights learn.
 
-    `language` gives logits with what was learned, `body` hidden states. `base_switched_on` is the model as it was: bit
-    for bit where weights were added, from a copy of the changed weights elsewhere.
+    `language` gives logits with what was learned, `hidden` hidden states. `base_switched_on` is the model as it was:
+    bit for bit where weights were added, from a copy of the changed weights elsewhere. With `new_tokens` it reads
+    tokens that it did not have, by peft's `trainable_token_indices`; what it writes does not depend on them.
     """
 
-    def __init__(self, model: nn.Module, config: TuningConfig, *, total_steps: int | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, config: TuningConfig, *, total_steps: int | None = None, new_tokens: int = 0
+    ) -> None:
         """Freeze and add.
 
         Args:
             model: A causal language model of `transformers`, which is changed in place; float32.
             config: What learns.
             total_steps: Of the training to come, which `adalora` spreads its ranks over.
+            new_tokens: Tokens that it gets behind its own; their rows learn, whatever else does.
 
         Raises:
-            ConfigError: The model has no layers of the names in `modules`.
+            ConfigError: The model has no layers of the names in `modules`, or new tokens cannot be learned beside what
+                the config says.
         """
         self.config = config
         whole: Any = model
         whole.requires_grad_(False)
+        self._new_tokens: NewTokens | None = None
+        if new_tokens:
+            config.check_new_tokens()
+            self._new_tokens = NewTokens(whole, new_tokens)
+        self._wrapped = config.adds or new_tokens > 0
         with warnings.catch_warnings():
             # peft asks transformers for something under its former name.
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            self.language: Any = _with_additions(whole, config, total_steps) if config.adds else whole
-        if not config.adds:
-            open_weights(self.language, config)
+            self.language: Any = whole
+            if self._wrapped:
+                self.language = _with_additions(whole, config, total_steps, self._new_tokens)
+        open_weights(self.language, config)
         if config.checkpointing:
             self.language.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.names = frozenset(name for name, weight in self.language.named_parameters() if weight.requires_grad)
+        if self._new_tokens is not None:
+            self._new_tokens.found_in(self.language)
         # What is added begins as no change at all; what is changed is remembered as it was.
-        self.before = {} if config.adds else {name: value.detach().clone() for name, value in self.learned()}
+        self.before = {} if config.adds else {name: value.detach().clone() for name, value in self.updates()}
 
     @property
     def causal(self) -> Any:
         """The model of `transformers` itself, with what was added in its layers."""
-        return self.language.get_base_model() if self.config.adds else self.language
+        return self.language.get_base_model() if self._wrapped else self.language
+
+    @property
+    def new_tokens(self) -> NewTokens:
+        """The new tokens.
+
+        Raises:
+            ModelError: There are none.
+        """
+        if self._new_tokens is None:
+            raise ModelError("it has no new tokens", place="tuning", remedy="Build it with `new_tokens`.")
+        return self._new_tokens
 
     def learned(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the weights that learn, by name."""
         return ((name, weight) for name, weight in self.language.named_parameters() if name in self.names)
+
+    def updates(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield those of them that what it writes depends on: all but the rows of new tokens."""
+        return ((name, weight) for name, weight in self.learned() if ROWS not in name)
 
     @property
     def num_learned(self) -> int:
@@ -131,9 +181,10 @@ class TunedModel:
 
         Args:
             inputs: (R, L, H) in place of the vectors of tokens.
-            visible: (R, L, L) whether the place of the second dimension may look at that of the third.
+            visible: (R, L, L) whether the place of the second dimension may look at that of the third; (R, L, C + L)
+                where it may not look at all C places of the cache.
             positions: (R, L) places as the model counts them.
-            cache: Of `new_cache`, for one row: what is in it comes before and is visible to all, and this is added.
+            cache: Of `new_cache`, for R rows, for one row with a prefix: what is in it comes before, and this is added.
         """
         import torch
 
@@ -145,7 +196,8 @@ class TunedModel:
         if before is not None:
             name = "cache" if "cache" in signature(self.causal.model.forward).parameters else "past_key_values"
             extra[name] = before
-            visible = torch.nn.functional.pad(visible, (before.get_seq_length(), 0), value=True)
+            untold = before.get_seq_length() + inputs.shape[1] - visible.shape[-1]
+            visible = torch.nn.functional.pad(visible, (untold, 0), value=True)
         bias = torch.zeros(visible.shape, dtype=inputs.dtype, device=inputs.device)
         bias.masked_fill_(~visible, torch.finfo(inputs.dtype).min)
         found: Tensor = self.causal.model(
@@ -156,8 +208,10 @@ class TunedModel:
     def layer_of(self, name: str) -> int | None:
         """Return how many layers lie between a weight and the output, by its name; none for what belongs to no layer.
 
-        Vectors of tokens are the farthest.
+        Vectors of tokens are the farthest; those of new ones belong to none, since there is nothing general in them.
         """
+        if ROWS in name:
+            return None
         num_layers = int(self.causal.config.get_text_config(decoder=True).num_hidden_layers)
         found = LAYER.search(name)
         if found:
@@ -167,11 +221,11 @@ class TunedModel:
     @contextmanager
     def base_switched_on(self) -> Iterator[None]:
         """Let the model be what it was before it learned, for as long as this lasts."""
-        if self.config.adds:
-            with self.language.disable_adapter():
-                yield
-            return
-        with self.interpolated(0.0):
+        with ExitStack() as stack:
+            if self._wrapped:
+                stack.enter_context(self.language.disable_adapter())
+            if self.before:
+                stack.enter_context(self.interpolated(0.0))
             yield
 
     @contextmanager
@@ -179,7 +233,8 @@ class TunedModel:
         """Let only a share of what was learned count, for as long as this lasts.
 
         For weights that changed ``w_0 + share (w - w_0)`` (Wortsman et al.: Robust Fine-Tuning of Zero-Shot Models,
-        CVPR 2022); for low-rank updates the share of the update, and for factors that of their distance from 1.
+        CVPR 2022); for low-rank updates the share of the update, and for factors that of their distance from 1. Rows of
+        new tokens count in full: a share of them would spare the writing nothing.
 
         Raises:
             ConfigError: A prefix has no half.
@@ -207,9 +262,9 @@ class TunedModel:
         import torch
 
         with self.interpolated(share):
-            found = {name: weight.detach().clone() for name, weight in self.learned()}
+            found = {name: weight.detach().clone() for name, weight in self.updates()}
         with torch.no_grad():
-            for name, weight in self.learned():
+            for name, weight in self.updates():
                 weight.copy_(found[name])
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -244,25 +299,29 @@ class TunedModel:
                 remedy="Interpolate what 'lora', 'adalora', 'ia3', 'last_layers' or 'full' has learned.",
             )
         factor = {"lora": ".lora_B.", "adalora": ".lora_E."}.get(self.config.method, "")
-        return ((name, weight) for name, weight in self.learned() if factor in name)
+        return ((name, weight) for name, weight in self.updates() if factor in name)
 
 
 def open_weights(model: nn.Module, config: TuningConfig) -> None:
-    """Let all weights of a model learn, those of its last layers, or none.
+    """Let all weights of a model learn too, or those of its last layers, where the method says so.
 
     Raises:
         ConfigError: Its layers are not numbered.
     """
-    model.requires_grad_(config.method == "full")
+    if config.method == "full":
+        model.requires_grad_(True)
     if config.method == "last_layers":
         _open_last_layers(model, config.layers)
 
 
-def _with_additions(model: nn.Module, config: TuningConfig, total_steps: int | None) -> Any:
+def _with_additions(model: nn.Module, config: TuningConfig, total_steps: int | None, new: NewTokens | None) -> Any:
     import peft
 
     library: Any = peft
     kind = library.TaskType.CAUSAL_LM
+    if not config.adds and new is not None:
+        rows = library.TrainableTokensConfig(task_type=kind, target_modules=[new.module], token_indices=new.indices)
+        return library.get_peft_model(model, rows)
     if config.method == "prefix":
         # peft 0.21 gives transformers the prefix under its former name, at every call.
         warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
@@ -280,6 +339,7 @@ def _with_additions(model: nn.Module, config: TuningConfig, total_steps: int | N
         "target_modules": _chosen(config, linear, _USUAL),
         "lora_alpha": config.alpha,
         "lora_dropout": config.dropout,
+        "trainable_token_indices": None if new is None else {new.module: new.indices},
     }
     if config.method == "lora":
         return library.get_peft_model(model, library.LoraConfig(r=config.rank, **shared))
@@ -330,4 +390,5 @@ def _open_last_layers(model: nn.Module, count: int) -> None:
         found = LAYER.search(name)
         seen = seen or found is not None
         behind = seen and found is None and "embed" not in name and "lm_head" not in name
-        weight.requires_grad_(behind or (found is not None and int(found.group(1)) >= first))
+        if behind or (found is not None and int(found.group(1)) >= first):
+            weight.requires_grad_(True)

@@ -25,6 +25,7 @@ from genre.core.run import RunContext
 from genre.core.topn import top_n
 from genre.data.dataset import Dataset, Entities
 from genre.features.vectors import VectorsConfig
+from genre.features.versions import VersionsConfig
 
 State: TypeAlias = dict[str, Any]
 """All that a model has learned, by name: numpy arrays and `scipy.sparse.csr_matrix`, nothing else."""
@@ -148,6 +149,11 @@ class RecommenderConfig(Config):
     def reads(self) -> VectorsConfig | None:
         """Which texts of the items it reads and how, so that they can be read before anything is fitted."""
         return None
+
+    @property
+    def reads_in_training(self) -> VersionsConfig:
+        """Which other versions of those texts its training reads; none by default."""
+        return VersionsConfig()
 
     @property
     def scores_new_items(self) -> bool:

@@ -5,6 +5,9 @@ Shapes: B queries, D numbers of a vector, W beams of a query, N beams in all, E 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,7 +16,6 @@ from torch import Tensor
 from genre.core.queries import NO_ITEM
 from genre.core.ragged import offsets_of
 from genre.core.topn import top_n
-from genre.recommenders.code_transformer import CodeTransformer, Memory, Vectors
 from genre.recommenders.trie import Ints, Open, Trie
 
 Floats = NDArray[np.float32]
@@ -21,8 +23,29 @@ _PAIRS = 1 << 11
 """Products that are worked out at once on a CPU: their vectors stay in a core's cache."""
 
 
+class Speaker(Protocol):
+    """Says items code by code."""
+
+    def step(self, level: int, inputs: Tensor, rows: Tensor, memory: Any) -> tuple[Tensor, Any]:
+        """Say one code: return what is compared with prefixes (N, D), and the memory for the next step.
+
+        Args:
+            level: From 0.
+            inputs: (N, D) what is expected, at level 0; the prefixes said so far as they are read, at the others.
+            rows: (N,) which row of the step before each goes on from; which history, at level 0.
+            memory: Of the steps before; at level 0 of the histories.
+        """
+
+
 def search(
-    network: CodeTransformer, hidden: Tensor, read: Vectors, said: Vectors, trie: Trie, opened: Open, width: int
+    network: Speaker,
+    hidden: Tensor,
+    read: Sequence[Tensor],
+    said: Sequence[Tensor],
+    trie: Trie,
+    opened: Open,
+    width: int,
+    memory: Any = None,
 ) -> tuple[NDArray[np.int32], Floats]:
     """Return the items and their log-probabilities (B, W), best first; `NO_ITEM` and minus infinity behind the last.
 
@@ -40,20 +63,18 @@ def search(
         trie: The catalogue.
         opened: What each query may be answered with.
         width: W.
+        memory: What the network remembers of the histories beside that.
     """
     num_queries, device = len(hidden), hidden.device
     query = np.arange(num_queries if len(trie.items) else 0)
     query = query[opened.allows(0, query, np.zeros_like(query))]
     node, score, row = np.zeros_like(query), np.zeros(len(query), np.float32), query
-    memory: Memory | None = None
     for level in range(trie.num_levels):
         # A prefix of one item alone is certain to go on as that item: nothing of it is asked of the network.
         going = np.flatnonzero(np.diff(trie.leaves[level])[node] > 1)
         kept_rows = torch.from_numpy(row[going]).to(device)
-        if memory is not None:
-            memory = tuple((key[kept_rows], value[kept_rows]) for key, value in memory)
         inputs = read[level - 1][torch.from_numpy(node[going]).to(device)] if level else hidden[kept_rows]
-        wanted, memory = network.step(level, inputs, memory)
+        wanted, memory = network.step(level, inputs, kept_rows, memory)
         row = np.zeros_like(node)
         row[going] = np.arange(len(going))
         parent, child = trie.below(level, node)

@@ -1,7 +1,7 @@
 """The network of `semantic_id`: it reads a history as codes, and says an item code by code. Needs torch.
 
-Shapes: R rows, L places of a row, D numbers of a vector, H heads, I items, S levels of codes, M_l prefixes of l codes,
-N items to be said, T steps of an item.
+Shapes: B histories, R rows, L places of a row, D numbers of a vector, H heads, I items, S levels of codes,
+M_l prefixes of l codes, N items to be said, T steps of an item.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genre.core.interactions import Interactions
 from genre.recommenders.transformer import Classic
 from genre.training.packing import Packed
 
@@ -123,6 +124,18 @@ class CodeTransformer(nn.Module):
         normal: Tensor = self.norm(x)
         return normal
 
+    def say(self, packed: Packed, places: Tensor, targets: Tensor, prefixes: Tensor, vectors: Vectors) -> Tensor:
+        """Return what is said (T, S, D) after the flat places (T,) of histories, behind which the `targets` come."""
+        hidden = self.encode(packed, prefixes, vectors).flatten(0, 1)[places]
+        said: Tensor = self(hidden, prefixes[targets], vectors)
+        return said
+
+    def read(self, histories: Interactions, prefixes: Tensor, vectors: Vectors) -> tuple[Tensor, None]:
+        """Return what is expected after each history (B, D), none of them empty; it remembers nothing else of them."""
+        packed = Packed.of(histories, self.positions.num_embeddings).to(prefixes.device)
+        ends = packed.places[torch.from_numpy(histories.offsets[1:] - 1).to(prefixes.device)]
+        return self.encode(packed, prefixes, vectors).flatten(0, 1)[ends], None
+
     def forward(self, hidden: Tensor, prefixes: Tensor, vectors: Vectors) -> Tensor:
         """Return what is said at each step (N, S, D), given what is expected (N, D) and the right prefixes (N, S)."""
         before = [table[prefixes[:, level]] for level, table in enumerate(vectors[:-1])]
@@ -132,19 +145,21 @@ class CodeTransformer(nn.Module):
             x, _ = block(x, None)
         return self._said(x)
 
-    def step(self, level: int, inputs: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+    def step(self, level: int, inputs: Tensor, rows: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
         """Say one code: return what is compared with prefixes (N, D), and the memory for the next step.
 
         Args:
             level: From 0.
             inputs: (N, D) what is expected, at level 0; the vectors of the prefixes said so far, at the others.
+            rows: (N,) which row of the step before each goes on from; which history, at level 0.
             memory: Of the steps before, or None at level 0.
         """
+        before = None if memory is None else tuple((key[rows], value[rows]) for key, value in memory)
         scaled = inputs * math.sqrt(inputs.shape[-1]) if level else inputs
         x = (scaled + self.steps.weight[level])[:, None]
         kept = []
         for at, block in enumerate(self.decoder):
-            x, own = block(x, None if memory is None else memory[at])
+            x, own = block(x, None if before is None else before[at])
             kept.append(own)
         return self._said(x[:, 0]), tuple(kept)
 

@@ -1,6 +1,6 @@
 """A vector for each item, of the item's own and of its text: what `sasrec` and `two_tower` read and score. Needs torch.
 
-Shapes: I items, T numbers of a text vector, D numbers of an item vector.
+Shapes: I items, T numbers of a text vector, D numbers of an item vector, V versions of a text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class ItemVectors(nn.Module):
 
     An item without likes has no u and is ``g(t_i)``. For that to be worth something, a training step leaves out the u
     of some items, as if they were new. The u begin small, so that an item is what its text says until its likes say
-    more.
+    more. Of some items, a training step may read another version of the text, drawn anew each time.
     """
 
     def __init__(
@@ -31,6 +31,8 @@ class ItemVectors(nn.Module):
         own_dropout: float = 0.0,
         hidden: int = 0,
         dropout: float = 0.0,
+        versions: Tensor | None = None,
+        versions_share: float = 0.0,
     ) -> None:
         """Build the parts.
 
@@ -42,16 +44,20 @@ class ItemVectors(nn.Module):
             own_dropout: Share of the items whose own vectors a training step leaves out.
             hidden: Width of the layer between text and vector; 0 for none.
             dropout: Share of the numbers of that layer that a training step leaves out.
+            versions: (V, num_items, T) vectors of other versions of the texts, which are read in training alone.
+            versions_share: Share of the items that a training step reads in one of these.
         """
         super().__init__()
         if text is None and not own:
             raise ValueError("an item needs a vector of its own or a text")
         self.num_items, self.size, self.own_dropout = num_items, size, own_dropout
+        self.versions_share = versions_share if versions is not None and len(versions) else 0.0
         self.own = nn.Embedding(num_items, size) if own else None
         if self.own is not None:
             nn.init.xavier_normal_(self.own.weight)
         # Not part of the state: it does not change, and whoever builds this has it.
         self.register_buffer("text", text, persistent=False)
+        self.register_buffer("versions", versions if self.versions_share else None, persistent=False)
         self.read: nn.Module | None = None
         if text is not None:
             wide = hidden or size
@@ -65,8 +71,7 @@ class ItemVectors(nn.Module):
         own = None if self.own is None else self.own.weight if rows is None else self.own(rows)
         if self.read is None:
             return cast(Tensor, own)
-        text = cast(Tensor, self.text)
-        found = self.of_text(text if rows is None else text[rows])
+        found = self.of_text(self._read_text(rows))
         if own is None:
             return found
         if self.training and self.own_dropout:
@@ -95,3 +100,15 @@ class ItemVectors(nn.Module):
         """Return what texts (I, T) say of items that have nothing else (I, D)."""
         found: Tensor = cast(nn.Module, self.read)(text)
         return found
+
+    def _read_text(self, rows: Tensor | None) -> Tensor:
+        """Return what is read (I, T); in training, of some items another version than the real one."""
+        text = cast(Tensor, self.text)
+        real = text if rows is None else text[rows]
+        if not (self.training and self.versions_share):
+            return real
+        versions = cast(Tensor, self.versions)
+        at = torch.arange(len(text), device=text.device) if rows is None else rows
+        drawn = torch.randint(len(versions), (len(at),), device=text.device)
+        other = torch.rand(len(at), 1, device=text.device) < self.versions_share
+        return torch.where(other, versions[drawn, at], real)

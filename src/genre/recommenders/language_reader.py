@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from genre.language.tuning import TunedModel
 from genre.recommenders.item_vectors import ItemVectors
+from genre.recommenders.token_layout import owners, positions
 from genre.training.packing import Packed
 
 
@@ -91,7 +92,7 @@ class LanguageReader(nn.Module):
         rows = self.known_rows[packed.items] if self.training else packed.items
         counts = self.tokens.lengths.to(rows.device)[rows] * (packed.segments >= 0)  # (R, L)
         ends = counts.cumsum(1) - 1
-        inputs, owner = self._inputs(rows, counts, ends)
+        inputs, owner = self._inputs(rows, counts)
         ends = ends.clamp(min=0)
         soft = self.into(found)
         soft = soft * (self.scale / soft.float().pow(2).mean(-1, keepdim=True).add(1e-12).sqrt()).to(soft.dtype)
@@ -101,7 +102,7 @@ class LanguageReader(nn.Module):
         inputs = inputs.index_put((row_of[there], ends[there]), soft[there])
         segments = torch.where(owner >= 0, packed.segments.gather(1, owner.clamp(min=0)), -1)
         visible = (segments[:, :, None] == segments[:, None, :]).tril()
-        hidden = self.tuned.hidden(inputs, visible, _positions(segments))
+        hidden = self.tuned.hidden(inputs, visible, positions(segments))
         expected = self.out(hidden[row_of, ends].float()) + found.float()
         return functional.normalize(expected, dim=-1) / self.temperature
 
@@ -123,24 +124,11 @@ class LanguageReader(nn.Module):
         own = self.items.own
         return [] if own is None else list(own.parameters())
 
-    def _inputs(self, rows: Tensor, counts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    def _inputs(self, rows: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return the vectors of all tokens (R, M, H), and to which place each belongs (R, M), -1 behind the last."""
-        width = max(1, int(counts.sum(1).max()))
-        at = torch.arange(width, device=rows.device).expand(len(rows), width).contiguous()
-        owner = torch.searchsorted(ends.contiguous(), at)
-        owner = torch.where(at < counts.sum(1, keepdim=True), owner, -1)
-        place = owner.clamp(min=0)
-        first = (ends - counts + 1).gather(1, place)
-        item = rows.gather(1, place)
+        owner, within = owners(counts)
+        item = rows.gather(1, owner.clamp(min=0))
         tokens = self.tokens.tokens.to(rows.device)
-        chosen = tokens[item, (at - first).clamp(0, tokens.shape[1] - 1)]
+        chosen = tokens[item, within.clamp(0, tokens.shape[1] - 1)]
         embeddings: nn.Embedding = self.tuned.causal.get_input_embeddings()
         return embeddings(chosen), owner
-
-
-def _positions(segments: Tensor) -> Tensor:
-    """Return the place of each token in its own history (R, M), from 0."""
-    at = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
-    begins = torch.ones_like(segments, dtype=torch.bool)
-    begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
-    return at - torch.where(begins, at, 0).cummax(1).values

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from genre.core.config import Config
 from genre.core.errors import ModelError
 from genre.core.run import RunContext
 from genre.language.local import LocalGeneratorConfig
@@ -20,6 +21,7 @@ from genre.training.protection_config import ProtectionConfig
 if TYPE_CHECKING:
     from genre.language.decoding import LoadedModel
     from genre.training.loop import Protection
+    from genre.training.protections import Watched
 
 LanguageModel = Annotated[SmolLmConfig | LocalGeneratorConfig, Field(discriminator="kind")]
 PREFIX = "language."
@@ -29,10 +31,11 @@ _PARAMETERS, _TOKEN_SECONDS = 135_000_000, 4e-10
 """Weights of the embedded model, and seconds of one weight for one token forwards on two cores, for the estimate."""
 
 
-class LanguageRecommenderConfig(RecommenderConfig):
-    """Settings of a recommender that is a language model which learns."""
+class LanguageSettings(Config):
+    """A language model that learns inside a recommender."""
 
-    extra: ClassVar[str | None] = "torch"
+    new_tokens: ClassVar[bool] = False
+    """Whether it gets tokens that it did not have."""
     base: LanguageModel = SmolLmConfig()
     """The language model that learns."""
     tuning: TuningConfig = TuningConfig()
@@ -41,20 +44,22 @@ class LanguageRecommenderConfig(RecommenderConfig):
     """What keeps it able to write."""
     training: TrainingConfig
 
-    @property
-    def learns_from_validation(self) -> bool:
-        """It weighs nothing on the validation questions."""
-        return False
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.new_tokens:
+            self.tuning.check_new_tokens()
+        if self.protect.is_on and self.tuning.method == "frozen":
+            raise ValueError("`protect` is set, and with `tuning.method` 'frozen' nothing that it writes by can change")
+        return self
 
-    def check_installed(self) -> None:
+    def check_language(self) -> None:
         """Make sure that the language model's and the tuning's libraries are there.
 
         Raises:
             DependencyError: One of them is not.
         """
-        super().check_installed()
         self.base.check_installed()
-        self.tuning.check_installed()
+        self.tuning.check_installed(new_tokens=self.new_tokens)
 
     def estimate_reading(self, size: DataSize, tokens: float) -> Estimate:
         """Return what training takes whose epochs read so many tokens: float32 weights, and what is kept of them."""
@@ -65,16 +70,63 @@ class LanguageRecommenderConfig(RecommenderConfig):
         )
 
 
+class LanguageRecommenderConfig(LanguageSettings, RecommenderConfig):
+    """Settings of a recommender that is a language model which learns."""
+
+    extra: ClassVar[str | None] = "torch"
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """It weighs nothing on the validation questions."""
+        return False
+
+    @property
+    def learning(self) -> LanguageSettings:
+        """What is chosen of its language model."""
+        return self
+
+    def with_learning(self, **changes: Any) -> Self:
+        """Return the same with something else chosen of its language model."""
+        return self.model_copy(update=changes)
+
+    def check_installed(self) -> None:
+        """Make sure that the language model's and the tuning's libraries are there too.
+
+        Raises:
+            DependencyError: One of them is not.
+        """
+        super().check_installed()
+        self.check_language()
+
+
+def load_base(base: SmolLmConfig | LocalGeneratorConfig, run: RunContext) -> tuple[str, LoadedModel]:
+    """Return what tells a language model from others, and the model in float32.
+
+    Raises:
+        DependencyError: It is not there.
+    """
+    generator = base.model_copy(update={"precision": "fp32"}).build()
+    return generator.key, generator.load(run.progress)
+
+
 class LearningLanguage:
     """A language model that is loaded and opened for learning."""
 
-    def __init__(self, config: LanguageRecommenderConfig, run: RunContext, *, total_steps: int = 0) -> None:
+    key: str
+    """Tells which model it is."""
+    loaded: LoadedModel
+    """With its tokenizer."""
+    watched: Watched | None = None
+    """What was seen of its writing while it learned, where somebody looked."""
+
+    def __init__(self, config: LanguageSettings, run: RunContext, *, total_steps: int = 0, new_tokens: int = 0) -> None:
         """Load it, in float32.
 
         Args:
             config: Which one, and what learns of it.
             run: Shows how far loading has come.
             total_steps: Of the training to come; none to answer.
+            new_tokens: Tokens that it gets behind its own.
 
         Raises:
             ConfigError: It has no layers of the names in `tuning.modules`.
@@ -82,10 +134,9 @@ class LearningLanguage:
         """
         from genre.language.tuning import TunedModel
 
-        generator = config.base.model_copy(update={"precision": "fp32"}).build()
-        self.config, self.key, self.loaded = config, generator.key, generator.load(run.progress)
-        """`key` tells which model it is, `loaded` holds its tokenizer."""
-        self.tuned = TunedModel(self.loaded.model, config.tuning, total_steps=total_steps)
+        self.config = config
+        self.key, self.loaded = load_base(config.base, run)
+        self.tuned = TunedModel(self.loaded.model, config.tuning, total_steps=total_steps, new_tokens=new_tokens)
 
     @property
     def in_bf16(self) -> bool:
@@ -101,12 +152,13 @@ class LearningLanguage:
 
     def protections(self, catalogue: Sequence[str]) -> list[Protection]:
         """Return what is added to the loss; of `catalogue`, what the items' texts say may be written again."""
-        from genre.training.protections import AdaptiveRanks, protections_of
+        from genre.training.protections import AdaptiveRanks, Watched, protections_of
 
         found: list[Protection] = [AdaptiveRanks(self.tuned)] if self.config.tuning.method == "adalora" else []
         if self.config.protect.is_on:
             texts = [text for text in catalogue if text]
             found += protections_of(self.config.protect, self.tuned, self.loaded.tokenizer, texts)
+        self.watched = next((one for one in found if isinstance(one, Watched)), None)
         return found
 
     def state(self) -> State:

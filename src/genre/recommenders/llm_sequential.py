@@ -19,6 +19,7 @@ from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
 from genre.features.text import item_texts
 from genre.features.vectors import TextVectors, VectorsConfig
+from genre.features.versions import VersionsConfig
 from genre.language.base import unit_rows
 from genre.recommenders.base import DataSize, Estimate, Recommender, ScoringRecommender, State, never_scored
 from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
@@ -47,6 +48,8 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     """Tokens of a title at most."""
     vectors: VectorsConfig = VectorsConfig()
     """Which text is part of an item's vector, read by what."""
+    versions: VersionsConfig = VersionsConfig()
+    """Which other versions of that text training may read; titles that stand in histories stay as they are."""
     embedding_size: int = Field(default=128, ge=1)
     """Numbers of an item's vector, as of `sasrec`."""
     own_dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -56,6 +59,9 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     begins with."""
     length: int = Field(default=50, ge=1)
     """Newest likes of a history that are read."""
+    max_windows: int | None = Field(default=None, ge=1)
+    """Windows of `length` likes that are learned from in an epoch, drawn anew for each; by default all. A pass over a
+    large log takes hours, and most is learned from a part of it."""
     temperature: float = Field(default=0.07, gt=0)
     """Scores are cosines divided by it, as those of `sasrec`."""
     hide_seen: bool = True
@@ -74,6 +80,11 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     def reads(self) -> VectorsConfig:
         """How texts become vectors."""
         return self.vectors
+
+    @property
+    def reads_in_training(self) -> VersionsConfig:
+        """Other versions of the texts."""
+        return self.versions
 
     def build(self, members: Mapping[str, Recommender]) -> LlmSequential:
         """Return the unfitted component.
@@ -95,7 +106,10 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
 
     def estimate(self, size: DataSize) -> Estimate:
         """The language model with what the optimizer keeps of it, its passes over the likes, and the items' vectors."""
-        tokens = size.num_events * (1 if self.history == "items" else self.title_tokens)
+        events = size.num_events
+        if self.max_windows is not None:
+            events = min(events, self.max_windows * self.length)
+        tokens = events * (1 if self.history == "items" else self.title_tokens)
         reading = self.estimate_reading(size, tokens)
         return Estimate(memory=reading.memory + 20 * size.num_items * self.embedding_size, seconds=reading.seconds)
 
@@ -152,17 +166,19 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         config, log = self.config, data.interactions
         self.known = log.item_counts(data.num_items) > 0
         self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        versions = self.reader.versions(data.items, self.known, config.versions, run)
         objective = NextItem(
             among(self.known, log),
             length=config.length,
             batch_size=config.training.batch_size,
             parts=config.training.accumulate,
+            most=config.max_windows,
         )
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("llm_sequential").integers(2**63)))
             self.language = LearningLanguage(config, run, total_steps=objective.num_batches * config.training.epochs)
             self.tokens = self._tokens_of(data.items)
-            self.network = self._new_network()
+            self.network = self._new_network(versions)
             self._begin()
         trained = train(
             self.network,
@@ -264,18 +280,22 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         titles = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         return ItemTokens.of(titles, tokenizer.eos_token_id, self.config.title_tokens + 1)
 
-    def _new_network(self) -> LanguageReader:
+    def _new_network(self, versions: NDArray[np.float32] | None = None) -> LanguageReader:
         import torch
 
         from genre.recommenders.item_vectors import ItemVectors
         from genre.recommenders.language_reader import LanguageReader
 
-        text = torch.from_numpy(self.text[self.known])
-        size, dropout = self.config.embedding_size, self.config.own_dropout
-        vectors = ItemVectors(int(self.known.sum()), size, text, own_dropout=dropout)
-        return LanguageReader(
-            vectors, self.language.tuned, self.tokens, self.known, temperature=self.config.temperature
+        config = self.config
+        vectors = ItemVectors(
+            int(self.known.sum()),
+            config.embedding_size,
+            torch.from_numpy(self.text[self.known]),
+            own_dropout=config.own_dropout,
+            versions=None if versions is None else torch.from_numpy(versions),
+            versions_share=config.versions.share,
         )
+        return LanguageReader(vectors, self.language.tuned, self.tokens, self.known, temperature=config.temperature)
 
     def _begin(self) -> None:
         """Let the items' vectors be those of another model."""

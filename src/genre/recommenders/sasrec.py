@@ -23,6 +23,7 @@ from genre.core.run import RunContext
 from genre.data import sequences
 from genre.data.dataset import Dataset, Entities
 from genre.features.vectors import TextVectors, VectorsConfig
+from genre.features.versions import VersionsConfig
 from genre.language.base import unit_rows
 from genre.recommenders.base import (
     DataSize,
@@ -55,6 +56,8 @@ class ItemTextConfig(Config):
 
     vectors: VectorsConfig = VectorsConfig()
     """Which text, read by what."""
+    versions: VersionsConfig = VersionsConfig()
+    """Which other versions of the text training may read."""
     own: bool = True
     """Whether items have vectors of their own beside what their text says; without, text decides alone."""
     own_dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -121,6 +124,11 @@ class SasrecConfig(RecommenderConfig):
         """How texts become vectors, if they are read."""
         return None if self.text is None else self.text.vectors
 
+    @property
+    def reads_in_training(self) -> VersionsConfig:
+        """Other versions of the texts."""
+        return VersionsConfig() if self.text is None else self.text.versions
+
     def build(self, members: Mapping[str, Recommender]) -> Sasrec:
         """Return the unfitted component."""
         return Sasrec(self)
@@ -177,11 +185,13 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         config, log = self.config, data.interactions
         counts = log.item_counts(data.num_items)
         self.known = counts > 0
+        versions = None
         if config.text is not None:
             self.reader, self.text = TextVectors.fit(config.text.vectors, data.items, self.known, run)
+            versions = self.reader.versions(data.items, self.known, config.text.versions, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("sasrec").integers(2**63)))
-            self.network = self._new_network()
+            self.network = self._new_network(versions)
             self._start_from_text()
         objective = NextItem(
             among(self.known, log),
@@ -261,7 +271,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         take_parameters(self.network, state)
         self._settle()
 
-    def _new_network(self) -> Transformer:
+    def _new_network(self, versions: NDArray[np.float32] | None = None) -> Transformer:
         import torch
 
         from genre.recommenders.item_vectors import ItemVectors
@@ -269,7 +279,11 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
 
         config = self.config
         text = None if self.text is None else torch.from_numpy(self.text[self.known])
-        reading = {} if config.text is None else config.text.network
+        reading: dict[str, Any] = {}
+        if config.text is not None:
+            reading = config.text.network
+            if versions is not None:
+                reading |= {"versions": torch.from_numpy(versions), "versions_share": config.text.versions.share}
         return Transformer(
             ItemVectors(int(self.known.sum()), config.embedding_size, text, **reading),
             num_blocks=config.num_blocks,

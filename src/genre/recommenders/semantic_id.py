@@ -1,6 +1,7 @@
 """Generative retrieval: items have codes by what they are, and a transformer says the next item code by code.
 
-Rajput et al.: Recommender Systems with Generative Retrieval (TIGER). NeurIPS 2023.
+Rajput et al.: Recommender Systems with Generative Retrieval (TIGER). NeurIPS 2023. Zheng et al.: Adapting Large
+Language Models by Integrating Collaborative Semantics for Recommendation (LC-Rec). ICDE 2024, for a pretrained one.
 
 Shapes: B queries, I items, n places, S levels of codes, T numbers of a text vector, C of a collaborative vector.
 """
@@ -9,19 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from genre.core.interactions import Interactions
 from genre.core.queries import Candidates, Queries, Recommendations, Source
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
+from genre.features.text import item_texts
 from genre.features.vectors import TextVectors, VectorsConfig
 from genre.language.whitening import WhiteningConfig
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
+from genre.recommenders.code_decoders import Decoder, PretrainedConfig, ScratchConfig
+from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.members import validator
 from genre.recommenders.semantic_codes import ResidualQuantiser, collaborative_vectors, numbers_among_equals, ridge
 from genre.recommenders.trained import among, curve_of, network_state, take_parameters
@@ -31,15 +34,22 @@ from genre.training.config import TrainingConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from genre.recommenders.code_language import CodeLanguage
     from genre.recommenders.code_transformer import CodeTransformer
+    from genre.training.loop import Protection
 
 Floats = NDArray[np.float32]
 _READER = "reader."
-_BEAMS = 1 << 12
-"""Beams that are followed at once."""
+_BEAMS, _LANGUAGE_BEAMS = 1 << 12, 1 << 9
+"""Beams that are followed at once: by a network of its own, and by a language model."""
 _USUAL_EPOCHS = 25
 _OPERATIONS = 4e10
 """Multiplications a second on two cores."""
+_OF_SCRATCH = (
+    *("embedding_size", "num_blocks", "num_decoder_blocks", "num_heads"),
+    *("dropout", "own_dropout", "temperature", "training"),
+)
+"""Settings that a pretrained decoder has no use for."""
 
 
 class SemanticIdConfig(RecommenderConfig):
@@ -59,6 +69,9 @@ class SemanticIdConfig(RecommenderConfig):
     """Codes of an item by what it is; one more tells it from others with the same."""
     codebook_size: int = Field(default=256, ge=1)
     """Codes of a level."""
+    decoder: Decoder = ScratchConfig()
+    """What reads histories and says codes. A pretrained one has a size and a `training` of its own; it is much slower,
+    knows the words of the items' texts before it learns, and still writes (`genre guard`)."""
     embedding_size: int = Field(default=128, ge=1)
     num_blocks: int = Field(default=2, ge=1)
     """Of the encoder, which reads the history."""
@@ -80,7 +93,8 @@ class SemanticIdConfig(RecommenderConfig):
     """Best items that a fusion is told of, which would have all ranked: every item more is a beam more. As many as the
     candidates that a fusion takes of each member."""
     max_validated: int = Field(default=2000, ge=1)
-    """Validation questions that an epoch is judged by: a beam search for all of them would cost more than the epoch."""
+    """Validation questions that an epoch is judged by: a beam search for all of them would cost more than the epoch. A
+    pretrained decoder of 135 million weights takes a third of a second of a core for each."""
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
     training: TrainingConfig = TrainingConfig(batch_size=128, learning_rate=3e-3, patience=5)
@@ -92,6 +106,34 @@ class SemanticIdConfig(RecommenderConfig):
         if self.embedding_size % self.num_heads:
             raise ValueError(f"`num_heads` {self.num_heads} does not divide `embedding_size` {self.embedding_size}")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> SemanticIdConfig:
+        if isinstance(self.decoder, PretrainedConfig):
+            for name in _OF_SCRATCH:
+                if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                    told = "it stands in `decoder`" if name == "training" else "leave it out"
+                    raise ValueError(f"`{name}` {value!r} is of a decoder from scratch; with a pretrained one, {told}")
+        return self
+
+    @property
+    def learning(self) -> PretrainedConfig | None:
+        """What is chosen of its language model, if it has one."""
+        return self.decoder if isinstance(self.decoder, PretrainedConfig) else None
+
+    def with_learning(self, **changes: Any) -> Self:
+        """Return the same with something else chosen of its language model."""
+        return self.model_copy(update={"decoder": self.decoder.model_copy(update=changes)})
+
+    def check_installed(self) -> None:
+        """Make sure that the libraries are there, a language model's too.
+
+        Raises:
+            DependencyError: One of them is not.
+        """
+        super().check_installed()
+        if self.learning is not None:
+            self.learning.check_language()
 
     @property
     def reads(self) -> VectorsConfig:
@@ -109,6 +151,9 @@ class SemanticIdConfig(RecommenderConfig):
 
     def estimate(self, size: DataSize) -> Estimate:
         """Texts are read once, codes found by k-means; then every event is read once and said code by code."""
+        if self.learning is not None:
+            asked = min(self.max_validated, size.num_users) * (self.length + self.beam_width)
+            return self.learning.estimate_codes(size, self.levels + 1, asked)
         steps, width = self.levels + 1, self.embedding_size
         weights = 6 * width**2 * self.num_blocks + steps * width * (8 * width * self.num_decoder_blocks)
         weights += self.levels * width * self.codebook_size
@@ -131,13 +176,17 @@ class SemanticId:
     was learned that would tell it apart. An item without a text is known by its likes alone, and if it has none of
     these either, it is neither read nor said.
 
+    A pretrained decoder is a language model to which codes are new tokens (`CodeLanguage`): ``P`` is its softmax over
+    the same codes, `protect` keeps it able to write, and `language` writes.
+
     Answers come from a beam search over the codes of the catalogue as it is now, so that each is an item, none comes
     twice and none is hidden (`Trie`, `Open`). It ranks and does not score: to score all items, the decoder would have
     to say every code after every prefix, some 20,000 steps a query on Amazon Beauty in place of a hundred. Needs
-    `(levels + 1) * num_items * embedding_size` floats at most to answer, six times as many to fit.
+    `(levels + 1) * num_items * embedding_size` floats at most to answer, six times as many to fit; with a
+    language model, the numbers of its hidden states count in place of `embedding_size`.
     """
 
-    network: CodeTransformer
+    network: CodeTransformer | CodeLanguage
     reader: TextVectors
     """Turns texts into vectors."""
     guess: Floats
@@ -157,9 +206,10 @@ class SemanticId:
     """Of each level, the nodes of the trie as they are read."""
     prefixes: Tensor
     """(I, S) the nodes on the way to each item; zeros for an item without codes."""
-
     said: list[Tensor]
-    """The same as what is said is compared with them."""
+    """The nodes as what is said is compared with them."""
+    language: LearningLanguage
+    """What says codes and writes; there with a pretrained decoder only."""
 
     def __init__(self, config: SemanticIdConfig) -> None:
         """Keep the settings; nothing is learned yet."""
@@ -169,8 +219,10 @@ class SemanticId:
         """Give every item its codes, then train until the validation events are predicted no better.
 
         Raises:
+            ConfigError: The language model reads less than `length` items, or has no layers of the names in
+                `tuning.modules`.
             DataError: No item has a text.
-            DependencyError: The encoder is not there.
+            DependencyError: The encoder or the language model is not there.
             ModelError: The loss is not a number.
             ResourceError: The memory does not suffice.
         """
@@ -179,31 +231,41 @@ class SemanticId:
         from genre.training.loop import train
         from genre.training.next_codes import NextCodes, Prefixes
 
-        config = self.config
+        config, learning = self.config, self.config.learning
+        training = config.training if learning is None else learning.training
         self._give_codes(data, run)
-        with torch.random.fork_rng():
-            torch.manual_seed(int(run.rng("semantic_id").integers(2**63)))
-            self.network = self._new_network()
         trie = self._trained_on()
         objective = NextCodes(
             among(self.known, data.interactions.where(self.known[data.interactions.item_rows])),
             Prefixes(trie.nodes_of(np.arange(len(trie.items))), trie.children),
             length=config.length,
-            batch_size=config.training.batch_size,
-            parts=config.training.accumulate,
+            batch_size=training.batch_size,
+            parts=training.accumulate,
         )
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
             self.known[:] = self.coded[:] = False
+        protections: list[Protection] = []
+        about = {"model": config.model_dump(mode="json"), "data": data.fingerprint()}
+        with torch.random.fork_rng():
+            torch.manual_seed(int(run.rng("semantic_id").integers(2**63)))
+            if learning is not None:
+                total_steps = objective.num_batches * training.epochs
+                self.language = learning.load(self._sizes, config.length, run, total_steps=total_steps)
+                about["base"] = self.language.key
+                texts = item_texts(data.items, config.vectors.text)
+                protections = self.language.protections(texts)
+                learning.begin(self.language, texts, self.codes, self.coded, self._sizes)
             self.network = self._new_network()
         trained = train(
             self.network,
             objective,
-            config.training,
+            training,
             name="semantic_id",
             seed=run.seed,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle, most=config.max_validated),
+            protections=protections,
             directory=run.directory,
-            about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
+            about=about,
             progress=run.progress,
         )
         self.curve = curve_of(trained)
@@ -234,32 +296,45 @@ class SemanticId:
         history = history.where(self.coded[history.item_rows]).last(self.config.length)
         asked = np.flatnonzero(history.lengths)
         width = min(max(n, self.config.beam_width), len(self.trie.items))
-        size, places = max(1, _BEAMS // max(1, width)), min(n, width)
+        beams = _BEAMS if self.config.learning is None else _LANGUAGE_BEAMS
+        size, places = max(1, beams // max(1, width)), min(n, width)
         with torch.inference_mode():
             for start in range(0, len(asked) if places else 0, size):
                 rows = asked[start : start + size]
                 opened = Open(self.trie, (candidates or Candidates()).take(rows), len(rows))
-                hidden = self._expected(history.take(rows))
-                items, scores = search(self.network, hidden, self.vectors, self.said, self.trie, opened, width)
+                hidden, memory = self.network.read(history.take(rows), self.prefixes, self.vectors)
+                items, scores = search(self.network, hidden, self.vectors, self.said, self.trie, opened, width, memory)
                 answer.item_rows[rows, :places], answer.scores[rows, :places] = items[:, :places], scores[:, :places]
         answer.sources[answer.filled] = Source.PERSONAL
         return answer
 
     def state(self) -> State:
-        """Return the network's parameters, the codes and what they were found by, and how training went."""
+        """Return what was learned, the codes and what they were found by, and how training went."""
         reading = {_READER + name: part for name, part in self.reader.state().items()}
         found = {"codes": self.codes, "coded": self.coded, "known": self.known, "guess": self.guess}
-        return {**network_state(self.network), **reading, **self.quantiser.state(), **found, "curve": self.curve}
+        scratch = self.config.learning is None
+        learned = network_state(self.network) if scratch else self.language.state()
+        return {**learned, **reading, **self.quantiser.state(), **found, "curve": self.curve}
 
     def restore(self, state: State) -> None:
-        """Take the parameters back."""
+        """Take all of it back.
+
+        Raises:
+            DependencyError: The language model is not there.
+            ModelError: It is not the one that this was learned with.
+        """
         self.codes, self.coded, self.known = state["codes"], state["coded"], state["known"]
         self.guess, self.curve = state["guess"], state["curve"]
         self.quantiser = ResidualQuantiser.restore(state)
         learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
         self.reader = TextVectors.restore(self.config.vectors, learned)
+        if self.config.learning is not None:
+            self.language = self.config.learning.load(self._sizes, self.config.length, RunContext())
+            self.language.restore(state)
         self.network = self._new_network()
-        take_parameters(self.network, state)
+        if self.config.learning is None:
+            take_parameters(self.network, state)
+        self.network.eval()
         self._settle()
 
     def _give_codes(self, data: Dataset, run: RunContext) -> None:
@@ -292,15 +367,25 @@ class SemanticId:
         codes = self.codes[self.known]
         return Trie.of(codes, np.ones(len(codes), bool))
 
-    def _new_network(self) -> CodeTransformer:
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        """Codes of each level."""
+        return (*self.quantiser.sizes, int(self.codes[:, -1].max(initial=0)) + 1)
+
+    def _new_network(self) -> CodeTransformer | CodeLanguage:
         import torch
 
+        from genre.recommenders.code_language import CodeLanguage
         from genre.recommenders.code_transformer import CodeTransformer
 
-        config = self.config
+        config, sizes = self.config, self._sizes
+        codes = [torch.from_numpy(codes) for codes in self._trained_on().codes]
+        if config.learning is not None:
+            network = CodeLanguage(self.language.tuned, codes, sizes)
+            return network.to(self.language.loaded.model.device)
         return CodeTransformer(
-            [torch.from_numpy(codes) for codes in self._trained_on().codes],
-            (*self.quantiser.sizes, int(self.codes[:, -1].max(initial=0)) + 1),
+            codes,
+            sizes,
             size=config.embedding_size,
             num_blocks=config.num_blocks,
             num_decoder_blocks=config.num_decoder_blocks,
@@ -318,7 +403,7 @@ class SemanticId:
         self.trie = Trie.of(self.codes, self.coded)
         trained = self._trained_on()
         here, there = (self.trie.nodes_of(np.flatnonzero(self.known)), trained.nodes_of(np.arange(len(trained.items))))
-        device, self.vectors = self.network.positions.weight.device, []
+        device, self.vectors = next(self.network.parameters()).device, []
         with torch.inference_mode():
             for level, codes in enumerate(self.trie.codes):
                 rows = np.full(len(codes), -1, np.int64)
@@ -329,14 +414,3 @@ class SemanticId:
         prefixes = np.zeros_like(self.codes)
         prefixes[self.coded] = self.trie.nodes_of(np.flatnonzero(self.coded))
         self.prefixes = torch.from_numpy(prefixes).to(device)
-
-    def _expected(self, history: Interactions) -> Tensor:
-        """Return what is expected after each history (B, D), none of them empty."""
-        import torch
-
-        from genre.training.packing import Packed
-
-        device = self.prefixes.device
-        packed = Packed.of(history, self.config.length).to(device)
-        ends = packed.places[torch.from_numpy(history.offsets[1:] - 1).to(device)]
-        return self.network.encode(packed, self.prefixes, self.vectors).flatten(0, 1)[ends]

@@ -330,6 +330,12 @@ class TextReranker:
         model._take(self.learned.index(items, run))
         return model
 
+    @property
+    def curve(self) -> NDArray[np.float64]:
+        """(epochs, 2) training loss, and NaN: it is pairs that are looked at between epochs, and not lists."""
+        losses = self.learned.judge.curve[:, :1]
+        return np.concatenate([losses, np.full_like(losses, np.nan)], axis=1)
+
     def account(self) -> dict[str, Any]:
         """Return how right it was on pairs that nothing was learned from."""
         return {"classification": self.learned.told}

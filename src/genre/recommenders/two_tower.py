@@ -20,6 +20,7 @@ from genre.core.run import RunContext
 from genre.core.topn import top_n
 from genre.data.dataset import Dataset, Entities
 from genre.features.vectors import TextVectors, VectorsConfig
+from genre.features.versions import VersionsConfig
 from genre.recommenders.base import (
     DataSize,
     Estimate,
@@ -53,6 +54,8 @@ class TwoTowerConfig(RecommenderConfig):
     kind: Literal["two_tower"] = "two_tower"
     vectors: VectorsConfig = VectorsConfig()
     """Which text, read by what."""
+    versions: VersionsConfig = VersionsConfig()
+    """Which other versions of the text training may read."""
     embedding_size: int = Field(default=128, ge=1)
     hidden: int = Field(default=256, ge=1)
     """Width of the layer in the history's tower."""
@@ -76,6 +79,11 @@ class TwoTowerConfig(RecommenderConfig):
     def reads(self) -> VectorsConfig:
         """Every item's text."""
         return self.vectors
+
+    @property
+    def reads_in_training(self) -> VersionsConfig:
+        """Other versions of the texts."""
+        return self.versions
 
     @property
     def reads_only(self) -> bool:
@@ -130,9 +138,10 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         config = self.config
         self.known = data.interactions.item_counts(data.num_items) > 0
         self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        versions = self.reader.versions(data.items, self.known, config.versions, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("two_tower").integers(2**63)))
-            self.network = self._new_network()
+            self.network = self._new_network(versions)
         objective = InBatch(
             among(self.known, data.interactions),
             int(self.known.sum()),
@@ -210,7 +219,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         take_parameters(self.network, state)
         self._settle()
 
-    def _new_network(self) -> TwoTowers:
+    def _new_network(self, versions: Floats | None = None) -> TwoTowers:
         import torch
 
         from genre.recommenders.item_vectors import ItemVectors
@@ -223,6 +232,8 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             torch.from_numpy(self.text[self.known]),
             own=config.own,
             own_dropout=config.own_dropout,
+            versions=None if versions is None else torch.from_numpy(versions),
+            versions_share=config.versions.share,
         )
         return TwoTowers(vectors, length=config.length, hidden=config.hidden, dropout=config.dropout)
 

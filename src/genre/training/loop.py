@@ -10,7 +10,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -21,9 +20,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from genre.core.errors import DependencyError, ModelError, ResourceError
+from genre.core.errors import ModelError
 from genre.core.run import Progress, Silent
 from genre.training.checkpoints import Checkpoint, below, optimizer_tensors, restore_optimizer, with_prefix
+from genre.training.complaints import check_tracker, is_out_of_memory, too_large
 from genre.training.config import CHECKPOINT_FILE, TrainingConfig
 from genre.training.learning_weights import disturbance, disturbed_tables, optimizer_of
 
@@ -59,6 +59,9 @@ class Objective(Protocol[BatchT]):
 class Protection(ABC):
     """Something that a model shall not lose while it learns; what it costs is added to the loss of each step."""
 
+    ends: bool = False
+    """Whether learning must end with the last step, because it has cost too much."""
+
     @abstractmethod
     def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
         """Return what the step costs, a scalar, by its own weight.
@@ -71,6 +74,9 @@ class Protection(ABC):
 
     def after_step(self, model: nn.Module, step: int) -> None:  # noqa: B027  # Most have nothing to look at.
         """Look at what the step has done; the gradients are still there."""
+
+    def after_epoch(self, epoch: int) -> None:  # noqa: B027
+        """Look at what the epoch has done, counted from 1."""
 
     def state(self) -> dict[str, float]:
         """Return what has changed during training, for a checkpoint."""
@@ -146,9 +152,9 @@ def train(
             for parts in (progress or Silent()).track(training.steps(), f"{name}: train", total):
                 training.step(parts)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
-            raise _too_large(config, name) from error
+            raise too_large(config, name) from error
         return training.finish()
 
 
@@ -175,7 +181,7 @@ class _Training:
         self.about = {**about, "training": config.model_dump(), "seed": seed}
         tracked = directory is not None and config.tracker != "none"
         if tracked:
-            _check_tracker(config.tracker, name)
+            check_tracker(config.tracker, name)
         AcceleratorState._reset_state()  # Its settings are global, and another training may have had others.
         self.accelerator = Accelerator(
             mixed_precision="no" if config.precision == "fp32" else config.precision,
@@ -202,7 +208,10 @@ class _Training:
         """Yield what is left to be done, step by step; what an epoch ends with is done in between."""
         while self.epoch < self.config.epochs and not self.stopped:
             batches = self.objective.batches(np.random.default_rng([self.seed, self.epoch]))
-            yield from islice(batches, self.step_in_epoch, None)
+            for parts in islice(batches, self.step_in_epoch, None):
+                if self._must_end:
+                    break
+                yield parts
             self._end_epoch()
 
     def step(self, parts: list[Any]) -> None:
@@ -254,6 +263,10 @@ class _Training:
             model.load_state_dict(weights, strict=not self.fixed)
         model.eval()
         return self.trained
+
+    @property
+    def _must_end(self) -> bool:
+        return any(protection.ends for protection in self.protections)
 
     @property
     def _plain(self) -> nn.Module:
@@ -319,6 +332,9 @@ class _Training:
             self.model.eval()
             found.validation = self.validate()
             self._keep_if_good(found.validation)
+        for protection in self.protections:
+            protection.after_epoch(self.epoch)
+        self.stopped = self.stopped or self._must_end
         self.trained.epochs.append(found)
         values = {"loss": mean, "learning_rate": self.optimizer.param_groups[0]["lr"]}
         self.accelerator.log(
@@ -391,31 +407,8 @@ class _Training:
         )
 
 
-def _check_tracker(tracker: str, name: str) -> None:
-    if find_spec(tracker) is None:
-        raise DependencyError(
-            f"needs the library {tracker!r}, which is not installed, to log to it",
-            place=name,
-            remedy=f"Install it with `pip install {tracker}`, or set training.tracker=none.",
-        )
-
-
 def _mean(weights: list[Weights]) -> Weights:
     return {
         name: torch.stack([kept[name].float() for kept in weights]).mean(0).to(weights[0][name].dtype)
         for name in weights[0]
     }
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _too_large(config: TrainingConfig, name: str) -> ResourceError:
-    parts = min(2 * config.accumulate, config.batch_size)
-    return ResourceError(
-        f"the memory does not suffice for batch_size={config.batch_size} in {config.accumulate} part(s)",
-        place=name,
-        remedy=f"Set training.accumulate={parts}, which gives the same result in about half the memory; "
-        "a shorter `length` or a smaller `size` takes less too.",
-    )

@@ -36,11 +36,18 @@ class CodeModel(Protocol):
     def targets(self, vectors: Tensor) -> Tensor:
         """Return prefixes (M, D) as they are said."""
 
-    def encode(self, packed: Packed, prefixes: Tensor, vectors: Sequence[Tensor]) -> Tensor:
-        """Return what is expected after each place (R, L, D), given which prefixes (I, S) each item has."""
+    def say(
+        self, packed: Packed, places: Tensor, targets: Tensor, prefixes: Tensor, vectors: Sequence[Tensor]
+    ) -> Tensor:
+        """Return what is said at each step (T, S, D); its product with a prefix is the log-odds of the last code.
 
-    def __call__(self, hidden: Tensor, prefixes: Tensor, vectors: Sequence[Tensor]) -> Tensor:
-        """Return what is said at each step (T, S, D); its product with a prefix is the log-odds of the last code."""
+        Args:
+            packed: Histories (R, L).
+            places: (T,) flat places of them, all that are filled, after each of which an item is said.
+            targets: (T,) the right items, whose codes are given to the steps that follow them.
+            prefixes: (I, S) which prefix of each level an item has.
+            vectors: What `vectors` returned.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +96,9 @@ class NextCodes:
         speaker: CodeModel = model  # type: ignore[assignment]
         vectors = speaker.vectors()
         of_items = torch.from_numpy(self.prefixes.of_items).to(device)
-        hidden = speaker.encode(batch.inputs.to(device), of_items, vectors).flatten(0, 1)[batch.places.to(device)]
-        said = speaker(hidden, of_items[batch.targets.to(device)], vectors)
+        said = speaker.say(
+            batch.inputs.to(device), batch.places.to(device), batch.targets.to(device), of_items, vectors
+        )
         right = self.prefixes.of_items[batch.targets.numpy()]
         above = np.zeros(len(right), np.int64)
         parts = []

@@ -74,6 +74,7 @@ class NextItem:
         loss: ItemLoss = softmax_loss,
         augmentations: Sequence[Augmentation] = (),
         contrastive: float = 0.0,
+        most: int | None = None,
     ) -> None:
         """Cut the log.
 
@@ -85,19 +86,21 @@ class NextItem:
             loss: Over the item vocabulary.
             augmentations: One of them, chosen at random, alters each batch; with `contrastive`, each view of it.
             contrastive: Weight of the term that draws two altered copies of a history together (Xie et al., ICDE 2022).
+            most: Windows of an epoch, drawn anew for each; by default all.
         """
         self.sequences = windows(log, length)
         self.length, self.batch_size, self.parts = length, batch_size, parts
         self.item_loss, self.augmentations, self.contrastive = loss, tuple(augmentations), contrastive
+        self.most = len(self.sequences) if most is None else min(most, len(self.sequences))
 
     @property
     def num_batches(self) -> int:
         """Return the steps of an epoch."""
-        return -(-len(self.sequences) // self.batch_size)
+        return -(-self.most // self.batch_size)
 
     def batches(self, rng: np.random.Generator) -> Iterator[list[Steps]]:
         """Yield the windows in random order."""
-        order = rng.permutation(len(self.sequences))
+        order = rng.permutation(len(self.sequences))[: self.most]
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             yield [

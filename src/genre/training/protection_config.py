@@ -21,6 +21,10 @@ class ProtectionConfig(Config):
     hold: float | None = Field(default=None, gt=0)
     """Share by which the loss on texts that nothing is learned from may rise: the weights of `kl` and `replay` then
     rise and fall during training so as to hold it."""
+    stop: float | None = Field(default=None, gt=0)
+    """Share by which that loss may rise before learning ends, early stopping on the cost in place of the gain."""
+    watch: bool = False
+    """Whether that loss is looked at after each epoch, for a learning curve."""
     languages: tuple[Literal["en", "zh"], ...] = Field(default=("en",), min_length=1)
     """Of the general texts: those that the base can write."""
     catalogue: float = Field(default=0.25, ge=0, le=1)
@@ -37,4 +41,4 @@ class ProtectionConfig(Config):
     @property
     def is_on(self) -> bool:
         """Whether anything is protected."""
-        return bool(self.kl or self.replay or self.elastic)
+        return bool(self.kl or self.replay or self.elastic or self.stop or self.watch)

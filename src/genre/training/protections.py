@@ -101,7 +101,7 @@ class ElasticWeights(Protection):
     def __init__(self, tuned: TunedModel, texts: Texts, *, weight: float) -> None:
         """Look which weights matter; the model must be as it is before training."""
         self.tuned, self.weight = tuned, weight
-        self.start = {name: value.detach().clone() for name, value in tuned.learned()}
+        self.start = {name: value.detach().clone() for name, value in tuned.updates()}
         matters = {name: torch.zeros_like(value) for name, value in self.start.items()}
         device = next(iter(self.start.values())).device
         chosen = np.random.default_rng(0).permutation(len(texts.pieces))[:_FISHER_TEXTS]
@@ -110,17 +110,17 @@ class ElasticWeights(Protection):
                 tokens, there = (part.to(device) for part in _padded([texts.pieces[int(at)]]))
                 found = _log_probabilities(tuned, tokens, there)[0]
                 torch.autograd.backward(functional.nll_loss(found, tokens[0, 1:]))
-                for name, value in tuned.learned():
+                for name, value in tuned.updates():
                     if value.grad is not None:
                         matters[name] += value.grad**2
-                        value.grad = None
+                tuned.language.zero_grad()
         total = sum(float(value.sum()) for value in matters.values())
         mean = total / max(1, sum(value.numel() for value in matters.values()))
         self.matters = {name: value / max(mean, torch.finfo(torch.float32).tiny) for name, value in matters.items()}
 
     def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
         """Return how far the weights have gone."""
-        parts = [(self.matters[name] * (value - self.start[name]) ** 2).sum() for name, value in self.tuned.learned()]
+        parts = [(self.matters[name] * (value - self.start[name]) ** 2).sum() for name, value in self.tuned.updates()]
         found: Tensor = self.weight / 2 * torch.stack(parts).sum()
         return found
 
@@ -182,6 +182,66 @@ class HeldBudget(Protection):
         self.multiplier, self.rise = state["multiplier"], state["rise"]
 
 
+class StopInTime(Protection):
+    """Learning ends when writing has got worse than allowed: early stopping, on what learning costs.
+
+    Looks are some steps apart, so that the last one may be over by a little; a share of what was learned brings it
+    back (see `TunedModel.interpolated`).
+    """
+
+    def __init__(self, tuned: TunedModel, held_out: Texts, *, budget: float, every: int = 10) -> None:
+        """Look how well the base writes; see `HeldBudget`."""
+        self.tuned, self.held_out, self.budget, self.every = tuned, held_out, budget, every
+        self.ends = False
+        with tuned.base_switched_on():
+            self.base = loss_on(tuned, held_out)
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return 0: it costs nothing until it ends all."""
+        return torch.zeros(())
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Look how much worse it writes by now."""
+        if (step + 1) % self.every == 0:
+            self.ends = loss_on(self.tuned, self.held_out) > self.base * (1 + self.budget)
+
+    def state(self) -> dict[str, float]:
+        """Return whether it has ended."""
+        return {"ends": float(self.ends)}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Take it back."""
+        self.ends = bool(state["ends"])
+
+
+class Watched(Protection):
+    """Nothing is protected, and after each epoch it is seen how much worse writing has got."""
+
+    def __init__(self, tuned: TunedModel, held_out: Texts) -> None:
+        """Look how well the base writes."""
+        self.tuned, self.held_out = tuned, held_out
+        self.rises: list[float] = []
+        """Of the loss after each epoch, relative to the base's."""
+        with tuned.base_switched_on():
+            self.base = loss_on(tuned, held_out)
+
+    def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Return 0."""
+        return torch.zeros(())
+
+    def after_epoch(self, epoch: int) -> None:
+        """Look."""
+        self.rises.append(loss_on(self.tuned, self.held_out) / self.base - 1)
+
+    def state(self) -> dict[str, float]:
+        """Return what was seen, by epoch."""
+        return {str(epoch): rise for epoch, rise in enumerate(self.rises, 1)}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Take it back."""
+        self.rises = list(state.values())
+
+
 class AdaptiveRanks(Protection):
     """What AdaLoRA asks of a training: factors that stay orthogonal, and ranks that are moved to where they matter."""
 
@@ -220,14 +280,16 @@ def protections_of(
     chosen = np.random.default_rng(0).permutation(len(catalogue))[:count]
     own = [catalogue[int(at)] for at in chosen]
     texts = Texts([*own, *general] if config.catalogue < 1 else own, tokenizer)
+    other = [passage.text for language in config.languages for passage in held_out_passages(language)]
+    held_out = Texts(other, tokenizer)
     found: list[Protection] = []
     if config.kl or config.replay:
         kept = KeepWriting(tuned, texts, kl=config.kl, replay=config.replay, num_tokens=config.tokens)
-        if config.hold is None:
-            found.append(kept)
-        else:
-            other = [passage.text for language in config.languages for passage in held_out_passages(language)]
-            found.append(HeldBudget(kept, Texts(other, tokenizer), budget=config.hold))
+        found.append(kept if config.hold is None else HeldBudget(kept, held_out, budget=config.hold))
+    if config.stop is not None:
+        found.append(StopInTime(tuned, held_out, budget=config.stop))
+    if config.watch:
+        found.append(Watched(tuned, held_out))
     if config.elastic:
         found.append(ElasticWeights(tuned, texts, weight=config.elastic))
     return found

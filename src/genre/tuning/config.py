@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from genre.core.config import Config
 from genre.core.errors import DependencyError
+from genre.evaluation.writing import Budget, WritingConfig
 from genre.recommenders.base import RecommenderConfig
 
 MODELS = "models"
@@ -65,6 +66,10 @@ class TuneConfig(Config):
     members."""
     objective: str | None = None
     """The metric to bring up, on the validation events; the primary one by default."""
+    budget: Budget | None = None
+    """What the writing of language models may lose against their bases; a trial that is over it is never the best."""
+    writing: WritingConfig = WritingConfig()
+    """How writing is measured, where there is a budget for it; about a minute for each trial of the embedded model."""
     trials: int = Field(default=50, ge=1)
     """Trials in all, those of an interrupted search and of other processes included."""
     seed: NonNegativeInt = 0

@@ -14,7 +14,9 @@ from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import to_yaml
 from genre.core.errors import ConfigError
+from genre.language.fake import FakeGeneratorConfig
 from genre.runs import open_run
+from tests.features.enrich.writers import Reader, lines_of
 
 SETTINGS = {
     "name": "small",
@@ -100,3 +102,75 @@ def test_a_config_reads_back(tmp_path: Path, method: str) -> None:
     assert experiment.enrich is not None
     assert experiment.enrich.budget.max_items == 5
     assert experiment.enrich.method == method
+
+
+REWRITING = {
+    "enrich": {"generator": {"kind": "fake"}, "stages": [{"kind": "rewrite"}], "tokens_per_second": 50},
+    "models": {
+        "towers": {
+            "kind": "two_tower",
+            "vectors": {"encoder": {"kind": "hashing"}},
+            "versions": {"field_dropout": 0.2, "rewritten": True},
+            "embedding_size": 8,
+            "training": {"epochs": 1, "tracker": "none"},
+        }
+    },
+}
+
+
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> Reader:
+    """Let the fake generator put a few words before what it is shown."""
+
+    def says(prompt: str) -> str:
+        before = "Once more" if "synonyms" in prompt else "In other words"
+        return json.dumps({"text": f"{before}: {lines_of(prompt)[0]}"}, ensure_ascii=False)
+
+    reader = Reader(says)
+    monkeypatch.setattr(FakeGeneratorConfig, "build", lambda _: reader)
+    return reader
+
+
+def test_a_run_rewrites_once_and_trains_on_it(tmp_path: Path, writer: Reader) -> None:
+    experiment = Experiment.model_validate({**SETTINGS, **REWRITING})
+    run = pipeline.run(experiment, tmp_path)
+    account = json.loads((run / "account.json").read_text(encoding="utf-8"))
+    synonyms, paraphrase = account["data"]["enrichment"]
+    assert synonyms["accepted"] == paraphrase["accepted"] == synonyms["subjects"] > 200
+    assert len(writer.asked) == 2 * synonyms["subjects"], "items that nobody liked in training are left alone"
+    (reading,) = account["reading"]
+    assert reading["versions"] == 4 + 2
+    engine = open_run(run)
+    assert "rewritten" not in engine.data.items.roles.text + engine.data.items.roles.category
+    answers = engine.recommend(n=3, reasons="en")
+    assert len(answers) == 3 * engine.data.num_users
+    told = (run / "report.html").read_text(encoding="utf-8") + (run / "content.jsonl").read_text(encoding="utf-8")
+    assert "In other words" not in told + str(answers.to_dicts())
+    asked = len(writer.asked)
+    pipeline.run(experiment, tmp_path, force=True)
+    assert len(writer.asked) == asked
+
+
+def test_the_table_of_items_holds_no_versions(tmp_path: Path, writer: Reader) -> None:
+    """It may be the file of another experiment, to which a list of texts would be labels."""
+    config = config_in(tmp_path, **REWRITING)
+    output = genre("enrich", str(config), "--dry-run", "--runs", str(tmp_path / "runs"))
+    assert "synonyms" in output
+    assert writer.asked == []
+    assert "other versions" in genre("encode", str(config), "--runs", str(tmp_path / "runs"))
+    genre("enrich", str(config), "--runs", str(tmp_path / "runs"))
+    made = tmp_path / "runs" / "small-enriched"
+    assert "rewritten" not in pl.read_parquet(made / "items.parquet").columns
+    versions = pl.read_parquet(made / "written" / "rewritten.parquet")
+    assert versions.columns == ["item_id", "way", "text"]
+    assert set(versions["way"]) == {"synonyms", "paraphrase"}
+
+
+@pytest.mark.parametrize("enrich", [None, {"stages": [{"kind": "summarise"}]}])
+@pytest.mark.parametrize("guarded", [False, True])
+def test_versions_that_nobody_writes_are_told_before_anything_is_paid(enrich: object, guarded: bool) -> None:
+    versions = {"rewritten": True}
+    sequential = {"kind": "llm_sequential", "versions": versions}
+    model = {"kind": "guarded", "model": sequential} if guarded else sequential
+    with pytest.raises(ValueError, match=r"models\.mine: `versions\.rewritten` is true, and no stage writes versions"):
+        Experiment.model_validate({**SETTINGS, "enrich": enrich, "models": {"mine": model}})

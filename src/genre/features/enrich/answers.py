@@ -12,6 +12,7 @@ from genre.language.base import Schema
 Words: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
 Line: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Passage: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=300)]
+Wording: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=2000)]
 
 AnswerT = TypeVar("AnswerT", bound="Answer")
 
@@ -22,6 +23,8 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     least_overlap: ClassVar[float]
     """Share of the answer's words that must come from what was read."""
+    translated: ClassVar[bool] = False
+    """Whether it is in another language than what was read, so that their words cannot be compared."""
 
     @property
     def written(self) -> Sequence[str]:
@@ -82,6 +85,24 @@ class ImaginedItems(Answer):
     def written(self) -> Sequence[str]:
         """Titles and descriptions."""
         return [part for item in self.items for part in (item.title, item.description)]
+
+
+class Rewriting(Answer):
+    """What `rewrite` returns of an item: its text in other words."""
+
+    least_overlap: ClassVar[float] = 0.2
+    text: Wording
+
+    @property
+    def written(self) -> Sequence[str]:
+        """The text."""
+        return (self.text,)
+
+
+class Translation(Rewriting):
+    """What `rewrite` returns of an item on the way there and back: its text in another language."""
+
+    translated: ClassVar[bool] = True
 
 
 def schema_of(form: type[Answer]) -> Schema:

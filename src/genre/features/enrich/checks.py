@@ -89,11 +89,13 @@ def problem_of(answer: Answer, source: Source, language: Language) -> tuple[str,
     The language is told by script alone: it keeps English apart from Chinese, not from French.
     """
     written = " ".join(answer.written)
-    if not in_language(written, language):
+    if not answer.translated and not in_language(written, language):
         return LANGUAGE, f"the answer is not in {'English' if language == 'en' else 'Chinese'}"
     said = content_words(answer.written)
     if any(gives_orders(part) for part in answer.written) or said & source.ordered:
         return ORDERS, "the answer repeats words that are not about the subject"
+    if answer.translated:
+        return None
     if source.names and not said & source.names:
         return SUBJECT, "the answer names nothing of the title"
     # Words of two scripts cannot be compared; names, which stay as they are, must do.

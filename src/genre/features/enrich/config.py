@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,13 @@ from genre.language.encoders import AnyEncoder
 from genre.language.generators import AnyGenerator
 from genre.language.hashing import HashingEncoderConfig
 from genre.language.smollm import SmolLmConfig
+
+Way: TypeAlias = Literal["synonyms", "paraphrase", "back_translation"]
+_THROUGH: Final[dict[Language, str]] = {"en": "French", "zh": "英语"}
+_OWN_NAMES: Final[dict[Language, frozenset[str]]] = {
+    "en": frozenset({"english", "英语", "英文"}),
+    "zh": frozenset({"chinese", "mandarin", "中文", "汉语"}),
+}
 
 
 class SummariseConfig(Config):
@@ -54,8 +61,45 @@ class ImagineConfig(Config):
     """What similarity is measured with. The default needs no model, and takes any language."""
 
 
-AnyStage: TypeAlias = SummariseConfig | ProfileConfig | ImagineConfig
-StageT = TypeVar("StageT", SummariseConfig, ProfileConfig, ImagineConfig)
+class RewriteConfig(Config):
+    """Write other versions of each item's text, for models that read texts to be trained on and for nothing else.
+
+    A model reads them where its `versions` say `rewritten: true`. Only items that somebody liked in training are
+    rewritten, each in its own language: others, and those whose text is in another language than `language`, teach
+    nothing or would be translated.
+    """
+
+    kind: Literal["rewrite"] = "rewrite"
+    ways: tuple[Way, ...] = Field(default=("synonyms", "paraphrase"), min_length=1)
+    """`synonyms` puts other words in the place of some, `paraphrase` says the same in other sentences, and
+    `back_translation` translates into the language `through` and back, which asks twice."""
+    per_way: int = Field(default=1, ge=1)
+    """Versions of an item in each way. They differ by what is drawn, so more than one needs a temperature."""
+    through: str | None = Field(default=None, min_length=2, max_length=40)
+    """Language of `back_translation`, by its name in the language of the prompts; by default French, and English
+    (英语) for Chinese texts. The generator has to know it."""
+    sampling: Sampling = Sampling(max_tokens=256, temperature=0.7)
+    text: TextConfig = TextConfig()
+    """What is rewritten of an item behind its title; best what the models read."""
+
+    @model_validator(mode="after")
+    def _is_of_use(self) -> RewriteConfig:
+        if len(set(self.ways)) < len(self.ways):
+            raise ValueError(f"ways: {list(self.ways)} names a way twice; set `per_way` for more versions")
+        if self.per_way > 1 and self.sampling.temperature == 0:
+            raise ValueError(
+                f"per_way: {self.per_way} versions would be the same at temperature 0: raise `sampling.temperature`"
+            )
+        if self.through is not None and "back_translation" not in self.ways:
+            raise ValueError(
+                f"through: nothing is translated into {self.through!r}: "
+                "add 'back_translation' to `ways`, or leave it out"
+            )
+        return self
+
+
+AnyStage: TypeAlias = SummariseConfig | ProfileConfig | ImagineConfig | RewriteConfig
+StageT = TypeVar("StageT", SummariseConfig, ProfileConfig, ImagineConfig, RewriteConfig)
 
 
 class BudgetConfig(Config):
@@ -70,7 +114,8 @@ class BudgetConfig(Config):
     max_cost: float | None = Field(default=None, gt=0)
     """In the currency of `price_per_million`."""
     max_items: int | None = Field(default=None, ge=1)
-    """Items of `summarise`, and users of `profile` and of `imagine`, each: the first so many of the tables."""
+    """Items of `summarise` and of `rewrite`, and users of `profile` and of `imagine`, each: the first so many of the
+    tables."""
 
 
 class PriceConfig(Config):
@@ -92,7 +137,8 @@ class EnrichConfig(Config):
     stages: tuple[Annotated[AnyStage, Field(discriminator="kind")], ...] = Field(
         default=(SummariseConfig(), ProfileConfig()), min_length=1
     )
-    """They always run in the order summarise, profile, imagine, and each reads what those before have written."""
+    """They always run in the order summarise, profile, imagine, and each reads what those before have written; then
+    rewrite, which reads what the files say."""
     constrained: bool = True
     """Whether the generator is held to the JSON Schema while it writes. Answers are validated either way; false is for
     endpoints that know no schemas."""
@@ -110,8 +156,14 @@ class EnrichConfig(Config):
         kinds = [stage.kind for stage in self.stages]
         if len(set(kinds)) < len(kinds):
             raise ValueError(f"stages: {kinds} names a stage twice")
-        if self.method == "keywords" and "imagine" in kinds:
-            raise ValueError("stages: 'imagine' needs a language model: set `method: llm`, or leave it out")
+        writing = [kind for kind in kinds if kind in ("imagine", "rewrite")]
+        if self.method == "keywords" and writing:
+            raise ValueError(f"stages: {writing[0]!r} needs a language model: set `method: llm`, or leave it out")
+        rewrite = self.stage(RewriteConfig)
+        if rewrite is not None and (rewrite.through or "").casefold() in _OWN_NAMES[self.language]:
+            raise ValueError(
+                f"stages.rewrite.through: the texts are in {rewrite.through!r} already: name another language"
+            )
         if self.budget.max_cost is not None and self.price_per_million is None:
             raise ValueError("budget.max_cost: there is no price to reckon with: state `price_per_million`")
         return self
@@ -127,6 +179,10 @@ class EnrichConfig(Config):
         imagine = self.stage(ImagineConfig)
         if imagine is not None:
             imagine.encoder.check_installed()
+
+    def through(self, stage: RewriteConfig) -> str:
+        """Return the language that a back-translation goes through."""
+        return stage.through or _THROUGH[self.language]
 
     def stage(self, kind: type[StageT]) -> StageT | None:
         """Return the settings of a stage, or None where it is not wanted."""

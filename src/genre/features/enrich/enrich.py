@@ -1,4 +1,4 @@
-"""The stages in their order: summaries of items, then for each split profiles and imagined items.
+"""The stages in their order: summaries of items, for each split profiles and imagined items, and texts rewritten.
 
 After ONCE (Liu et al., WSDM 2024), whose GENRE uses a language model as summariser, profiler and generator, chained.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import polars as pl
 
@@ -17,16 +17,23 @@ from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset, Entities
 from genre.data.privacy import mask_all
 from genre.data.splits import Split
-from genre.features.enrich.account import Drop, StageAccount
-from genre.features.enrich.answers import AnswerT, ImaginedItems, ItemSummary, KeywordProfile, UserProfile
+from genre.features.enrich.answers import ImaginedItems, ItemSummary, KeywordProfile, UserProfile
 from genre.features.enrich.by_keywords import KeywordWriter
-from genre.features.enrich.config import AnyStage, EnrichConfig, ImagineConfig, ProfileConfig, SummariseConfig
+from genre.features.enrich.config import (
+    EnrichConfig,
+    ImagineConfig,
+    ProfileConfig,
+    RewriteConfig,
+    SummariseConfig,
+)
 from genre.features.enrich.nearest import with_nearest
 from genre.features.enrich.result import BETTER_TITLE, PROFILE, SUMMARY, Enrichment
+from genre.features.enrich.rewrite import Rewriter, rewrite
 from genre.features.enrich.subjects import Catalogue, Histories
-from genre.features.enrich.writing import Task, Writer
+from genre.features.enrich.writing import AnyWriter, Writer
 from genre.features.store import ContentStore
 from genre.features.text import Language, TextConfig, item_texts
+from genre.features.versions import REWRITTEN
 from genre.language.base import Generator
 
 _PARTS: Final[Mapping[Language, Mapping[str, str]]] = {
@@ -46,18 +53,6 @@ _PROFILES: Final[dict[str, Any]] = {
 }
 
 
-class AnyWriter(Protocol):
-    """Writes about tasks, and keeps an account."""
-
-    accounts: list[StageAccount]
-    drops: list[Drop]
-
-    def write(
-        self, config: AnyStage, tasks: Sequence[Task], form: type[AnswerT], *, name: str, masked: int = 0
-    ) -> dict[str, AnswerT]:
-        """Return what was written, by the id of the task."""
-
-
 def enrich(
     data: Dataset,
     splits: Sequence[Split],
@@ -71,7 +66,8 @@ def enrich(
 
     Args:
         data: Its items are written about; its events are not looked at.
-        splits: Profiles and imagined items are made of the training events alone.
+        splits: Profiles and imagined items are made of the training events alone; items that nobody liked in any of
+            them are not rewritten.
         config: What is wanted.
         store: Where answers are kept: what is in it is not asked again.
         progress: Shows how far it has come.
@@ -95,12 +91,15 @@ def enrich(
         written = _profiles(writer, histories, config, label)
         profiles.append(written)
         imagined.append(_imagined(writer, histories, written, config, label, store, progress))
+    again = config.stage(RewriteConfig)
+    versions = None if again is None else rewrite(writer, Rewriter.of(data.items, splits, config, again))
     return Enrichment(
         None if wanted is None else _items_frame(summaries),
         None if config.stage(ProfileConfig) is None else tuple(profiles),
         None if config.stage(ImagineConfig) is None else tuple(imagined),
         pl.DataFrame([asdict(drop) for drop in writer.drops], schema=_DROPS),
         [account.to_dict() for account in writer.accounts],
+        versions,
     )
 
 
@@ -131,6 +130,8 @@ def check_columns(data: Dataset, config: EnrichConfig) -> None:
         wanted += [("items", data.items, BETTER_TITLE), ("items", data.items, SUMMARY)]
     if config.stage(ProfileConfig) is not None:
         wanted.append(("users", data.users, PROFILE))
+    if config.stage(RewriteConfig) is not None:
+        wanted.append(("items", data.items, REWRITTEN))
     for table, entities, column in wanted:
         if column in entities.frame.columns:
             raise ConfigError(

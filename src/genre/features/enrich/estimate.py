@@ -12,9 +12,17 @@ from genre.core.run import Progress
 from genre.data.dataset import Dataset
 from genre.data.splits import Split
 from genre.features.enrich.answers import Answer, ImaginedItems, ItemSummary, UserProfile, schema_of
-from genre.features.enrich.config import AnyStage, EnrichConfig, ImagineConfig, ProfileConfig, SummariseConfig
+from genre.features.enrich.config import (
+    AnyStage,
+    EnrichConfig,
+    ImagineConfig,
+    ProfileConfig,
+    RewriteConfig,
+    SummariseConfig,
+)
 from genre.features.enrich.enrich import check_columns, read_catalogue
 from genre.features.enrich.prompts import make_prompt
+from genre.features.enrich.rewrite import Rewriter
 from genre.features.enrich.subjects import Histories
 from genre.features.enrich.writing import Task, cost_of, tokens_of
 from genre.features.store import ContentStore
@@ -28,7 +36,11 @@ COUNTED = 256
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """What one stage would take. Of later stages' prompts, what earlier stages have yet to write is not counted."""
+    """What one stage would take.
+
+    Of later stages' prompts, what earlier stages have yet to write is not counted; a translation back is reckoned as if
+    it read the text itself.
+    """
 
     stage: str
     subjects: int
@@ -81,6 +93,9 @@ def estimate(
             wanted.append((users.kind + label, users, histories.profile_tasks(users), UserProfile))
         if (cold := config.stage(ImagineConfig)) is not None:
             wanted.append((cold.kind + label, cold, histories.imagine_tasks(cold, {}), ImaginedItems))
+    if (again := config.stage(RewriteConfig)) is not None:
+        rewriter = Rewriter.of(data.items, splits, config, again)
+        wanted += [(step.name, step.config, rewriter.tasks(step, None, {}), step.form) for step in rewriter.steps()]
     if config.method == "keywords":
         return [StageEstimate(name, len(tasks), 0, 0, 0, None, None) for name, _, tasks, _ in wanted]
     generator = config.generator.build()
@@ -102,7 +117,7 @@ def _stage(
     form: type[Answer],
 ) -> _Stage:
     schema = schema_of(form) if config.constrained else None
-    tasks = [task for task in tasks[: config.budget.max_items] if task.source.words]
+    tasks = [task for task in tasks[: config.budget.max_items] if task.refused is None]
     prompts = list(dict.fromkeys(make_prompt(stage.kind, config.language, **task.values) for task in tasks))
     known = store.known_completions(generator, prompts, sampling=stage.sampling, schema=schema)
     missing = [prompt for prompt, found in zip(prompts, known, strict=True) if found is None]

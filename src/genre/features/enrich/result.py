@@ -14,11 +14,13 @@ from genre.data.columns import USER_ID
 from genre.data.dataset import Dataset, Entities, Vocabulary
 from genre.data.splits import Split
 from genre.features.enrich.nearest import with_events
+from genre.features.versions import with_versions
 
 BETTER_TITLE: Final = "better_title"
 SUMMARY: Final = "summary"
 PROFILE: Final = "profile"
 ITEMS, USERS, IMAGINED, DROPS, ACCOUNT = "items.parquet", "profiles", "imagined", "drops.parquet", "account.json"
+VERSIONS = "rewritten.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +38,13 @@ class Enrichment:
     """`stage`, `id`, `reason` and `detail` of every item and user that stays as it was."""
     account: list[dict[str, Any]]
     """What each stage did."""
+    versions: pl.DataFrame | None = None
+    """`item_id`, `way` and `text` of every version that was written; None where that was not wanted."""
 
     def apply(self, data: Dataset) -> Dataset:
         """Return all the data with the new columns; profiles are those of the first split. No event is added."""
         items = data.items if self.items is None else with_texts(data.items, self.items)
+        items = items if self.versions is None else with_versions(items, self.versions)
         return replace(data, items=items, users=self._users(data.users, 0))
 
     def apply_split(self, part: Split, place: int) -> Split:
@@ -57,6 +62,8 @@ class Enrichment:
         """Write everything into an existing directory."""
         if self.items is not None:
             self.items.write_parquet(directory / ITEMS)
+        if self.versions is not None:
+            self.versions.write_parquet(directory / VERSIONS)
         for name, frames in ((USERS, self.profiles), (IMAGINED, self.imagined)):
             for place, frame in enumerate(frames or ()):
                 frame.write_parquet(directory / f"{name}-{place}.parquet")
@@ -66,13 +73,16 @@ class Enrichment:
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read what `save` wrote."""
-        items = directory / ITEMS
+        items, versions = (
+            pl.read_parquet(path) if path.exists() else None for path in (directory / ITEMS, directory / VERSIONS)
+        )
         return cls(
-            pl.read_parquet(items) if items.exists() else None,
+            items,
             _read_all(directory, USERS),
             _read_all(directory, IMAGINED),
             pl.read_parquet(directory / DROPS),
             json.loads((directory / ACCOUNT).read_text(encoding="utf-8")),
+            versions,
         )
 
     def _users(self, users: Entities, place: int) -> Entities:

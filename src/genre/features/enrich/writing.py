@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 
 from genre.core.run import Progress, Silent
 from genre.features.enrich.account import BUDGET, CUT, FAILED, FORM, UNREADABLE, Drop, StageAccount
@@ -28,6 +28,15 @@ class Task:
     source: Source
     values: Mapping[str, Any]
     """What the prompt's template takes."""
+    unfit: str | None = None
+    """Why it cannot be written about, if so, beside having no words."""
+    check: Callable[[Any], tuple[str, str] | None] | None = None
+    """What an answer must pass beside what all must: returns as `problem_of` does."""
+
+    @property
+    def refused(self) -> str | None:
+        """Why nothing is asked of it, if so."""
+        return self.unfit or (None if self.source.words else "no words are left that are not orders to a model")
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,18 @@ class _Stage(Generic[AnswerT]):
     config: AnyStage
     form: type[AnswerT]
     account: StageAccount
+
+
+class AnyWriter(Protocol):
+    """Writes about tasks, and keeps an account."""
+
+    accounts: list[StageAccount]
+    drops: list[Drop]
+
+    def write(
+        self, config: AnyStage, tasks: Sequence[Task], form: type[AnswerT], *, name: str, masked: int = 0
+    ) -> dict[str, AnswerT]:
+        """Return what was written, by the id of the task."""
 
 
 class Purse:
@@ -131,10 +152,10 @@ class Writer:
         readable = []
         for task in tasks:
             stage.account.left_out += task.source.left_out
-            if task.source.words:
+            if task.refused is None:
                 readable.append((task, make_prompt(stage.config.kind, self._config.language, **task.values)))
             else:
-                self._drop(stage.account, task, UNREADABLE, "no words are left that are not orders to a model")
+                self._drop(stage.account, task, UNREADABLE, task.refused)
         return readable
 
     def _answered(self, stage: _Stage[AnswerT], asked: Sequence[tuple[Task, Prompt]]) -> dict[str, AnswerT]:
@@ -183,16 +204,18 @@ class Writer:
             account.completion_tokens += completion.completion_tokens
         account.cost = cost_of(self._config.price_per_million, account.prompt_tokens, account.completion_tokens)
         by_prompt = dict(zip(prompts, completions, strict=True))
-        return [self._judged(by_prompt[prompt], task.source, stage.form) for task, prompt in asked]
+        return [self._judged(by_prompt[prompt], task, stage.form) for task, prompt in asked]
 
-    def _judged(self, completion: Completion, source: Source, form: type[AnswerT]) -> AnswerT | Refused:
+    def _judged(self, completion: Completion, task: Task, form: type[AnswerT]) -> AnswerT | Refused:
         if completion.finish == "error":
             return Refused(FAILED, completion.error or "the generator does not say why")
         answer = read_answer(completion.text, form)
         if isinstance(answer, str):
             reason, detail = (CUT, f"it is too long ({answer})") if completion.finish == "length" else (FORM, answer)
             return Refused(reason, detail)
-        problem = problem_of(answer, source, self._config.language)
+        problem = problem_of(answer, task.source, self._config.language)
+        if problem is None and task.check is not None:
+            problem = task.check(answer)
         return answer if problem is None else Refused(*problem)
 
     def _room(self, prompts: Sequence[Prompt], sampling: Sampling) -> tuple[int, str | None]:
