@@ -157,8 +157,8 @@ def show_enrichment_plan(plan: Sequence[StageEstimate]) -> None:
 def show_enrichment(directory: Path) -> None:
     """Print what enrichment has done, and where it is."""
     for stage in json.loads((directory / ACCOUNT).read_text(encoding="utf-8")):
-        console.print(f"{stage['stage']}: {in_words(stage)}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Tables and account are in {directory}.", highlight=False, markup=False, soft_wrap=True)
+        _say(f"{stage['stage']}: {in_words(stage)}")
+    _say(f"Tables and account are in {directory}.")
 
 
 def show_trial(found: Found, best: Found | None, objective: str) -> None:
@@ -166,7 +166,7 @@ def show_trial(found: Found, best: Found | None, objective: str) -> None:
     says = found.note if found.value is None else f"{objective} {found.value:.4f}" + (found.note and f", {found.note}")
     so_far = "none yet" if best is None else f"{best.value:.4f} (trial {best.number})"
     line = f"trial {found.number}: {says}; best {so_far}; {found.seconds:.1f} s"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    _say(line)
 
 
 def show_tuned(tuned: Tuned, *, rows: int = 10) -> None:
@@ -187,8 +187,7 @@ def show_tuned(tuned: Tuned, *, rows: int = 10) -> None:
     ]
     if tuned.interrupted:
         lines.insert(0, "Interrupted: what was found is kept, and the same command goes on.")
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    _say(*lines)
 
 
 def _short(paths: Sequence[str]) -> dict[str, str]:
@@ -219,11 +218,17 @@ def show_run(run: Path) -> None:
     """Print a finished run's leaderboard and what it chose."""
     manifest = read_manifest(run)
     account = json.loads((run / ACCOUNT).read_text(encoding="utf-8"))
-    for notice in account["data"]["notices"]:
-        console.print(f"notice: {notice}", highlight=False, markup=False)
+    _say(*(f"notice: {notice}" for notice in account["data"]["notices"]))
     show_results(Results.load(run), f"{manifest['name']}: test events")
-    for name, reason in manifest["skipped"].items():
-        console.print(f"{name} {reason}.")
-    for name, breaches in manifest.get("over_budget", {}).items():
-        console.print(f"{name} is over the budget for writing: {'; '.join(breaches)}.", highlight=False, markup=False)
-    console.print(f"Chosen on the validation events: {manifest['chosen']}. Everything is in {run}.")
+    over = manifest.get("over_budget", {})
+    _say(
+        *(f"{name} {reason}." for name, reason in manifest["skipped"].items()),
+        *(f"{name} is over the budget for writing: {'; '.join(breaches)}." for name, breaches in over.items()),
+        f"Chosen on the validation events: {manifest['chosen']}. Everything is in {run}.",
+    )
+
+
+def _say(*lines: str) -> None:
+    """Print lines as they are, so that a path in them can be copied."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -178,5 +178,5 @@ def test_a_search_that_cannot_be_is_an_error_before_work_starts(
 
 def test_without_validation_questions_nothing_can_be_compared(base: Path) -> None:
     data, _ = world()
-    with pytest.raises(ModelError, match="models are compared on validation questions, and there are none"):
+    with pytest.raises(ModelError, match="guarded: it is put together on validation events, and there are 0"):
         config(base).build({}).fit(data, RunContext())

@@ -209,7 +209,7 @@ def test_without_validation_events_it_is_an_error_with_a_remedy(
 ) -> None:
     data, holdout, members = world
     nothing = holdout.take(np.arange(0)) if empty else None
-    message = r"boosted: its members are weighed on validation events, and there are 0\. Choose a split that keeps"
+    message = r"boosted: it is put together on validation events, and there are 0\. Choose a split that keeps"
     with pytest.raises(ModelError, match=message):
         fit(data, nothing, members)
 

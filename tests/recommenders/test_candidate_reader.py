@@ -67,13 +67,13 @@ def test_behind_one_beginning_scores_are_those_of_whole_prompts(
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_candidate_stands_where_it_belongs_and_control_tokens_are_broken(base: Path, language: str) -> None:
     _, prompts = reader(base, "yes_no")
-    prompts = Prompts(prompts.tokenizer, "yes_no", language, 16)
+    prompts = Prompts(prompts.parts.tokenizer, "yes_no", language, 16)
     begin, after = prompts.beginning(["bad <|im_end|> title \ufffc"])
-    text = prompts.tokenizer.decode([*begin, *prompts.titles(["The Whale"])[0], *after])
+    text = prompts.parts.tokenizer.decode([*begin, *prompts.titles(["The Whale"])[0], *after])
     assert "- The Whale\n" in text
     assert "bad < |im_end|> title" in text
     assert "\ufffc" not in text
-    if prompts.tokenizer.chat_template:
+    if prompts.parts.tokenizer.chat_template:
         assert text.endswith("<|im_start|>assistant\n")
     assert len(prompts.titles(["a" * 100])[0]) == 16
 

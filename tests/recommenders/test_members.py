@@ -101,7 +101,7 @@ def test_each_look_at_the_validation_questions_is_told_to_whom_the_run_names() -
 @pytest.mark.parametrize("validation", [None, holdout_of(0)], ids=["none", "empty"])
 def test_without_validation_questions_there_is_an_error_with_a_remedy(validation: Holdout | None) -> None:
     message = (
-        "stack: its members are weighed on validation events, and there are 0. "
+        "stack: it is put together on validation events, and there are 0. "
         "Choose a split that keeps validation events, or leave this model out."
     )
     with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):

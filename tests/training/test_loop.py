@@ -20,7 +20,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from genre.core.errors import ArtifactError, ConfigError, DependencyError, ModelError, ResourceError
 from genre.training.checkpoints import Checkpoint
 from genre.training.config import CHECKPOINT_FILE, TrainingConfig
-from genre.training.loop import Loss, Protection, Trained, train
+from genre.training.contracts import Loss, Protection
+from genre.training.loop import Trained, train
 
 NUM_BATCHES = 5
 Batch = tuple[Tensor, Tensor]

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from genre.core.interactions import Interactions
 from genre.core.ragged import Ragged
-from genre.training.loop import Loss
+from genre.training.contracts import Loss
 from genre.training.next_codes import NextCodes, Prefixes
 from genre.training.packing import Packed
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre.adaptation.scale import USUAL, Scale
-from genre.core.errors import ModelError
+from genre.core.parts import text_as_array, text_of_array
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
@@ -26,16 +26,17 @@ from genre.features.vectors import VectorsConfig
 from genre.features.versions import VersionsConfig
 from genre.language.tuning import TuningConfig
 from genre.metrics.ranking import ndcg
+from genre.metrics.ranks import list_ranks
 from genre.metrics.statistics import paired_difference
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
 from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.llm_ranker import LlmRankerConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
+from genre.recommenders.members import questions_to_learn_from
 from genre.recommenders.semantic_id import SemanticIdConfig
 from genre.recommenders.text_classifier import TextClassifierConfig
 from genre.training.protection_config import ProtectionConfig
 
-_PLACE = "guarded"
 _FRONTIER, _CHOICE, _SAMPLES, _CURVES = "frontier", "choice", "samples", "curves"
 _K = 10
 
@@ -147,8 +148,10 @@ class Point:
     accuracy: NDArray[np.float64]
     """(Q,) NDCG@10."""
     writing: WritingProfile
-    breaches: tuple[str, ...]
+    breaches: tuple[str, ...] = ()
     """Where it is over the budget, in words."""
+    excess: float = 0.0
+    """By how many times the limit that is broken most is exceeded, less 1."""
 
     def told(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -189,19 +192,19 @@ class Guarded:
             ConfigError: The budget limits what is not measured.
             ModelError: There are no validation questions to compare models on.
         """
-        questions = _questions(run, self.config.num_questions)
+        questions, candidates = questions_to_learn_from(run, "guarded", most=self.config.num_questions)
         frozen = self._fitted(data, run, None)
         self.curves = {"frozen base": _curve_of(frozen)}
         catalogue = [text for text in item_texts(data.items, TextConfig()) if text]
         scale = Scale.of(frozen.language.writer(), self.config.writing, catalogue, run)
         self.config.budget.breaches(scale.base, scale.base)  # A limit of what is not measured is told before training.
-        points = [Point(None, 1.0, _accuracy(frozen, questions), scale.base, ())]
+        points = [Point(None, 1.0, _accuracy(frozen, questions, candidates), scale.base)]
         kept: tuple[Point, State] = (points[0], frozen.state())
         for name in self.config.protections:
             model = self._fitted(data, run, name)
             self.curves[name] = _curve_of(model)
             for share in sorted(self.config.shares, reverse=True):
-                point, state = self._measured(model, name, share, questions, scale)
+                point, state = self._measured(model, name, share, (questions, candidates), scale)
                 points.append(point)
                 if not point.breaches:
                     if point.accuracy.mean() > kept[0].accuracy.mean():
@@ -239,12 +242,15 @@ class Guarded:
     def state(self) -> State:
         """Return the kept model, and the account of the search."""
         told = {_FRONTIER: self.points, _CHOICE: self.choice, _SAMPLES: self.samples, _CURVES: self.curves}
-        return {**self.model.state(), **{name: _packed(value) for name, value in told.items()}}
+        return {
+            **self.model.state(),
+            **{name: text_as_array(json.dumps(value, ensure_ascii=False)) for name, value in told.items()},
+        }
 
     def restore(self, state: State) -> None:
         """Take both back."""
         told = (_FRONTIER, _CHOICE, _SAMPLES, _CURVES)
-        self.points, self.choice, self.samples, self.curves = (_unpacked(state[name]) for name in told)
+        self.points, self.choice, self.samples, self.curves = (json.loads(text_of_array(state[name])) for name in told)
         self.model = self._built(self.choice["protection"])
         self.model.restore({name: value for name, value in state.items() if name not in told})
 
@@ -261,36 +267,23 @@ class Guarded:
         directory = None if run.directory is None else run.directory / (name or "frozen base")
         return self._built(name).fit(data, replace(run, directory=directory))
 
-    def _measured(self, model: Tuned, name: str, share: float, questions: Holdout, scale: Scale) -> tuple[Point, State]:
+    def _measured(
+        self, model: Tuned, name: str, share: float, asked: tuple[Holdout, Candidates], scale: Scale
+    ) -> tuple[Point, State]:
         """Return what a share of what was learned is worth."""
         with model.language.tuned.interpolated(share):
-            accuracy = _accuracy(model, questions)
+            accuracy = _accuracy(model, *asked)
             writing = scale.measured(model.language.writer())
             state = {name: np.array(value) for name, value in model.state().items()}
-        return Point(name, share, accuracy, writing, tuple(self.config.budget.breaches(scale.base, writing))), state
+        budget = self.config.budget
+        breaches = tuple(budget.breaches(scale.base, writing))
+        return Point(name, share, accuracy, writing, breaches, budget.excess(scale.base, writing)), state
 
 
-def _questions(run: RunContext, most: int) -> Holdout:
-    holdout = run.validation
-    if holdout is None or not len(holdout):
-        raise ModelError(
-            "models are compared on validation questions, and there are none",
-            place=_PLACE,
-            remedy="Choose a split that keeps validation events.",
-        )
-    if len(holdout) <= most:
-        return holdout
-    return holdout.take(np.sort(run.rng("guard.questions").choice(len(holdout), most, replace=False)))
-
-
-def _accuracy(model: Recommender, questions: Holdout) -> NDArray[np.float64]:
-    """Return NDCG@10 (Q,) of each question, what was seen left out."""
-    seen = Candidates(excluded=questions.queries.history.items)
-    answer = model.recommend(questions.queries, _K, candidates=seen).item_rows
-    targets = questions.targets
-    hit = answer[targets.row_of_value] == targets.values[:, None]
-    ranks = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, np.inf)
-    return np.asarray(ndcg(ranks.astype(np.float32), targets.offsets, _K), np.float64)
+def _accuracy(model: Recommender, questions: Holdout, candidates: Candidates) -> NDArray[np.float64]:
+    """Return NDCG@10 (Q,) of each question."""
+    answer = model.recommend(questions.queries, _K, candidates=candidates).item_rows
+    return np.asarray(ndcg(list_ranks(answer, questions.targets), questions.targets.offsets, _K), np.float64)
 
 
 def _curve_of(model: Tuned) -> dict[str, list[float]]:
@@ -306,7 +299,7 @@ def _choice(points: Sequence[Point], kept: Point, free: str | None, run: RunCont
     unprotected = next((point for point in points[1:] if point.protection == free and point.share == 1), frozen)
     gain, free_gain = (float((point.accuracy - frozen.accuracy).mean()) for point in (kept, unprotected))
     over = [point for point in points if point.breaches and point.accuracy.mean() > kept.accuracy.mean()]
-    nearest = min(over, key=lambda point: len(point.breaches), default=None)
+    nearest = min(over, key=lambda point: point.excess, default=None)
     return {
         "protection": kept.protection,
         "share": kept.share,
@@ -314,11 +307,3 @@ def _choice(points: Sequence[Point], kept: Point, free: str | None, run: RunCont
         "share_of_free_gain": gain / free_gain if free_gain > 0 else None,
         "nearest": None if nearest is None else nearest.told(),
     }
-
-
-def _packed(value: Any) -> NDArray[np.uint8]:
-    return np.frombuffer(json.dumps(value, ensure_ascii=False).encode(), np.uint8)
-
-
-def _unpacked(packed: NDArray[np.uint8]) -> Any:
-    return json.loads(bytes(packed).decode())

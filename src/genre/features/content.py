@@ -19,6 +19,7 @@ from scipy import sparse
 
 from genre.core.config import Config
 from genre.core.errors import DataError
+from genre.core.parts import text_as_array, text_of_array
 from genre.core.words import words_of
 from genre.data.dataset import Entities
 
@@ -175,12 +176,12 @@ class ContentFeatures:
     def state(self) -> dict[str, NDArray[np.uint8]]:
         """Return what was settled, as the bytes of a JSON text."""
         text = json.dumps([{"kind": column.kind, **asdict(column)} for column in self.columns], ensure_ascii=False)
-        return {"columns": np.frombuffer(text.encode(), np.uint8)}
+        return {"columns": text_as_array(text)}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Self:
         """Build from what `state` returned."""
-        columns = json.loads(bytes(state["columns"]))
+        columns = json.loads(text_of_array(state["columns"]))
         return cls(tuple(_KINDS[column.pop("kind")](**column) for column in columns))
 
 

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from genre.core.errors import DataError
+from genre.core.parts import text_as_array, text_of_array
 from genre.data.dataset import Entities
 
 
@@ -71,12 +72,12 @@ class TabularFeatures:
 
     def state(self) -> dict[str, NDArray[np.uint8]]:
         """Return what was counted, as the bytes of a JSON text."""
-        return {"tabular": np.frombuffer(json.dumps(asdict(self)).encode(), np.uint8)}
+        return {"tabular": text_as_array(json.dumps(asdict(self)))}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         """Build from what `state` returned."""
-        return cls(**json.loads(bytes(state["tabular"])))
+        return cls(**json.loads(text_of_array(state["tabular"])))
 
 
 def _highest_count(values: pl.Series, counts: dict[str, int]) -> NDArray[np.float64]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from genre.core.errors import ConfigError, ModelError
+from genre.core.errors import ConfigError
 from genre.language.minilm import MiniLmConfig
 from genre.language.sentence import SentenceEncoderConfig
-from genre.language.tuning import LAYER, TuningConfig, open_weights
+from genre.language.tuning import LAYER, TuningConfig, open_weights, take_back
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,18 +104,8 @@ class TunedEncoder:
         Raises:
             ModelError: It is of an encoder with other layers.
         """
-        import torch
-
         own = {name: weight for name, weight in self.body.named_parameters() if name in self.names}
-        if set(own) != set(state) or any(own[name].shape != state[name].shape for name in own):
-            raise ModelError(
-                "what was learned does not fit this encoder",
-                place="vectors.encoder",
-                remedy="Use the encoder and the tuning settings of that time.",
-            )
-        with torch.no_grad():
-            for name, weight in own.items():
-                weight.copy_(torch.from_numpy(np.array(state[name])))
+        take_back(own, state, "encoder", "vectors.encoder")
 
     @property
     def _marks(self) -> tuple[int | None, int | None]:

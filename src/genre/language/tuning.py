@@ -277,18 +277,7 @@ class TunedModel:
         Raises:
             ModelError: It is of a model with other layers.
         """
-        import torch
-
-        own = dict(self.learned())
-        if set(own) != set(state) or any(own[name].shape != state[name].shape for name in own):
-            raise ModelError(
-                "what was learned does not fit this language model",
-                place="tuning",
-                remedy="Use the base model and the tuning settings of that time.",
-            )
-        with torch.no_grad():
-            for name, weight in own.items():
-                weight.copy_(torch.from_numpy(np.array(state[name])))
+        take_back(dict(self.learned()), state, "language model", "tuning")
 
     def _scaled(self, share: float) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the weights that a share of the update is a share of: one factor of a product of two."""
@@ -312,6 +301,31 @@ def open_weights(model: nn.Module, config: TuningConfig) -> None:
         model.requires_grad_(True)
     if config.method == "last_layers":
         _open_last_layers(model, config.layers)
+
+
+def take_back(own: Mapping[str, nn.Parameter], state: Mapping[str, NDArray[Any]], what: str, place: str) -> None:
+    """Give weights the values that were kept of them.
+
+    Args:
+        own: The weights by name, changed in place.
+        state: Their values.
+        what: The model that they are of, for the message.
+        place: The setting that chose it, for the message.
+
+    Raises:
+        ModelError: The values are of other weights.
+    """
+    import torch
+
+    if set(own) != set(state) or any(own[name].shape != state[name].shape for name in own):
+        raise ModelError(
+            f"what was learned does not fit this {what}",
+            place=place,
+            remedy=f"Use the {what} and the tuning settings of that time.",
+        )
+    with torch.no_grad():
+        for name, weight in own.items():
+            weight.copy_(torch.from_numpy(np.array(state[name])))
 
 
 def _with_additions(model: nn.Module, config: TuningConfig, total_steps: int | None, new: NewTokens | None) -> Any:

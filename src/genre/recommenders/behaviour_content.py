@@ -18,6 +18,7 @@ from scipy import sparse
 
 from genre.core.errors import DataError
 from genre.core.interactions import Interactions
+from genre.core.parts import below, with_prefix
 from genre.core.queries import Queries, Source
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
@@ -177,15 +178,15 @@ class BehaviourContent(ScoringRecommender[BehaviourContentConfig]):
 
     def state(self) -> State:
         """Return both parts, the items' content and how users are read."""
-        read = {_ITEMS + name: part for name, part in self.item_features.state().items()}
+        read = with_prefix(_ITEMS, self.item_features.state())
         return {name: getattr(self, name) for name in _STORED} | read | self.user_features.state()
 
     def restore(self, state: State) -> None:
         """Take everything back."""
         for name in _STORED:
             setattr(self, name, state[name])
-        read = {name.removeprefix(_ITEMS): part for name, part in state.items() if name.startswith(_ITEMS)}
-        self.item_features, self.user_features = ContentFeatures.restore(read), ContentFeatures.restore(state)
+        self.item_features = ContentFeatures.restore(below(_ITEMS, state))
+        self.user_features = ContentFeatures.restore(state)
         self.weights = self.theta + self.content @ self.phi
 
     def _settle_content(self, data: Dataset, rng: np.random.Generator) -> None:

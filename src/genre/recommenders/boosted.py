@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
+from genre.core.parts import text_as_array
 from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations
 from genre.core.ragged import Ragged, offsets_of
 from genre.core.run import RunContext
@@ -139,7 +140,7 @@ class Boosted:
     def state(self) -> State:
         """Return LightGBM's model as the bytes of its text, and what the features are made of."""
         text = "" if self.booster is None else self.booster.model_to_string()
-        return {"trees": np.frombuffer(text.encode(), np.uint8), **self.facts.state()}
+        return {"trees": text_as_array(text), **self.facts.state()}
 
     def restore(self, state: State) -> None:
         """Take the trees back; the members are those that it was built with."""

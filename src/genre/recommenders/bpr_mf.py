@@ -29,6 +29,7 @@ from genre.recommenders.base import (
 )
 from genre.recommenders.members import validator
 from genre.recommenders.sparse import decayed_likes
+from genre.recommenders.trained import fit_network
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ class BprMf(ScoringRecommender[BprMfConfig]):
         """Train until the validation events are predicted no better; without any, for all epochs."""
         import torch
 
-        from genre.training.loop import train
         from genre.training.pairs import Factors, Pairwise
 
         config = self.config
@@ -99,16 +99,14 @@ class BprMf(ScoringRecommender[BprMfConfig]):
             parts=training.accumulate,
             pull=config.regularization,
         )
-        train(
+        fit_network(
             factors,
             objective,
-            training,
-            name="bpr_mf",
-            seed=run.seed,
+            config,
+            run,
+            data=data,
+            training=training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=lambda: self._take(factors, data)),
-            directory=run.directory,
-            about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
-            progress=run.progress,
         )
         self._take(factors, data)
         return self

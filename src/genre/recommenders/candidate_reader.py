@@ -19,7 +19,7 @@ from genre.language.tuning import TunedModel
 
 Judgement: TypeAlias = Literal["yes_no", "likelihood"]
 Tokens: TypeAlias = list[int]
-_PLACE = "\ufffc"
+PLACE = "\ufffc"
 """Stands where a candidate's title goes: the character for an object that is put in later."""
 _AT_ONCE = 1024
 """Tokens of candidates that are read together behind one beginning."""
@@ -39,19 +39,43 @@ class Wording:
 WORDINGS = {
     "en": Wording(
         liked="Somebody liked these, the newest last:\n{titles}\n\n",
-        yes_no="Would they like this one too?\n- " + _PLACE + "\nAnswer Yes or No.",
+        yes_no="Would they like this one too?\n- " + PLACE + "\nAnswer Yes or No.",
         likelihood="Name the next one that they will like. Answer with its title alone.",
         yes="Yes",
         no="No",
     ),
     "zh": Wording(
         liked="有人喜欢下面这些，越往后越新：\n{titles}\n\n",
-        yes_no="这个人也会喜欢下面这个吗？\n- " + _PLACE + "\n请回答是或否。",
+        yes_no="这个人也会喜欢下面这个吗？\n- " + PLACE + "\n请回答是或否。",
         likelihood="说出这个人接下来会喜欢的一个，只写名称。",
         yes="是",
         no="否",
     ),
 }
+
+
+class PromptParts:
+    """A prompt as tokens, in two parts: before and behind what is put in later."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Take the model's tokenizer."""
+        self.tokenizer = tokenizer
+
+    def around(self, prompt: str) -> tuple[Tokens, Tokens]:
+        """Return the tokens of a chat before `PLACE` in the prompt, and those behind it."""
+        before, _, after = chat_text(self.tokenizer, Prompt(prompt)).partition(PLACE)
+        has_template, mark = bool(self.tokenizer.chat_template), self.tokenizer.bos_token_id
+        begin = [] if has_template or mark is None else [mark]
+        return [*begin, *self.tokens(before)], self.tokens(after)
+
+    def plain(self, text: str) -> str:
+        """Return a text without what would be taken for a control token, or for the place."""
+        return without_control(text, self.tokenizer.all_special_tokens).replace(PLACE, " ")
+
+    def tokens(self, text: str) -> Tokens:
+        """Return a text as tokens."""
+        found: Tokens = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] if text else []
+        return found
 
 
 class Prompts:
@@ -66,30 +90,19 @@ class Prompts:
             language: Of the words around the titles.
             most: Tokens of a title.
         """
-        self.tokenizer, self.judgement, self.words, self.most = tokenizer, judgement, WORDINGS[language], most
-        self.yes, self.no = (self._tokens(word)[0] for word in (self.words.yes, self.words.no))
+        self.parts, self.judgement, self.words, self.most = PromptParts(tokenizer), judgement, WORDINGS[language], most
+        self.yes, self.no = (self.parts.tokens(word)[0] for word in (self.words.yes, self.words.no))
 
     def titles(self, texts: Sequence[str]) -> list[Tokens]:
         """Return each title as tokens, control tokens in it broken up; a dash for an item without one."""
-        return [self._tokens(self._plain(text) or "-")[: self.most] for text in texts]
+        parts = self.parts
+        return [parts.tokens(parts.plain(text) or "-")[: self.most] for text in texts]
 
     def beginning(self, titles: Sequence[str]) -> tuple[Tokens, Tokens]:
         """Return the tokens before a candidate, and those behind it."""
-        liked = "\n".join(f"- {self._plain(title)}" for title in titles)
+        liked = "\n".join(f"- {self.parts.plain(title)}" for title in titles)
         asked = self.words.yes_no if self.judgement == "yes_no" else self.words.likelihood
-        text = chat_text(self.tokenizer, Prompt(self.words.liked.format(titles=liked) + asked))
-        before, _, after = text.partition(_PLACE)
-        begin = (
-            [] if self.tokenizer.chat_template or self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
-        )
-        return begin + self._tokens(before), self._tokens(after)
-
-    def _plain(self, text: str) -> str:
-        return without_control(text, self.tokenizer.all_special_tokens).replace(_PLACE, " ")
-
-    def _tokens(self, text: str) -> Tokens:
-        found: Tokens = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] if text else []
-        return found
+        return self.parts.around(self.words.liked.format(titles=liked) + asked)
 
 
 class SharedBeginning(nn.Module):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from genre.core.errors import ConfigError
+from genre.core.parts import below, with_prefix
 from genre.core.queries import Queries
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
@@ -115,10 +116,10 @@ class Ensemble(ScoringRecommender[EnsembleConfig]):
 
     def state(self) -> State:
         """Return what the further models have learned."""
-        states = {
-            f"{place}/{name}": value for place, model in self.others.items() for name, value in model.state().items()
-        }
-        return {**states, "num_items": np.array([self.num_items])}
+        found: State = {"num_items": np.array([self.num_items])}
+        for place, model in self.others.items():
+            found |= with_prefix(f"{place}/", model.state())
+        return found
 
     def restore(self, state: State) -> None:
         """Take the further models back; the members are those that it was built with."""
@@ -126,7 +127,6 @@ class Ensemble(ScoringRecommender[EnsembleConfig]):
         for name, member in self.members.items():
             for number in range(1, self.config.num_seeds):
                 place = f"{name}.{number}"
-                below = f"{place}/"
                 model = member.config.build({})
-                model.restore({key.removeprefix(below): value for key, value in state.items() if key.startswith(below)})
+                model.restore(below(f"{place}/", state))
                 self.others[place] = model

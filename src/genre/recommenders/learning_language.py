@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from genre.core.config import Config
 from genre.core.errors import ModelError
+from genre.core.parts import below, text_as_array, text_of_array, with_prefix
 from genre.core.run import RunContext
 from genre.language.local import LocalGeneratorConfig
 from genre.language.smollm import SmolLmConfig
@@ -20,7 +20,7 @@ from genre.training.protection_config import ProtectionConfig
 
 if TYPE_CHECKING:
     from genre.language.decoding import LoadedModel
-    from genre.training.loop import Protection
+    from genre.training.contracts import Protection
     from genre.training.protections import Watched
 
 LanguageModel = Annotated[SmolLmConfig | LocalGeneratorConfig, Field(discriminator="kind")]
@@ -163,8 +163,7 @@ class LearningLanguage:
 
     def state(self) -> State:
         """Return what was learned, nothing of the base, and which base it was."""
-        learned = {PREFIX + name: value for name, value in self.tuned.state().items()}
-        return {**learned, _BASE: np.frombuffer(self.key.encode(), np.uint8)}
+        return {**with_prefix(PREFIX, self.tuned.state()), _BASE: text_as_array(self.key)}
 
     def restore(self, state: State) -> None:
         """Take back what `state` returned; what belongs to others is left alone.
@@ -172,13 +171,13 @@ class LearningLanguage:
         Raises:
             ModelError: The base is not the one that this was learned with.
         """
-        before = bytes(state[_BASE]).decode()
+        before = text_of_array(state[_BASE])
         if before != self.key:
             raise ModelError(
                 f"the language model is {self.key!r}, and this was learned with {before!r}",
                 place="base",
                 remedy="Put the language model of that time back, or fit the model anew.",
             )
-        parts = {name.removeprefix(PREFIX): part for name, part in state.items() if name.startswith(PREFIX)}
+        parts = below(PREFIX, state)
         del parts["base"]
         self.tuned.restore(parts)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from genre.core.interactions import Interactions
+from genre.core.parts import lines_as_array, lines_of_array
 from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
@@ -24,7 +25,7 @@ from genre.recommenders.base import DataSize, Estimate, Recommender, State
 from genre.recommenders.growth import grown
 from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
 from genre.recommenders.members import named_members, put_in_order
-from genre.recommenders.trained import curve_of
+from genre.recommenders.trained import fit_network
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -112,8 +113,6 @@ class LlmRanker:
         """
         import torch
 
-        from genre.training.loop import train
-
         config = self.config
         lists, targets = self._lists(data, run)
         with torch.random.fork_rng():
@@ -123,18 +122,16 @@ class LlmRanker:
         self.curve = np.empty((0, 2))
         if config.tuning.method == "frozen" or not len(lists):
             return self
-        trained = train(
+        self.curve = fit_network(
             self.reader,
             self._objective(lists, targets, run),
-            config.training,
-            name="llm_ranker",
-            seed=run.seed,
+            config,
+            run,
+            data=data,
+            training=config.training,
             protections=self.language.protections(self.names),
-            directory=run.directory,
-            about={"model": config.model_dump(mode="json"), "data": data.fingerprint(), "base": self.language.key},
-            progress=run.progress,
+            base=self.language.key,
         )
-        self.curve = curve_of(trained)
         return self
 
     def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
@@ -184,8 +181,7 @@ class LlmRanker:
 
     def state(self) -> State:
         """Return what the language model learned, which one it was, and what items are called."""
-        names = "\n".join(name.replace("\n", " ") for name in self.names).encode("utf-8", "replace")
-        return {**self.language.state(), "names": np.frombuffer(names, np.uint8), "curve": self.curve}
+        return {**self.language.state(), "names": lines_as_array(self.names), "curve": self.curve}
 
     def restore(self, state: State) -> None:
         """Take all of it back.
@@ -197,7 +193,7 @@ class LlmRanker:
         self._load_base(RunContext(), 0)
         self.language.restore(state)
         self.curve = state["curve"]
-        self._name(bytes(state["names"]).decode().split("\n"))
+        self._name(lines_of_array(state["names"]))
 
     def _load_base(self, run: RunContext, total_steps: int) -> None:
         """Load the language model, and open what learns."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from genre.core.errors import ConfigError
+from genre.core.parts import below, with_prefix
 from genre.core.queries import Queries
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
@@ -24,7 +25,7 @@ from genre.language.base import unit_rows
 from genre.recommenders.base import DataSize, Estimate, Recommender, ScoringRecommender, State, never_scored
 from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
 from genre.recommenders.members import validator
-from genre.recommenders.trained import among, curve_of, network_state, take_parameters
+from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -160,7 +161,6 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         """
         import torch
 
-        from genre.training.loop import train
         from genre.training.next_item import NextItem
 
         config, log = self.config, data.interactions
@@ -180,19 +180,17 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             self.tokens = self._tokens_of(data.items)
             self.network = self._new_network(versions)
             self._begin()
-        trained = train(
+        self.curve = fit_network(
             self.network,
             objective,
-            config.training,
-            name="llm_sequential",
-            seed=run.seed,
+            config,
+            run,
+            data=data,
+            training=config.training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
             protections=self.language.protections(item_texts(data.items, config.vectors.text)),
-            directory=run.directory,
-            about={"model": config.model_dump(mode="json"), "data": data.fingerprint(), "base": self.language.key},
-            progress=run.progress,
+            base=self.language.key,
         )
-        self.curve = curve_of(trained)
         self._settle()
         return self
 
@@ -242,7 +240,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
     def state(self) -> State:
         """Return the layers around the language model, what it learned, which one it was, and what texts say."""
         around = network_state(self.network, without="language.")
-        reading = {_READER + name: part for name, part in self.reader.state().items()}
+        reading = with_prefix(_READER, self.reader.state())
         tokens = {"tokens": self.tokens.tokens.numpy(), "lengths": self.tokens.lengths.numpy()}
         own = {"text": self.text, "known": self.known, "curve": self.curve}
         return {**around, **self.language.state(), **reading, **tokens, **own}
@@ -259,8 +257,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         from genre.recommenders.language_reader import ItemTokens
 
         self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
-        learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
-        self.reader = TextVectors.restore(self.config.vectors, learned)
+        self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
         self.language = LearningLanguage(self.config, RunContext())
         tokens, lengths = (torch.from_numpy(np.array(state[name])) for name in ("tokens", "lengths"))
         self.tokens = ItemTokens(tokens, lengths)

@@ -50,7 +50,7 @@ def questions_to_learn_from(
 ) -> tuple[Holdout, Candidates]:
     """Return the validation questions and what may be answered to them.
 
-    Members have learned from the training events by heart, so what is learned of members is learned on others.
+    Models have learned the training events by heart, so what is learned of models is learned on others.
 
     Args:
         run: Holds the validation questions.
@@ -64,7 +64,7 @@ def questions_to_learn_from(
     holdout = run.validation
     if holdout is None or not len(holdout):
         raise ModelError(
-            f"its members are weighed on validation events, and there are {0 if holdout is None else len(holdout)!r}",
+            f"it is put together on validation events, and there are {0 if holdout is None else len(holdout)!r}",
             place=place,
             remedy="Choose a split that keeps validation events, or leave this model out.",
         )

@@ -7,7 +7,7 @@ Shapes: I items, N pairs, T texts of users, K grades.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -26,11 +26,10 @@ from genre.recommenders.base import RecommenderConfig, State
 from genre.recommenders.classifier_heads import AnyHead, ForestHeadConfig, LinearHeadConfig, SvmHeadConfig
 from genre.recommenders.labelled_pairs import Pairs
 from genre.recommenders.learning_language import LanguageRecommenderConfig
-from genre.recommenders.trained import curve_of
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 Floats: TypeAlias = NDArray[np.floating]
 NAME = "text_classifier"
@@ -143,7 +142,7 @@ class PairJudge(Protocol):
     def count(self, text: str) -> int:
         """Return how many tokens a text takes."""
 
-    def learn(self, pairs: Pairs, apart: Pairs, num_grades: int, run: RunContext, about: dict[str, Any]) -> None:
+    def learn(self, pairs: Pairs, apart: Pairs, num_grades: int, run: RunContext, data: Dataset) -> None:
         """Learn from some pairs; networks look at others to find the best epoch."""
 
     def probabilities(
@@ -161,48 +160,13 @@ class PairJudge(Protocol):
         """Take it back."""
 
 
-def trained(
-    judge: PairJudge,
-    network: nn.Module,
-    objective: Any,
-    apart: Pairs,
-    run: RunContext,
-    about: dict[str, Any],
-    protections: Sequence[Any] = (),
-) -> NDArray[np.float64]:
-    """Train a judge's network, and return the curve."""
-    from genre.training.loop import train
+def likelihood_on(judge: PairJudge, pairs: Pairs) -> Callable[[], float] | None:
+    """Return what tells the mean log-probability of the right grades by now, or None where there are no pairs."""
+    if not len(pairs):
+        return None
 
     def value() -> float:
-        found = judge.probabilities(apart.texts, apart.text_of, apart.item_rows)
-        return float(np.log(np.maximum(found[np.arange(len(apart)), apart.labels], 1e-9)).mean())
+        found = judge.probabilities(pairs.texts, pairs.text_of, pairs.item_rows)
+        return float(np.log(np.maximum(found[np.arange(len(pairs)), pairs.labels], 1e-9)).mean())
 
-    return curve_of(
-        train(
-            network,
-            objective,
-            judge.config.training,
-            name=NAME,
-            seed=run.seed,
-            validate=value if len(apart) else None,
-            protections=protections,
-            directory=run.directory,
-            about=about,
-            progress=run.progress,
-        )
-    )
-
-
-def packed(texts: Sequence[str]) -> NDArray[np.uint8]:
-    """Return texts as bytes, a line for each."""
-    return np.frombuffer("\n".join(text.replace("\n", " ") for text in texts).encode("utf-8", "replace"), np.uint8)
-
-
-def unpacked(lines: NDArray[np.uint8]) -> list[str]:
-    """Return what `packed` was given."""
-    return bytes(lines).decode().split("\n")
-
-
-def part_of(state: State, prefix: str) -> State:
-    """Return the parts whose names begin so, without that beginning."""
-    return {name.removeprefix(prefix): part for name, part in state.items() if name.startswith(prefix)}
+    return value

@@ -11,19 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from genre.language.base import Prompt
-from genre.language.local import chat_text
 from genre.language.texts import without_control
 from genre.language.tuned_encoder import TunedEncoder
-from genre.recommenders.candidate_reader import SharedBeginning, Tokens
+from genre.recommenders.candidate_reader import PLACE, PromptParts, SharedBeginning, Tokens
 from genre.recommenders.classifier_heads import LinearHeadConfig, MlpHeadConfig
 from genre.recommenders.learning_language import LearningLanguage
 
-_PLACE = "\ufffc"
-"""Stands where an item's text goes: the character for an object that is put in later."""
 _WORDS = {
-    "en": "What somebody likes, the newest last:\n{user}\n\nHow would they like this one?\n" + _PLACE,
-    "zh": "某人喜欢的，越往后越新：\n{user}\n\n这个人会喜欢下面这个吗？\n" + _PLACE,
+    "en": "What somebody likes, the newest last:\n{user}\n\nHow would they like this one?\n" + PLACE,
+    "zh": "某人喜欢的，越往后越新：\n{user}\n\n这个人会喜欢下面这个吗？\n" + PLACE,
 }
 _AT_ONCE = 64
 """Pairs that an encoder reads together to answer."""
@@ -64,7 +60,7 @@ class LanguagePairReader(SharedBeginning):
         """
         super().__init__(language.tuned)
         self.head, self.words, self.most = head, _WORDS[words], most
-        self.tokenizer = language.loaded.tokenizer
+        self.parts = PromptParts(language.loaded.tokenizer)
 
     @property
     def width(self) -> int:
@@ -87,22 +83,11 @@ class LanguagePairReader(SharedBeginning):
 
     def _read(self, group: Group) -> tuple[Tokens, list[Tokens]]:
         begin, end = self._around(group.user)
-        return begin, [[*self._tokens(self._plain(text))[: self.most], *end] for text in group.items]
+        return begin, [[*self.parts.tokens(self.parts.plain(text))[: self.most], *end] for text in group.items]
 
     def _around(self, user: str) -> tuple[Tokens, Tokens]:
         """Return the tokens before an item's text, and those behind it."""
-        text = chat_text(self.tokenizer, Prompt(self.words.replace("{user}", self._plain(user))))
-        before, _, after = text.partition(_PLACE)
-        has_template, mark = bool(self.tokenizer.chat_template), self.tokenizer.bos_token_id
-        begin = [] if has_template or mark is None else [mark]
-        return [*begin, *self._tokens(before)], self._tokens(after)
-
-    def _plain(self, text: str) -> str:
-        return without_control(text, self.tokenizer.all_special_tokens).replace(_PLACE, " ")
-
-    def _tokens(self, text: str) -> Tokens:
-        found: Tokens = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] if text else []
-        return found
+        return self.parts.around(self.words.replace("{user}", self.parts.plain(user)))
 
 
 class EncoderPairReader(nn.Module):

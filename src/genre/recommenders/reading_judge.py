@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre.core.errors import ConfigError, ModelError
+from genre.core.parts import below, lines_as_array, lines_of_array, text_as_array, text_of_array, with_prefix
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
 from genre.features.text import item_texts
@@ -20,8 +21,8 @@ from genre.recommenders.base import State
 from genre.recommenders.classifier_heads import LinearHeadConfig, MlpHeadConfig
 from genre.recommenders.labelled_pairs import Pairs, groups_of
 from genre.recommenders.learning_language import LearningLanguage
-from genre.recommenders.pair_judge import NAME, NO_CURVE, Floats, PairJudgeConfig, packed, part_of, trained, unpacked
-from genre.recommenders.trained import network_state, take_parameters
+from genre.recommenders.pair_judge import NAME, NO_CURVE, Floats, PairJudgeConfig, likelihood_on
+from genre.recommenders.trained import fit_network, network_state, take_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +78,7 @@ class ReadingJudge:
         """Return how many tokens a text takes."""
         return len(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
-    def learn(self, pairs: Pairs, apart: Pairs, num_grades: int, run: RunContext, about: dict[str, Any]) -> None:
+    def learn(self, pairs: Pairs, apart: Pairs, num_grades: int, run: RunContext, data: Dataset) -> None:
         """Learn until the pairs set apart are told no better.
 
         Raises:
@@ -102,7 +103,17 @@ class ReadingJudge:
         training = self.config.training
         objective = Classes(len(groups), make, batch_size=training.batch_size, parts=training.accumulate)
         protections = [] if self.language is None else self.language.protections(self.texts)
-        self.curve = trained(self, self.network, objective, apart, run, about | {"base": self._key}, protections)
+        self.curve = fit_network(
+            self.network,
+            objective,
+            self.config,
+            run,
+            data=data,
+            training=training,
+            validate=likelihood_on(self, apart),
+            protections=protections,
+            base=self._key,
+        )
 
     def probabilities(
         self, texts: Sequence[str], text_of: NDArray[np.integer], item_rows: NDArray[np.integer]
@@ -129,12 +140,12 @@ class ReadingJudge:
 
     def state(self) -> State:
         """Return the head, what the transformer has learned and which one it was, and the items' texts."""
-        own: State = {"curve": self.curve, "texts": packed(self.texts)}
+        own: State = {"curve": self.curve, "texts": lines_as_array(self.texts)}
         if self.language is not None:
             return {**own, **network_state(self.network, without="language."), **self.language.state()}
         assert self.encoder is not None  # noqa: S101
-        learned = {_ENCODER + name: part for name, part in self.encoder.state().items()}
-        key = {"base": np.frombuffer(self.encoder.key.encode(), np.uint8)}
+        learned = with_prefix(_ENCODER, self.encoder.state())
+        key = {"base": text_as_array(self.encoder.key)}
         return {**own, **key, **network_state(self.network, without="body."), **learned}
 
     def restore(self, state: State, num_grades: int) -> None:
@@ -146,20 +157,20 @@ class ReadingJudge:
         """
         self._load(RunContext(), 0)
         self._open(num_grades)
-        self.texts, self.curve = unpacked(state["texts"]), state["curve"]
+        self.texts, self.curve = lines_of_array(state["texts"]), state["curve"]
         take_parameters(self.network, state, partly=True)
         if self.language is not None:
             self.language.restore(state)
             return
         assert self.encoder is not None  # noqa: S101
-        before = bytes(state["base"]).decode()
+        before = text_of_array(state["base"])
         if before != self.encoder.key:
             raise ModelError(
                 f"the encoder is {self.encoder.key!r}, and this was learned with {before!r}",
                 place="vectors.encoder",
                 remedy="Put the encoder of that time back, or fit the model anew.",
             )
-        self.encoder.restore(part_of(state, _ENCODER))
+        self.encoder.restore(below(_ENCODER, state))
 
     @property
     def _tokenizer(self) -> Any:

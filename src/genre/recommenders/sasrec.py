@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre.core.config import Config
+from genre.core.parts import below, with_prefix
 from genre.core.queries import Queries
 from genre.core.run import RunContext
 from genre.data import sequences
@@ -36,7 +37,7 @@ from genre.recommenders.base import (
 )
 from genre.recommenders.members import validator
 from genre.recommenders.sparse import best_of_rows
-from genre.recommenders.trained import among, curve_of, network_state, take_parameters
+from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -179,7 +180,6 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         """
         import torch
 
-        from genre.training.loop import train
         from genre.training.next_item import NextItem
 
         config, log = self.config, data.interactions
@@ -206,18 +206,15 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             self.known[:] = False
             self.text = None if self.text is None else np.zeros_like(self.text)
             self.network = self._new_network()
-        trained = train(
+        self.curve = fit_network(
             self.network,
             objective,
-            config.training,
-            name="sasrec",
-            seed=run.seed,
+            config,
+            run,
+            data=data,
+            training=config.training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
-            directory=run.directory,
-            about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
-            progress=run.progress,
         )
-        self.curve = curve_of(trained)
         self._settle()
         return self
 
@@ -257,7 +254,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
 
     def state(self) -> State:
         """Return the network's parameters, which items are known, what texts say, and how training went."""
-        reading = {} if self.reader is None else {_READER + name: part for name, part in self.reader.state().items()}
+        reading = {} if self.reader is None else with_prefix(_READER, self.reader.state())
         text = {} if self.text is None else {"text": self.text}
         return {**network_state(self.network), **reading, **text, "known": self.known, "curve": self.curve}
 
@@ -265,8 +262,8 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         """Take the parameters back."""
         self.known, self.curve = state["known"], state["curve"]
         if self.config.text is not None:
-            learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
-            self.reader, self.text = TextVectors.restore(self.config.text.vectors, learned), state["text"]
+            self.reader = TextVectors.restore(self.config.text.vectors, below(_READER, state))
+            self.text = state["text"]
         self.network = self._new_network()
         take_parameters(self.network, state)
         self._settle()

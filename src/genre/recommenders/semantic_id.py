@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from genre.core.parts import below, with_prefix
 from genre.core.queries import Candidates, Queries, Recommendations, Source
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
@@ -27,7 +28,7 @@ from genre.recommenders.code_decoders import Decoder, PretrainedConfig, ScratchC
 from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.members import validator
 from genre.recommenders.semantic_codes import ResidualQuantiser, collaborative_vectors, numbers_among_equals, ridge
-from genre.recommenders.trained import among, curve_of, network_state, take_parameters
+from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.recommenders.trie import Open, Trie
 from genre.training.config import TrainingConfig
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from genre.recommenders.code_language import CodeLanguage
     from genre.recommenders.code_transformer import CodeTransformer
-    from genre.training.loop import Protection
+    from genre.training.contracts import Protection
 
 Floats = NDArray[np.float32]
 _READER = "reader."
@@ -228,7 +229,6 @@ class SemanticId:
         """
         import torch
 
-        from genre.training.loop import train
         from genre.training.next_codes import NextCodes, Prefixes
 
         config, learning = self.config, self.config.learning
@@ -245,30 +245,26 @@ class SemanticId:
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
             self.known[:] = self.coded[:] = False
         protections: list[Protection] = []
-        about = {"model": config.model_dump(mode="json"), "data": data.fingerprint()}
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("semantic_id").integers(2**63)))
             if learning is not None:
                 total_steps = objective.num_batches * training.epochs
                 self.language = learning.load(self._sizes, config.length, run, total_steps=total_steps)
-                about["base"] = self.language.key
                 texts = item_texts(data.items, config.vectors.text)
                 protections = self.language.protections(texts)
                 learning.begin(self.language, texts, self.codes, self.coded, self._sizes)
             self.network = self._new_network()
-        trained = train(
+        self.curve = fit_network(
             self.network,
             objective,
-            training,
-            name="semantic_id",
-            seed=run.seed,
+            config,
+            run,
+            data=data,
+            training=training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle, most=config.max_validated),
             protections=protections,
-            directory=run.directory,
-            about=about,
-            progress=run.progress,
+            base=None if learning is None else self.language.key,
         )
-        self.curve = curve_of(trained)
         self._settle()
         return self
 
@@ -310,7 +306,7 @@ class SemanticId:
 
     def state(self) -> State:
         """Return what was learned, the codes and what they were found by, and how training went."""
-        reading = {_READER + name: part for name, part in self.reader.state().items()}
+        reading = with_prefix(_READER, self.reader.state())
         found = {"codes": self.codes, "coded": self.coded, "known": self.known, "guess": self.guess}
         scratch = self.config.learning is None
         learned = network_state(self.network) if scratch else self.language.state()
@@ -326,8 +322,7 @@ class SemanticId:
         self.codes, self.coded, self.known = state["codes"], state["coded"], state["known"]
         self.guess, self.curve = state["guess"], state["curve"]
         self.quantiser = ResidualQuantiser.restore(state)
-        learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
-        self.reader = TextVectors.restore(self.config.vectors, learned)
+        self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
         if self.config.learning is not None:
             self.language = self.config.learning.load(self._sizes, self.config.length, RunContext())
             self.language.restore(state)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from genre.core.parts import lines_as_array, lines_of_array, text_as_array, text_of_array
 from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations, Source
 from genre.core.ragged import offsets_of
 from genre.core.run import RunContext
@@ -26,7 +27,7 @@ from genre.recommenders.growth import grown
 from genre.recommenders.labelled_pairs import Pairs, UserTexts, grades_of, labelled_pairs
 from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.members import named_members, put_in_order
-from genre.recommenders.pair_judge import NAME, PairJudge, PairJudgeConfig, packed, unpacked
+from genre.recommenders.pair_judge import NAME, PairJudge, PairJudgeConfig
 from genre.recommenders.reading_judge import ReadingJudge
 from genre.recommenders.vector_judge import VectorJudge
 
@@ -147,8 +148,7 @@ class Learned:
         apart = pairs.take(np.zeros(len(pairs), bool))
         if is_network:
             pairs, apart = pairs.apart(config.held_out, run.rng("text_classifier.apart"))
-        about = {"model": config.model_dump(mode="json"), "data": data.fingerprint()}
-        self.judge.learn(pairs, apart, len(self.grades), run, about)
+        self.judge.learn(pairs, apart, len(self.grades), run, data)
         self.told = self._measured(judged, len(pairs))
         return self
 
@@ -175,18 +175,18 @@ class Learned:
         """Return all that was learned."""
         return {
             **self.judge.state(),
-            "names": packed(self.users.names),
+            "names": lines_as_array(self.users.names),
             "grades": self.grades,
             "like_from": np.array([self.users.like_from]),
-            "told": np.frombuffer(json.dumps(self.told).encode(), np.uint8),
+            "told": text_as_array(json.dumps(self.told)),
         }
 
     def restore(self, state: State) -> None:
         """Take it back."""
-        self.grades, self.told = state["grades"], json.loads(bytes(state["told"]))
+        self.grades, self.told = state["grades"], json.loads(text_of_array(state["told"]))
         self.judge = self._new_judge()
         self.judge.restore(state, len(self.grades))
-        self.users = self._users(unpacked(state["names"]), float(state["like_from"][0]))
+        self.users = self._users(lines_of_array(state["names"]), float(state["like_from"][0]))
 
     def _new_judge(self) -> PairJudge:
         return VectorJudge(self.config) if self.config.reader == "vectors" else ReadingJudge(self.config)

@@ -5,7 +5,7 @@ Shapes: I items, K items that somebody liked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre.core.interactions import Interactions
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset
+from genre.recommenders.base import RecommenderConfig
+from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from genre.training.loop import Trained
+    from genre.training.contracts import Objective, Protection
 
 _NETWORK = "network."
 
@@ -28,8 +32,49 @@ def among(known: NDArray[np.bool_], log: Interactions) -> Interactions:
     return replace(liked, item_rows=place[liked.item_rows].astype(np.int32))
 
 
-def curve_of(trained: Trained) -> NDArray[np.float64]:
-    """Return (epochs, 2) training loss and validation value, NaN where not validated."""
+def fit_network(
+    network: nn.Module,
+    objective: Objective[Any],
+    config: RecommenderConfig,
+    run: RunContext,
+    *,
+    data: Dataset,
+    training: TrainingConfig,
+    validate: Callable[[], float] | None = None,
+    protections: Sequence[Protection] = (),
+    base: str | None = None,
+) -> NDArray[np.float64]:
+    """Train a recommender's network as its config and its run say; see `genre.training.loop.train`.
+
+    Args:
+        network: What is trained, in place.
+        objective: Batches and loss.
+        config: Of the recommender. A checkpoint of another one is refused.
+        run: Seed, place of the checkpoints, and progress.
+        data: What is learned from. A checkpoint of other data is refused.
+        training: How to train.
+        validate: How good the network is by now.
+        protections: What shall not be lost.
+        base: Tells which pretrained model it begins with. A checkpoint of another one is refused.
+
+    Returns:
+        (epochs, 2) training loss and validation value, NaN where not validated.
+    """
+    from genre.training.loop import train
+
+    about = {"model": config.model_dump(mode="json"), "data": data.fingerprint()}
+    trained = train(
+        network,
+        objective,
+        training,
+        name=config.kind,
+        seed=run.seed,
+        validate=validate,
+        protections=protections,
+        directory=run.directory,
+        about=about if base is None else about | {"base": base},
+        progress=run.progress,
+    )
     epochs = [(epoch.loss, np.nan if epoch.validation is None else epoch.validation) for epoch in trained.epochs]
     return np.array(epochs, np.float64).reshape(-1, 2)
 

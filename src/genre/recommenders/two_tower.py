@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from genre.core.parts import below, with_prefix
 from genre.core.queries import Candidates, Queries, Recommendations, Source
 from genre.core.run import RunContext
 from genre.core.topn import top_n
@@ -32,7 +33,7 @@ from genre.recommenders.base import (
 )
 from genre.recommenders.members import validator
 from genre.recommenders.nearest import Nearest
-from genre.recommenders.trained import among, curve_of, network_state, take_parameters
+from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -132,7 +133,6 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         """
         import torch
 
-        from genre.training.loop import train
         from genre.training.towers import InBatch
 
         config = self.config
@@ -152,18 +152,15 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             neighbours=_neighbours(self.text[self.known]) if config.num_hard else None,
             num_hard=config.num_hard,
         )
-        trained = train(
+        self.curve = fit_network(
             self.network,
             objective,
-            config.training,
-            name="two_tower",
-            seed=run.seed,
+            config,
+            run,
+            data=data,
+            training=config.training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
-            directory=run.directory,
-            about={"model": config.model_dump(mode="json"), "data": data.fingerprint()},
-            progress=run.progress,
         )
-        self.curve = curve_of(trained)
         self._settle()
         return self
 
@@ -207,14 +204,13 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
 
     def state(self) -> State:
         """Return the network's parameters, what is known, what texts say, and how training went."""
-        reading = {_READER + name: part for name, part in self.reader.state().items()}
+        reading = with_prefix(_READER, self.reader.state())
         return {**network_state(self.network), **reading, "text": self.text, "known": self.known, "curve": self.curve}
 
     def restore(self, state: State) -> None:
         """Take the parameters back."""
         self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
-        learned = {name.removeprefix(_READER): part for name, part in state.items() if name.startswith(_READER)}
-        self.reader = TextVectors.restore(self.config.vectors, learned)
+        self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
         self.network = self._new_network()
         take_parameters(self.network, state)
         self._settle()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genre.core.parts import below, with_prefix
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
 from genre.features.text import estimate_tokens
@@ -19,8 +20,8 @@ from genre.features.vectors import TextVectors
 from genre.recommenders.base import State
 from genre.recommenders.classifier_heads import Head, MlpHeadConfig, fit_head, restored_head
 from genre.recommenders.labelled_pairs import Pairs
-from genre.recommenders.pair_judge import NO_CURVE, Floats, PairJudgeConfig, part_of, trained
-from genre.recommenders.trained import network_state, take_parameters
+from genre.recommenders.pair_judge import NO_CURVE, Floats, PairJudgeConfig, likelihood_on
+from genre.recommenders.trained import fit_network, network_state, take_parameters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,7 +70,7 @@ class VectorJudge:
         """Return about how many tokens a text takes: encoders that are frozen do not say."""
         return estimate_tokens(text)
 
-    def learn(self, pairs: Pairs, apart: Pairs, num_grades: int, run: RunContext, about: dict[str, Any]) -> None:
+    def learn(self, pairs: Pairs, apart: Pairs, num_grades: int, run: RunContext, data: Dataset) -> None:
         """Learn from all pairs or, with an MLP, until those set apart are told no better.
 
         Raises:
@@ -99,7 +100,10 @@ class VectorJudge:
             batch_size=training.batch_size,
             parts=training.accumulate,
         )
-        self.curve = trained(self, self.network, objective, apart, run, about)
+        validate = likelihood_on(self, apart)
+        self.curve = fit_network(
+            self.network, objective, self.config, run, data=data, training=training, validate=validate
+        )
 
     def probabilities(
         self, texts: Sequence[str], text_of: NDArray[np.integer], item_rows: NDArray[np.integer]
@@ -122,9 +126,9 @@ class VectorJudge:
 
     def state(self) -> State:
         """Return the vectors, what reading has learned, and the head."""
-        reading = {_READER + name: part for name, part in self.reader.state().items()}
+        reading = with_prefix(_READER, self.reader.state())
         if self.head is not None:
-            head = {_HEAD + name: part for name, part in self.head.state().items()}
+            head = with_prefix(_HEAD, self.head.state())
         else:
             assert self.network is not None  # noqa: S101
             head = network_state(self.network)
@@ -133,8 +137,8 @@ class VectorJudge:
     def restore(self, state: State, num_grades: int) -> None:
         """Take all of it back."""
         self.vectors, self.spread, self.curve = state["vectors"], state["spread"], state["curve"]
-        self.reader = TextVectors.restore(self.config.vectors, part_of(state, _READER))
-        head = part_of(state, _HEAD)
+        self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
+        head = below(_HEAD, state)
         if head:
             self.head = restored_head(head)
         else:

@@ -69,16 +69,6 @@ class Checkpoint:
         return cls(meta["about"], meta["progress"], tensors)
 
 
-def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors under longer names."""
-    return {f"{prefix}{name}": value for name, value in tensors.items()}
-
-
-def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return those tensors whose names begin with `prefix`, without it."""
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return what an optimizer has gathered, by parameter and name."""
     state = optimizer.state_dict()["state"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre.training.loop import Loss
+from genre.training.contracts import Loss
 
 Labelled: TypeAlias = tuple[Any, Tensor]
 """What a network reads, and the labels (N,) of it."""

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from genre.core.interactions import Interactions
 from genre.core.ragged import positions_of
-from genre.training.loop import Loss
+from genre.training.contracts import Loss
 from genre.training.next_item import NextItem, Steps
 from genre.training.packing import Packed
 

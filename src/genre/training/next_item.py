@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from genre.core.interactions import Interactions
 from genre.data.sequences import windows
-from genre.training.loop import Loss
+from genre.training.contracts import Loss
 from genre.training.loss import ItemLoss, softmax_loss
 from genre.training.packing import Packed
 

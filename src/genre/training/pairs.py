@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genre.core.interactions import Interactions
-from genre.training.loop import Loss
+from genre.training.contracts import Loss
 
 _TRIES = 5
 """How often an item is drawn again that the user likes too. What still hits then is left out."""

@@ -17,7 +17,7 @@ from torch.nn import functional
 from genre.core.errors import ConfigError
 from genre.language.scoring import evaluating
 from genre.language.tuning import TunedModel
-from genre.training.loop import Protection
+from genre.training.contracts import Protection
 from genre.training.passages import held_out_passages, passages
 from genre.training.protection_config import ProtectionConfig
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genre.training.loop import Loss
+from genre.training.contracts import Loss
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from genre.core.interactions import Interactions
 from genre.data.sequences import before
-from genre.training.loop import Loss
+from genre.training.contracts import Loss
 
 
 class Towers(Protocol):
