@@ -50,7 +50,7 @@ SASREC: dict[str, dict[str, Any]] = {
     "movielens-100k": {"dropout": 0.4, "length": 100, "time_aware": True, "training": {"batch_size": 32}},
     "food-com": {"training": {"epochs": 30}},
 }
-"""What differs from the defaults, chosen on validation with seed 0."""
+"""What differs from the defaults, chosen on validation with seed 0; the epochs of food-com by the time there was."""
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 METRICS = ("Recall@5", "NDCG@5", "Recall@10", "NDCG@10")
 Values = dict[str, NDArray[np.float64]]

@@ -56,6 +56,20 @@ def test_texts_that_writing_is_measured_on_are_relative_to_the_config(tmp_path: 
     assert experiment.answer.writing.general == tmp_path / "own.txt"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"answer": {"budget": {"lm_eval@piqa": -0.1}}},
+        {"tune": {"space": {"models.graph.weighted": {"choices": [True, False]}}, "budget": {"lm_eval@piqa": -0.1}}},
+        {"models": {"safe": {"kind": "guarded", "model": {"kind": "llm_sequential"}, "budget": {"lm_eval@x": -1}}}},
+    ],
+)
+def test_a_limit_of_what_is_not_measured_is_told_before_anything_is_fitted(settings: dict[str, object]) -> None:
+    given = {"data": {"kind": "sample"}, "models": {"graph": {"kind": "graph"}}} | settings
+    with pytest.raises(ValueError, match="has a limit and is not measured: name the task under `writing.lm_eval`"):
+        Experiment.model_validate(given)
+
+
 def test_overrides_change_single_settings_and_paths_in_them_are_relative_to_here(tmp_path: Path) -> None:
     overrides = (
         "models.ease.regularization=99",

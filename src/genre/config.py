@@ -30,7 +30,7 @@ from genre.data.sample import SampleConfig
 from genre.data.splits import LeaveOneOutConfig, SplitConfig
 from genre.data.transforms import ColumnsConfig
 from genre.evaluation.config import EvaluationConfig
-from genre.evaluation.writing import Budget, WritingConfig
+from genre.evaluation.writing import Budget, WritingConfig, check_measured
 from genre.features.enrich.config import EnrichConfig, RewriteConfig
 from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import RecommenderConfig
@@ -118,6 +118,11 @@ class AnswerConfig(Config):
     """Language of the written reasons, or none."""
     examples: int = Field(default=20, ge=0)
     """Users for whom reasons are written and who are shown in the report."""
+
+    @model_validator(mode="after")
+    def _budget_is_measured(self) -> AnswerConfig:
+        check_measured(self.budget, self.writing, "answer.budget")
+        return self
 
 
 class Experiment(Config):

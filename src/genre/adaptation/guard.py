@@ -20,7 +20,7 @@ from genre.core.parts import text_as_array, text_of_array
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
-from genre.evaluation.writing import Budget, WritingConfig, WritingProfile
+from genre.evaluation.writing import Budget, WritingConfig, WritingProfile, check_measured
 from genre.features.text import TextConfig, item_texts
 from genre.features.vectors import VectorsConfig
 from genre.features.versions import VersionsConfig
@@ -74,6 +74,7 @@ class GuardedConfig(RecommenderConfig):
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> GuardedConfig:
+        check_measured(self.budget, self.writing, "budget")
         if not self.protections:
             raise ValueError("`protections` is empty; one that protects nothing is written as `unprotected: {}`")
         if any(not 0 < share <= 1 for share in self.shares) or 1.0 not in self.shares:

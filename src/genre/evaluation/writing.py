@@ -46,6 +46,7 @@ __all__ = [
     "Reference",
     "WritingConfig",
     "WritingProfile",
+    "check_measured",
     "compare",
     "measure_writing",
     "reference_of",
@@ -88,6 +89,20 @@ class WritingConfig(Config):
     """Tasks of the library lm-eval, where it is installed."""
     lm_eval_limit: int | None = Field(default=None, ge=1)
     """Questions of each such task at most."""
+
+
+def check_measured(budget: Budget | None, config: WritingConfig, place: str) -> None:
+    """Make sure that what a budget limits is measured, as far as can be told before anything is.
+
+    Raises:
+        ValueError: It limits a task of lm-eval that is not asked for; the message begins with `place`.
+    """
+    for name in () if budget is None else budget.limits:
+        base, _, task = name.partition("@")
+        if base == "lm_eval" and task not in config.lm_eval:
+            raise ValueError(
+                f"{place}: {name!r} has a limit and is not measured: name the task under `writing.lm_eval`"
+            )
 
 
 @dataclass(frozen=True)

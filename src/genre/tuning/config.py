@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from genre.core.config import Config
 from genre.core.errors import DependencyError
-from genre.evaluation.writing import Budget, WritingConfig
+from genre.evaluation.writing import Budget, WritingConfig, check_measured
 from genre.recommenders.base import RecommenderConfig
 
 MODELS = "models"
@@ -76,6 +76,11 @@ class TuneConfig(Config):
     """Decides what is tried."""
     prune: bool = True
     """Whether the training of a network is given up once it is worse than half of the earlier ones were by then."""
+
+    @model_validator(mode="after")
+    def _budget_is_measured(self) -> TuneConfig:
+        check_measured(self.budget, self.writing, "tune.budget")
+        return self
 
     def check_installed(self) -> None:
         """Make sure that Optuna is there.
