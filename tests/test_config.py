@@ -66,7 +66,7 @@ def test_texts_that_writing_is_measured_on_are_relative_to_the_config(tmp_path: 
 )
 def test_a_limit_of_what_is_not_measured_is_told_before_anything_is_fitted(settings: dict[str, object]) -> None:
     given = {"data": {"kind": "sample"}, "models": {"graph": {"kind": "graph"}}} | settings
-    with pytest.raises(ValueError, match="has a limit and is not measured: name the task under `writing.lm_eval`"):
+    with pytest.raises(ValueError, match=r"has a limit and is not measured: name the task under `writing\.lm_eval`"):
         Experiment.model_validate(given)
 
 
