@@ -370,6 +370,11 @@ def test_a_classifier_s_precision_recall_and_f1_are_told_beside_what_guessing_re
     assert "What fine-tuning costs the writing" not in page.words
 
 
+def test_the_report_says_how_often_a_ranker_answers_as_asked() -> None:
+    page = Page(render(accounts={"ranker": {"validity": {"asked": 32, "share": 0.75}}}))
+    assert "ranker was asked about 32 first answers of its retriever, and would say yes or no to 75 %" in page.words
+
+
 def test_where_the_frozen_base_is_kept_the_report_says_so() -> None:
     choice = {"protection": None, "share": 1.0, "gain": {}, "share_of_free_gain": None, "nearest": None}
     page = Page(render(accounts={"llm": guard(choice=choice, samples=[])}))

@@ -218,10 +218,10 @@ def test_a_profile_has_every_measure(profile: WritingProfile) -> None:
     assert profile.values["kl"] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_profile_survives_json(profile: WritingProfile) -> None:
-    again = WritingProfile.from_dict(json.loads(json.dumps(profile.to_dict())))
-    assert again.to_dict() == profile.to_dict()
-    assert all((again.samples[name] == pairs).all() for name, pairs in profile.samples.items())
+def test_a_profile_can_be_written_as_json(profile: WritingProfile) -> None:
+    told = json.loads(json.dumps(profile.to_dict()))
+    assert told["values"] == profile.values
+    assert all((np.array(told["samples"][name]) == pairs).all() for name, pairs in profile.samples.items())
 
 
 def test_the_same_model_measures_the_same(tiny: LoadedModel, profile: WritingProfile) -> None:

@@ -94,12 +94,21 @@ def test_the_same_items_in_another_order_and_the_rest_behind_them(base: Path) ->
     assert model.valid_answers(asked.queries).shape == (len(asked.queries),)
 
 
+def test_it_tells_how_often_it_answers_as_asked(base: Path) -> None:
+    data, _ = world()
+    taught, _ = fitted(base, data)
+    told = taught.account()["validity"]
+    assert 0 < told["asked"] <= 32, "of those who like something that has a name"
+    assert told["share"] == 1, "it has learned to say yes or no"
+    assert fitted(base, data, judgement="likelihood", tuning={"method": "frozen"})[0].account() == {}
+
+
 def test_somebody_of_whom_nothing_with_a_name_is_known_gets_the_retrievers_order(base: Path) -> None:
     data, _ = world()
     model, retriever = fitted(base, data, tuning={"method": "frozen"})
     queries = Queries.of(Interactions.of(Ragged.of([[], [NUM_ITEMS - 1]])))
     np.testing.assert_array_equal(model.recommend(queries, 10).item_rows, retriever.recommend(queries, 10).item_rows)
-    assert not model.valid_answers(queries).any()
+    assert not len(model.valid_answers(queries))
 
 
 def test_saved_and_loaded_it_answers_alike(base: Path, tmp_path: Path) -> None:

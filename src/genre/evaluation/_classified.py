@@ -38,6 +38,16 @@ def classifiers(accounts: Mapping[str, Mapping[str, Any]]) -> list[Classified]:
     return [Classified(name, _sentence(told), _lines(told)) for name, told in found.items()]
 
 
+def validities(accounts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each language model that was asked for yes or no: how often it would answer so."""
+    return [
+        f"{name} was asked about {told['asked']:,} first answers of its retriever, and would say yes or no to "
+        f"{percent(told['share'])}."
+        for name, account in accounts.items()
+        if (told := account.get("validity"))
+    ]
+
+
 def _lines(told: Mapping[str, Any]) -> tuple[ClassLine, ...]:
     if not told["classes"]:
         return ()

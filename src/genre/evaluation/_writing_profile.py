@@ -62,13 +62,6 @@ class WritingProfile:
         """Return plain values, ready for JSON."""
         return asdict(self) | {"samples": {name: pairs.tolist() for name, pairs in self.samples.items()}}
 
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` was called on."""
-        samples = {name: np.array(pairs, np.float64) for name, pairs in stored["samples"].items()}
-        prompts, answers = tuple(stored["prompts"]), tuple(stored["answers"])
-        return cls(stored["key"], dict(stored["values"]), samples, prompts, answers, dict(stored["seconds"]))
-
 
 @dataclass(frozen=True, slots=True)
 class Change:

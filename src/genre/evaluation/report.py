@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from genre.evaluation._classified import classifiers
+from genre.evaluation._classified import classifiers, validities
 from genre.evaluation._frontier import frontiers
 from genre.evaluation._labels import duration
 from genre.evaluation._measures import Measure, measure, number, percent, size
@@ -79,6 +79,7 @@ def render_report(
         reading=reading,
         frontiers=frontiers(accounts),
         classifiers=classifiers(accounts),
+        validities=validities(accounts),
         protocol=results["protocol"],
         models=models,
         skipped=[planned for planned in plan if planned["skipped"]],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from genre.training.config import TrainingConfig
 if TYPE_CHECKING:
     from genre.recommenders.candidate_reader import CandidateReader, Prompts
     from genre.training.ranked_lists import RankedList, RankedLists
+
+_ASKED = 32
+"""Questions by which it is seen whether it answers as asked."""
 
 
 class LlmRankerConfig(LanguageRecommenderConfig):
@@ -97,10 +100,12 @@ class LlmRanker:
     """(epochs, 2) training loss, and NaN."""
     language: LearningLanguage
     """What judges."""
+    valid: NDArray[np.bool_]
+    """Of some first answers of the retriever, whether it would say yes or no to them, and nothing else."""
 
     def __init__(self, config: LlmRankerConfig, retriever: Recommender) -> None:
         """Keep the settings, and the fitted retriever."""
-        self.config, self.retriever = config, retriever
+        self.config, self.retriever, self.valid = config, retriever, np.zeros(0, bool)
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Learn from the retriever's answers to histories, unless the language model is frozen.
@@ -120,18 +125,20 @@ class LlmRanker:
             self._load_base(run, config.training.epochs * -(-len(lists) // config.training.batch_size))
         self._name(item_texts(data.items, config.text))
         self.curve = np.empty((0, 2))
-        if config.tuning.method == "frozen" or not len(lists):
-            return self
-        self.curve = fit_network(
-            self.reader,
-            self._objective(lists, targets, run),
-            config,
-            run,
-            data=data,
-            training=config.training,
-            protections=self.language.protections(self.names),
-            base=self.language.key,
-        )
+        if config.tuning.method != "frozen" and len(lists):
+            self.curve = fit_network(
+                self.reader,
+                self._objective(lists, targets, run),
+                config,
+                run,
+                data=data,
+                training=config.training,
+                protections=self.language.protections(self.names),
+                base=self.language.key,
+            )
+        asked = Queries.of(lists) if run.validation is None else run.validation.queries
+        if config.judgement == "yes_no" and len(asked):
+            self.valid = self.valid_answers(asked.take(run.rng("llm_ranker.valid").permutation(len(asked))[:_ASKED]))
         return self
 
     def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
@@ -164,24 +171,30 @@ class LlmRanker:
         return model
 
     def valid_answers(self, queries: Queries) -> NDArray[np.bool_]:
-        """Return for each query (B,) whether what the model would say of the retriever's first answer is yes or no.
+        """Return, of each query that can be asked about, whether what it would say of the first answer is yes or no.
 
         It may say anything: of one that was not taught, the order by yes and no means little where this is seldom true.
         """
         import torch
 
         first = self.retriever.recommend(queries, 1).item_rows[:, 0]
-        histories, valid = self._told(queries.history), np.zeros(len(queries), bool)
+        histories, valid = self._told(queries.history), []
         for query, row in enumerate(first):
             if row != NO_ITEM and len(histories[query]):
                 beginning, after = self.prompts.beginning([self.names[liked] for liked in histories[query]])
                 with torch.inference_mode():
-                    valid[query] = self.reader.valid_answer(beginning, [*self.titles[row], *after])
-        return valid
+                    valid.append(self.reader.valid_answer(beginning, [*self.titles[row], *after]))
+        return np.array(valid, bool)
+
+    def account(self) -> dict[str, Any]:
+        """Return how often what it would say was an answer, where it was asked for yes or no."""
+        return (
+            {} if not len(self.valid) else {"validity": {"asked": len(self.valid), "share": float(self.valid.mean())}}
+        )
 
     def state(self) -> State:
-        """Return what the language model learned, which one it was, and what items are called."""
-        return {**self.language.state(), "names": lines_as_array(self.names), "curve": self.curve}
+        """Return what the language model learned, which one it was, what items are called, and how it answered."""
+        return {**self.language.state(), "names": lines_as_array(self.names), "curve": self.curve, "valid": self.valid}
 
     def restore(self, state: State) -> None:
         """Take all of it back.
@@ -192,7 +205,7 @@ class LlmRanker:
         """
         self._load_base(RunContext(), 0)
         self.language.restore(state)
-        self.curve = state["curve"]
+        self.curve, self.valid = state["curve"], state["valid"]
         self._name(lines_of_array(state["names"]))
 
     def _load_base(self, run: RunContext, total_steps: int) -> None:
