@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from genre.core.errors import ModelError
 from genre.core.interactions import Interactions
@@ -99,7 +100,23 @@ def test_it_tells_how_often_it_answers_as_asked(base: Path) -> None:
     taught, _ = fitted(base, data)
     told = taught.account()["validity"]
     assert 0 < told["asked"] <= 32, "of those who like something that has a name"
-    assert told["share"] == 1, "it has learned to say yes or no"
+    # The same by the language model itself, for everybody who can be asked about.
+    queries = Queries.of(data.interactions)
+    first = taught.retriever.recommend(queries, 1).item_rows[:, 0]
+    said = []
+    for query, row in enumerate(first):
+        named = [title for liked in queries.history.liked().items[query] if (title := taught.names[liked])]
+        if named:
+            begin, after = taught.prompts.beginning(named[-taught.config.length :])
+            tokens = torch.tensor([[*begin, *taught.titles[row], *after]])
+            with torch.inference_mode():
+                answer = int(taught.language.tuned.language(input_ids=tokens).logits[0, -1].argmax())
+            said.append(answer)
+    assert told["share"] == pytest.approx(np.isin(said, [taught.prompts.yes, taught.prompts.no]).mean(), abs=0.3)
+    for likeliest in {said[0], taught.prompts.yes}:
+        taught.reader.yes = likeliest
+        expected = np.isin(said, [likeliest, taught.prompts.no])
+        np.testing.assert_array_equal(taught.valid_answers(queries), expected)
     assert fitted(base, data, judgement="likelihood", tuning={"method": "frozen"})[0].account() == {}
 
 

@@ -173,7 +173,8 @@ class LlmRanker:
     def valid_answers(self, queries: Queries) -> NDArray[np.bool_]:
         """Return, of each query that can be asked about, whether what it would say of the first answer is yes or no.
 
-        It may say anything: of one that was not taught, the order by yes and no means little where this is seldom true.
+        It may say anything: learning moves yes against no, and neither against all other words. Of one that has learned
+        nothing, the order by yes and no means little where this is seldom true.
         """
         import torch
 
