@@ -179,11 +179,11 @@ class LlmRanker:
         import torch
 
         first = self.retriever.recommend(queries, 1).item_rows[:, 0]
-        histories, valid = self._told(queries.history), []
+        histories, device, valid = self._told(queries.history), self.language.loaded.model.device.type, []
         for query, row in enumerate(first):
             if row != NO_ITEM and len(histories[query]):
                 beginning, after = self.prompts.beginning([self.names[liked] for liked in histories[query]])
-                with torch.inference_mode():
+                with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=self.language.in_bf16):
                     valid.append(self.reader.valid_answer(beginning, [*self.titles[row], *after]))
         return np.array(valid, bool)
 
