@@ -95,6 +95,19 @@ def test_the_same_items_in_another_order_and_the_rest_behind_them(base: Path) ->
     assert model.valid_answers(asked.queries).shape == (len(asked.queries),)
 
 
+def test_a_history_of_long_texts_is_told_by_what_matters_of_them(base: Path) -> None:
+    data, _ = world()
+    told = pl.Series("plot", [f"the tale of number {row} " * 60 for row in range(NUM_ITEMS)])
+    items = Entities(data.items.vocabulary, data.items.frame.with_columns(told), Roles(text=("title", "plot")))
+    model, _ = fitted(
+        base, Dataset(data.interactions, items, data.users), tuning={"method": "frozen"}, title_tokens=6, length=5
+    )
+    liked = [name for name in model.names if name][: model.config.length]
+    begin, _ = model.prompts.beginning(liked)
+    without, _ = model.prompts.beginning([""] * len(liked))
+    assert len(begin) - len(without) <= 7 * len(liked)
+
+
 def test_it_tells_how_often_it_answers_as_asked(base: Path) -> None:
     data, _ = world()
     taught, _ = fitted(base, data)

@@ -49,7 +49,7 @@ class LlmRankerConfig(LanguageRecommenderConfig):
     text: TextConfig = TextConfig()
     """Which columns name an item, the most important first."""
     title_tokens: int = Field(default=16, ge=2)
-    """Tokens of a title at most."""
+    """Tokens of a title at most, of liked items and of candidates alike."""
     length: int = Field(default=10, ge=1)
     """Newest likes of a history that are told."""
     num_candidates: int = Field(default=50, ge=2)
@@ -123,7 +123,8 @@ class LlmRanker:
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("llm_ranker").integers(2**63)))
             self._load_base(run, config.training.epochs * -(-len(lists) // config.training.batch_size))
-        self._name(item_texts(data.items, config.text))
+        texts = item_texts(data.items, config.text)
+        self._name(self._names_of(data.items))
         self.curve = np.empty((0, 2))
         if config.tuning.method != "frozen" and len(lists):
             self.curve = fit_network(
@@ -133,7 +134,7 @@ class LlmRanker:
                 run,
                 data=data,
                 training=config.training,
-                protections=self.language.protections(self.names),
+                protections=self.language.protections(texts),
                 base=self.language.key,
             )
         asked = Queries.of(lists) if run.validation is None else run.validation.queries
@@ -167,7 +168,7 @@ class LlmRanker:
         """Return a model that knows the new items too, as far as the retriever finds them."""
         model = copy(self)
         model.retriever = grown(self.retriever, items, len(self.names), run)
-        model._name(item_texts(items, self.config.text, required=False))
+        model._name(self._names_of(items))
         return model
 
     def valid_answers(self, queries: Queries) -> NDArray[np.bool_]:
@@ -217,6 +218,11 @@ class LlmRanker:
         self.language = LearningLanguage(config, run, total_steps=total_steps)
         self.prompts = Prompts(self.language.loaded.tokenizer, config.judgement, config.language, config.title_tokens)
         self.reader = CandidateReader(self.language.tuned, config.judgement, self.prompts.yes, self.prompts.no).eval()
+
+    def _names_of(self, items: Entities) -> list[str]:
+        """Return what is most important of each item's text, as long as a title may be."""
+        wanted = self.config.text.model_copy(update={"max_tokens": self.config.title_tokens})
+        return item_texts(items, wanted, lambda text: len(self.prompts.parts.tokens(text)), required=False)
 
     def _name(self, names: list[str]) -> None:
         self.names, self.titles = names, self.prompts.titles(names)
