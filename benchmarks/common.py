@@ -40,6 +40,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def device_name() -> str:
+    """Return what torch works on."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu()
+
+
 def write_result(name: str, result: dict[str, Any], summary: str) -> Path:
     """Write `results/DATE-NAME.json` with everything, and `.md` with what a person reads."""
     RESULTS.mkdir(exist_ok=True)

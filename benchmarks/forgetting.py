@@ -2,10 +2,15 @@
 
     python benchmarks/forgetting.py movielens-100k --tokens 20000 --work runs/forgetting
 
+Rows that were measured are kept under `--work` and not measured again; `--jobs` processes measure at a time.
+
 Protocol: leave-one-out in the files' own order; every row learns from as many likes, each one token, for one epoch, and
 begins with the items' vectors of the same SASRec; NDCG@10 on the test questions, seen items hidden, all others ranked.
 Writing is measured on text of other authors and registers than what is replayed, with the weights active that
-recommend. Nothing was chosen by these figures.
+recommend. Memory is what the process held at most, on a GPU what training took there beside the models that others
+use. Nothing was chosen by these figures. With the adapter off while writing, the base writes, and a request's prompt is
+read twice, once with the adapter and once without, since nothing of the first reading can be kept: the price is the
+time of a reading of twenty titles.
 """
 
 from __future__ import annotations
@@ -17,13 +22,17 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from common import data_files, table, write_result
+import torch
+from common import data_files, device_name, table, write_result
 
 from genre.adaptation.scale import Scale
 from genre.config import Experiment
@@ -87,7 +96,8 @@ def part_of(name: str, directory: Path) -> Split:
         log = log.filter(pl.col("user_id").is_in(users.sample(USERS, seed=0).implode()))
     items = pl.read_parquet(files["items"]).filter(pl.col("item_id").is_in(log["item_id"].unique().implode()))
     for table_name, frame in (("interactions", log), ("items", items)):
-        frame.write_parquet(directory / f"{name}-{table_name}.parquet")
+        with atomic_file(directory / f"{name}-{table_name}.parquet") as temporary:
+            frame.write_parquet(temporary)
     tables = {table_name: str(directory / f"{name}-{table_name}.parquet") for table_name in ("interactions", "items")}
     experiment = {"data": {"kind": "files", **tables}, "split": {"kind": "leave_one_out", "ties": "file"}}
     whole = Experiment.model_validate({**experiment, "models": {"popularity": {"kind": "popularity"}}})
@@ -123,40 +133,60 @@ def start_of(name: str, part: Split, directory: Path) -> Any:
     return load_model(path, SasrecConfig, {})
 
 
-def measured(name: str, method: str, protection: str, tokens: int, shares: list[float], directory: Path) -> None:
-    """Fit one row, measure it, and write what was found."""
+@cache
+def shared(name: str, directory: Path) -> tuple[Split, Any]:
+    """Return what all rows begin with."""
     part = part_of(name, directory)
-    begin = start_of(name, part, directory)
+    return part, start_of(name, part, directory)
+
+
+@cache
+def scale_of(name: str, directory: Path) -> Scale:
+    """Return the base, asked once in a process."""
+    part, _ = shared(name, directory)
+    catalogue = [text for text in item_texts(part.train.items, TextConfig()) if text]
+    run = RunContext(progress=Bars())
+    _, base = load_base(SmolLmConfig(), run)
+    return Scale.of(base, WritingConfig(general=general_texts(directory), languages=("en",)), catalogue, run)
+
+
+def measured(name: str, method: str, protection: str, given: argparse.Namespace) -> None:
+    """Fit one row, measure it, and write what was found."""
+    part, begin = shared(name, given.work)
     rate = METHODS.get(method, METHODS["lora"])["learning_rate"]
     config = LlmSequentialConfig.model_validate(
         {
             "length": LENGTH,
             "start_from": "sasrec",
-            "max_windows": max(1, tokens // LENGTH),
+            "max_windows": max(1, given.tokens // LENGTH),
+            # The vectors begin as SASRec's, and the text says nothing; no row needs an encoder for it.
+            "vectors": {"encoder": {"kind": "hashing"}},
             "tuning": {"method": method, "rank": 8},
             "protect": PROTECTIONS[protection],
             "training": {
-                "epochs": 1, "batch_size": 16, "learning_rate": rate, "precision": "bf16", "clip_norm": 1.0,
-                "warm_up_steps": 10, "tracker": "none",
+                "epochs": 1, "batch_size": given.batch_size, "learning_rate": rate, "clip_norm": 1.0,
+                "warm_up_steps": 10, "precision": "bf16", "tracker": "none",
             },
         }
     )  # fmt: skip
-    run = RunContext(progress=Bars())
+    on_gpu = torch.cuda.is_available()
+    before = torch.cuda.memory_allocated() if on_gpu else 0
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    model = config.build({"sasrec": begin}).fit(part.train, run)
+    model = config.build({"sasrec": begin}).fit(part.train, RunContext(progress=Bars()))
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    catalogue = [text for text in item_texts(part.train.items, TextConfig()) if text]
-    _, base = load_base(SmolLmConfig(), run)
-    scale = Scale.of(base, WritingConfig(general=general_texts(directory), languages=("en",)), catalogue, run)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    scale = scale_of(name, given.work)
     found = {
         "seconds": seconds,
-        "peak_bytes": peak,
+        "device": device_name(),
+        "peak_bytes": torch.cuda.max_memory_allocated() - before if on_gpu else most,
         "learned": model.language.tuned.num_learned,
         "base": dict(scale.base.values),
         "shares": {},
     }
-    for share in [1.0, *shares] if method not in ("frozen", "prefix") else [1.0]:
+    for share in [1.0, *given.shares] if method not in ("frozen", "prefix") else [1.0]:
         with model.language.tuned.interpolated(share):
             began = time.perf_counter()
             profile = scale.measured(model.language.writer())
@@ -165,8 +195,24 @@ def measured(name: str, method: str, protection: str, tokens: int, shares: list[
                 "profile_seconds": time.perf_counter() - began,
                 "NDCG@10": accuracy(model, part).tolist(),
             }
-    with atomic_file(row_file(name, method, protection, tokens, directory)) as path:
+    if (method, protection) == ("lora", "none"):
+        found["second_reading"] = second_reading(model, part)
+    with atomic_file(row_file(name, method, protection, given)) as path:
         path.write_text(json.dumps(found), encoding="utf-8")
+
+
+def second_reading(model: Any, part: Split) -> float:
+    """Return the seconds that the base takes to read twenty titles."""
+    titles = "\n".join(item_texts(part.train.items, TextConfig(max_tokens=16))[:LENGTH])
+    writer = model.language.writer()
+    tokens = torch.tensor([writer.tokenizer(titles)["input_ids"]], device=writer.model.device)
+    times = []
+    with torch.inference_mode(), model.language.tuned.base_switched_on():
+        for _ in range(10):
+            began = time.perf_counter()
+            writer.model(input_ids=tokens, logits_to_keep=1).logits.cpu()
+            times.append(time.perf_counter() - began)
+    return float(np.median(times))
 
 
 def accuracy(model: Any, part: Split) -> Any:
@@ -176,9 +222,27 @@ def accuracy(model: Any, part: Split) -> Any:
     return evaluate_ranking(model, task, beyond=False).per_query["NDCG@10"]
 
 
-def row_file(name: str, method: str, protection: str, tokens: int, directory: Path) -> Path:
+def row_file(name: str, method: str, protection: str, given: argparse.Namespace) -> Path:
     """Return where a row is kept."""
-    return directory / f"{name}-{method}-{protection}-{tokens}.json"
+    return Path(given.work) / f"{name}-{method}-{protection}-{given.tokens}-{given.batch_size}.json"
+
+
+def measure_missing(missing: Sequence[tuple[str, str]], given: argparse.Namespace) -> None:
+    """Measure rows in processes of their own: one each where a process's peak of memory cannot be set back."""
+    shared(given.name, given.work)
+    general_texts(given.work)
+    if torch.cuda.is_available():
+        loads = [list(missing[at :: given.jobs]) for at in range(min(given.jobs, len(missing)))]
+    else:
+        loads = [[way] for way in missing]
+
+    def run(ways: Sequence[tuple[str, str]]) -> None:
+        subprocess.run([sys.executable, *sys.argv, "--rows", *("/".join(way) for way in ways)], check=False)
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(run, loads))
+    if failed := [way for way in missing if not row_file(given.name, *way, given).exists()]:
+        raise SystemExit(f"not measured: {failed}; what went wrong is told above")
 
 
 def rows_of(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[list[object]]:
@@ -198,6 +262,13 @@ def rows_of(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[list
                 f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]",
                 *writing, *(cost if share == "1.0" else ["", "", ""]),
             ]  # fmt: skip
+        if "second_reading" in row:
+            scores = np.array(row["shares"]["1.0"]["NDCG@10"])
+            yield [
+                "lora, off while writing", protection, "all", f"{scores.mean():.4f}", "as above",
+                *(_beside(base[column], base[column], column) for column in COLUMNS),
+                "", f"{1000 * row['second_reading']:.0f} ms a request", "",
+            ]  # fmt: skip
 
 
 def _beside(value: float, before: float, column: str) -> str:
@@ -213,25 +284,33 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=20_000, help="likes that a row learns from")
     parser.add_argument("--shares", type=float, nargs="*", default=[0.5], help="of what was learned, beside all of it")
     parser.add_argument("--work", type=Path, default=Path("runs/forgetting"), help="where rows are kept")
-    parser.add_argument("--row", nargs=2, metavar=("METHOD", "PROTECTION"), help=argparse.SUPPRESS)
+    parser.add_argument("--batch-size", type=int, default=16, help="windows of a step")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--rows", nargs="*", metavar="METHOD/PROTECTION", help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    if given.row:
-        measured(given.name, *given.row, given.tokens, given.shares, given.work)
-        return
-    found = {}
-    for way in WAYS:
-        path = row_file(given.name, *way, given.tokens, given.work)
-        if not path.exists():
-            subprocess.run([sys.executable, *sys.argv, "--row", *way], check=True)
-        found[way] = json.loads(path.read_text(encoding="utf-8"))
+    if given.rows:
+        failed = 0
+        for row in given.rows:
+            try:
+                measured(given.name, *row.split("/"), given)
+            except Exception:  # The others are measured all the same.
+                traceback.print_exc()
+                failed += 1
+        sys.exit(failed)
+    missing = [way for way in WAYS if not row_file(given.name, *way, given).exists()]
+    if missing:
+        measure_missing(missing, given)
+    found = {way: json.loads(row_file(given.name, *way, given).read_text(encoding="utf-8")) for way in WAYS}
     profiles = [values["profile_seconds"] for row in found.values() for values in row["shares"].values()]
     head = [
         "learns", "protected by", "share", "N@10 [95 %]", "gain over frozen [95 %]", *COLUMNS.values(), "learned",
         "training", "memory",
     ]  # fmt: skip
     text = (
-        f"SmolLM2-135M-Instruct, `llm_sequential` with one token an item; {given.tokens:,} likes a row. {PROTOCOL}\n\n"
+        f"SmolLM2-135M-Instruct, `llm_sequential` with one token an item; {given.tokens:,} likes a row, "
+        f"{given.batch_size} windows a step, on {', '.join(sorted({row['device'] for row in found.values()}))}. "
+        f"{PROTOCOL}\n\n"
         f"{table(head, list(rows_of(found)))}\n\nBits per byte beside the base's. A profile took "
         f"{np.median(profiles):.0f} s (median), {max(profiles):.0f} at most. Learning rates: "
         f"{ {method: settings['learning_rate'] for method, settings in METHODS.items()} }; protections {PROTECTIONS}. "

@@ -5,7 +5,10 @@
 
 Protocol: one process, the same cores, the ways in turn, medians. Training: the same network, LoRA updates, histories of
 titles of Beauty, loss over all items, optimizer and bfloat16 autocast; the Trainer's batches are padded to the longest
-history, with and without those of like length together; the other way is Genre's loop with packed rows. Ranking: the
+history, with and without those of like length together; the other way is Genre's loop with packed rows. On a GPU, each
+way has run a few steps before it is timed, and the share of the peak is 4 operations a token for each weight of the
+layers (forwards, and back through weights that do not learn), over what a product of 8192 x 8192 bfloat16 matrices gets
+there. Ranking: the
 candidates of each user as whole prompts in padded batches, of which only the last token's logits are worked out, and
 behind one beginning that is read once.
 """
@@ -23,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import data_files, table, write_result
+from common import data_files, device_name, table, write_result
 from torch import nn
 from torch.utils.data import Dataset as Rows
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -42,6 +45,8 @@ from genre.training.next_item import NextItem, Steps
 from genre.training.packing import Packed
 
 LENGTH, BATCH = 20, 16
+ON_GPU = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 
 
@@ -52,7 +57,7 @@ def train_part(name: str) -> Dataset:
     return prepare(Experiment.model_validate(settings)).splits[0].train
 
 
-def sequential(data: Dataset) -> LlmSequential:
+def sequential(data: Dataset, batch_size: int) -> LlmSequential:
     """Return a model with everything in place but what is learned: it has learned from one window."""
     config = LlmSequentialConfig.model_validate(
         {
@@ -61,7 +66,13 @@ def sequential(data: Dataset) -> LlmSequential:
             "max_windows": 1,
             "vectors": {"encoder": {"kind": "hashing"}},
             "tuning": {"method": "lora", "rank": 8, "dropout": 0.0},
-            "training": {"epochs": 1, "batch_size": BATCH, "precision": "bf16", "tracker": "none", "patience": None},
+            "training": {
+                "epochs": 1,
+                "batch_size": batch_size,
+                "precision": "bf16",
+                "tracker": "none",
+                "patience": None,
+            },
         }
     )
     return config.build({}).fit(data, RunContext())
@@ -108,7 +119,7 @@ class OnItems(Trainer):
 
     def compute_loss(self, model: nn.Module, inputs: Mapping[str, Any], *_: Any, **__: Any) -> Any:
         """Return the loss of a batch."""
-        return self.objective.loss(model, inputs["steps"], torch.device("cpu")).value
+        return self.objective.loss(model, inputs["steps"], DEVICE).value
 
 
 class Losses(TrainerCallback):
@@ -123,14 +134,32 @@ class Losses(TrainerCallback):
             self.values.append(logs["loss"])
 
 
+def synchronized() -> float:
+    """Return the time when all that was begun is done."""
+    if ON_GPU:
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def peak() -> float:
+    """Return operations a second of large products in bfloat16."""
+    first, second = (torch.randn(8192, 8192, dtype=torch.bfloat16, device=DEVICE) for _ in range(2))
+    times = []
+    for _ in range(12):
+        began = synchronized()
+        first @ second
+        times.append(synchronized() - began)
+    return 2 * 8192**3 / float(np.median(times[2:]))
+
+
 def with_trainer(network: nn.Module, objective: NextItem, rows: Histories, *, grouped: bool) -> tuple[float, float]:
     """Return seconds and the mean loss of an epoch by the Trainer."""
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         arguments = TrainingArguments(
-            place, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3,
+            place, num_train_epochs=1, per_device_train_batch_size=objective.batch_size, learning_rate=1e-3,
             lr_scheduler_type="constant", weight_decay=0.0, max_grad_norm=0.0,
-            bf16=True, use_cpu=True, report_to=[], save_strategy="no",
+            bf16=True, use_cpu=not ON_GPU, report_to=[], save_strategy="no",
             logging_steps=1, disable_tqdm=True, remove_unused_columns=False, seed=0,
             train_sampling_strategy="group_by_length" if grouped else "random",
         )  # fmt: skip
@@ -143,49 +172,63 @@ def with_trainer(network: nn.Module, objective: NextItem, rows: Histories, *, gr
             callbacks=[kept],
         )
         trainer.objective = objective
-        began = time.perf_counter()
+        began = synchronized()
         trainer.train()
-        return time.perf_counter() - began, float(np.mean(kept.values))
+        return synchronized() - began, float(np.mean(kept.values))
 
 
-def training(steps: int, repeats: int) -> None:
+def training(steps: int | None, repeats: int, batch_size: int) -> None:
     """Compare one epoch over the same histories."""
     data = train_part("amazon-beauty")
-    model = sequential(data)
+    model = sequential(data, batch_size)
     log = among(model.known, data.interactions)
-    chosen = np.random.default_rng(0).permutation(np.flatnonzero(log.lengths >= 2))[: steps * BATCH]
-    log = log.take(np.sort(chosen))
-    objective = NextItem(log, length=LENGTH, batch_size=BATCH)
-    windows = objective.sequences
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(log.lengths >= 2))
+    log = log.take(np.sort(chosen if steps is None else chosen[: steps * batch_size]))
     counts = model.tokens.lengths.numpy()[np.flatnonzero(model.known)]
-    inputs = windows.where(windows.steps_from_end > 0)
-    per_window = np.bincount(inputs.row_of_event, counts[inputs.item_rows], len(windows))
-    rows = Histories(windows, per_window)
+
+    def prepared(log: Interactions) -> tuple[NextItem, Histories]:
+        objective = NextItem(log, length=LENGTH, batch_size=batch_size)
+        windows = objective.sequences
+        inputs = windows.where(windows.steps_from_end > 0)
+        return objective, Histories(windows, np.bincount(inputs.row_of_event, counts[inputs.item_rows], len(windows)))
+
     start = copy.deepcopy(model.network.state_dict())
     config = model.config.training.model_copy(update={"learning_rate": 1e-3, "warm_up_steps": 0, "clip_norm": None})
     found: dict[str, list[tuple[float, float]]] = {"Genre": [], "Trainer": [], "Trainer, grouped by length": []}
-    for _ in range(repeats):
+    few = prepared(log.take(np.arange(4 * batch_size)))
+    whole = prepared(log)
+    for turn in range(repeats + ON_GPU):
+        warms_up = turn < ON_GPU
+        objective, rows = few if warms_up else whole
         for way in found:
             model.network.load_state_dict(start)
             if way == "Genre":
+                began = synchronized()
                 trained = train(model.network, objective, config, name="speed")
-                found[way].append((trained.epochs[0].seconds, trained.epochs[0].loss))
+                one = synchronized() - began, trained.epochs[0].loss
             else:
-                found[way].append(with_trainer(model.network, objective, rows, grouped="grouped" in way))
-    tokens = int(per_window.sum())
+                one = with_trainer(model.network, objective, rows, grouped="grouped" in way)
+            if not warms_up:
+                found[way].append(one)
+    tokens = int(rows.tokens.sum())
     medians = {way: float(np.median([seconds for seconds, _ in runs])) for way, runs in found.items()}
-    lines = [
-        [way, f"{tokens / medians[way]:.0f}", f"{medians[way]:.1f}", f"{medians[way] / medians['Genre']:.2f}",
-         f"{np.mean([loss for _, loss in runs]):.3f}"]
+    weights = sum(weight.numel() for name, weight in model.network.named_parameters() if ".layers." in name)
+    most = peak() if ON_GPU else float("nan")
+    shares = {way: 4 * weights * tokens / medians[way] / most for way in found}
+    lines: list[list[object]] = [
+        [way, f"{tokens / medians[way]:,.0f}", f"{medians[way]:.1f}", f"{medians[way] / medians['Genre']:.2f}",
+         f"{np.mean([loss for _, loss in runs]):.3f}", f"{100 * shares[way]:.1f} %" if ON_GPU else "-"]
         for way, runs in found.items()
     ]  # fmt: skip
     text = (
-        f"{len(windows):,} histories of titles, {tokens:,} tokens that are not padding, {objective.num_batches} "
-        f"steps of {BATCH} histories, SmolLM2-135M-Instruct, LoRA of rank 8. {PROTOCOL}\n\n"
-        + table(["way", "tokens / s", "seconds", "times Genre's", "mean loss"], lines)
+        f"{len(rows):,} histories of titles, {tokens:,} tokens that are not padding, {objective.num_batches} "
+        f"steps of {batch_size} histories, SmolLM2-135M-Instruct, LoRA of rank 8, on {device_name()}. {PROTOCOL}\n\n"
+        + table(["way", "tokens / s", "seconds", "times Genre's", "mean loss", "of the peak"], lines)
         + f"\n\nMedian of {repeats}. The mean loss is of one epoch with the same start; batches differ by their order."
+        + (f" The peak is {most / 1e12:.0f} TFLOP/s." if ON_GPU else "")
     )
-    write_result("language-training", {"tokens": tokens, "runs": found}, text)
+    result = {"device": device_name(), "tokens": tokens, "runs": found, "peak": most if ON_GPU else None}
+    write_result(f"language-training{'-gpu' if ON_GPU else ''}", result, text)
 
 
 def ranking(users: int, candidates: int, at_once: int) -> None:
@@ -247,14 +290,15 @@ def main() -> None:
     """Measure one of the two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["training", "ranking"])
-    parser.add_argument("--steps", type=int, default=20, help="of an epoch of training")
+    parser.add_argument("--steps", type=int, default=20, help="of an epoch of training; 0 for all histories")
+    parser.add_argument("--batch-size", type=int, default=BATCH, help="histories of a step of training")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--users", type=int, default=10)
     parser.add_argument("--candidates", type=int, default=100)
     given = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if given.what == "training":
-        training(given.steps, given.repeats)
+        training(given.steps or None, given.repeats, given.batch_size)
     else:
         ranking(given.users, given.candidates, BATCH)
 

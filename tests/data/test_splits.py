@@ -38,6 +38,14 @@ def test_leave_one_out_by_hand() -> None:
     assert not part.cold_items.any()
 
 
+def test_several_likes_of_each_user_are_left_out() -> None:
+    data = dataset_of([likes(*range(5)), likes(*range(4))], num_items=5)
+    part = split_one(data, kind="leave_one_out", targets=2)
+    assert part.train.interactions.lengths.tolist() == [1, 4]
+    assert asked(part.validation) == {0: (likes(0), [1, 2])}
+    assert asked(part.test) == {0: (likes(0, 1, 2), [3, 4])}
+
+
 def test_ratio_by_hand() -> None:
     data = dataset_of([likes(*range(10)), likes(7, 8, 9), likes(1, 2)], num_items=10)
     part = split_one(data, kind="ratio", validation=0.2, test=0.3)

@@ -92,13 +92,17 @@ class LeaveOneOutConfig(SplitRules):
     """
 
     kind: Literal["leave_one_out"] = "leave_one_out"
+    targets: int = Field(default=1, ge=1)
+    """Likes of each part; with more than one, what is also called leave-last-n-out."""
     min_likes: int = Field(default=3, ge=3)
-    """Users with fewer likes are only learned from. 3, the least and the default, leaves one like to learn from."""
+    """Users with fewer likes are only learned from, as are those with no more than both parts take. 3, the least and
+    the default, leaves one like to learn from."""
 
     def plans(self, log: Interactions, times: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Plan]:
-        """Hold out one like for each part."""
-        one = (likes_of_users(log) >= self.min_likes).astype(np.int64)
-        yield Plan(newest_likes(log, one, one), np.zeros(len(log), bool))
+        """Hold out as many likes for each part."""
+        likes = likes_of_users(log)
+        held = self.targets * ((likes >= self.min_likes) & (likes > 2 * self.targets))
+        yield Plan(newest_likes(log, held, held), np.zeros(len(log), bool))
 
 
 class RatioConfig(SplitRules):

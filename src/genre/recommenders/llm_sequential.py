@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from genre.recommenders.language_reader import ItemTokens, LanguageReader
 
 _READER = "reader."
-_BLOCK = 64
-"""Histories that are read at once to answer."""
+_BLOCK, _GPU_BLOCK = 64, 512
+"""Histories that are read at once to answer, on a CPU and on a GPU."""
 
 
 class LlmSequentialConfig(LanguageRecommenderConfig):
@@ -221,8 +221,9 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         history = history.where(self.scorable[history.item_rows])
         scores = np.empty((len(queries), len(self.known)), np.float32)
         targets = self.network.targets(self.table)
-        for start in range(0, len(queries), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(queries)))
+        block = _BLOCK if self.table.device.type == "cpu" else _GPU_BLOCK
+        for start in range(0, len(queries), block):
+            rows = np.arange(start, min(start + block, len(queries)))
             with (
                 torch.inference_mode(),
                 torch.autocast(self.table.device.type, torch.bfloat16, enabled=self.language.in_bf16),
@@ -292,7 +293,8 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             versions=None if versions is None else torch.from_numpy(versions),
             versions_share=config.versions.share,
         )
-        return LanguageReader(vectors, self.language.tuned, self.tokens, self.known, temperature=config.temperature)
+        network = LanguageReader(vectors, self.language.tuned, self.tokens, self.known, temperature=config.temperature)
+        return network.to(self.language.loaded.model.device)
 
     def _begin(self) -> None:
         """Let the items' vectors be those of another model."""
