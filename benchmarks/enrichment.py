@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from genre.features.enrich.enrich import enrich, read_catalogue
 from genre.features.enrich.prompts import make_prompt
 from genre.features.enrich.result import Enrichment
 from genre.features.store import ContentStore
-from genre.language.base import Generator
+from genre.language.base import Completion, Generator, Prompt
 from genre.metrics.statistics import bootstrap_interval, paired_difference
 from genre.recommenders.behaviour_content import BehaviourContentConfig
 from genre.stages import Prepared, prepare
@@ -83,6 +83,31 @@ def world_of(name: str, items: int, users: int, directory: Path) -> Experiment:
     )
 
 
+class Timed:
+    """A generator, and how fast it was at what it has written: answers that are kept already are not asked of it."""
+
+    def __init__(self, generator: Generator) -> None:
+        """Begin to count."""
+        self._generator, self.tokens, self.seconds = generator, 0, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the generator has."""
+        return getattr(self._generator, name)
+
+    def generate(self, prompts: Sequence[Prompt], **how: Any) -> list[Completion]:
+        """Let it write."""
+        began = time.perf_counter()
+        answers = self._generator.generate(prompts, **how)
+        self.seconds += time.perf_counter() - began
+        self.tokens += sum(answer.completion_tokens for answer in answers)
+        return answers
+
+    @property
+    def rate(self) -> float | None:
+        """Answer tokens per second, None where nothing was written."""
+        return self.tokens / self.seconds if self.tokens else None
+
+
 def valid_share(prepared: Prepared, generator: Generator, directory: Path, *, constrained: bool) -> dict[str, Any]:
     """Ask for a summary of every item, and count the answers that are valid at once and after one repair."""
     config = EnrichConfig(stages=(SummariseConfig(),), constrained=constrained)
@@ -91,9 +116,8 @@ def valid_share(prepared: Prepared, generator: Generator, directory: Path, *, co
     tasks = [task for task in read_catalogue(prepared.data.items, config).tasks() if task.source.words]
     prompts = [make_prompt(stage.kind, config.language, **task.values) for task in tasks]
     schema = schema_of(ItemSummary) if constrained else None
-    started = time.perf_counter()
-    first = store.completions(generator, prompts, sampling=stage.sampling, schema=schema, progress=Bars())
-    seconds = time.perf_counter() - started
+    timed = Timed(generator)
+    first = store.completions(timed, prompts, sampling=stage.sampling, schema=schema, progress=Bars())
     valid = sum(not isinstance(read_answer(one.text, ItemSummary), str) for one in first)
     found = enrich(prepared.data, (), config, store=store, progress=Bars(), generator=generator)
     (account,) = found.account
@@ -104,21 +128,21 @@ def valid_share(prepared: Prepared, generator: Generator, directory: Path, *, co
         "valid after one repair": 1 - no_form / len(prompts),
         "accepted": account["accepted"] / len(prompts),
         "dropped": account["dropped"],
-        "tokens per second": sum(one.completion_tokens for one in first) / seconds,
+        "tokens per second": timed.rate,
     }
 
 
-def one_at_a_time(prepared: Prepared, generator: Generator, directory: Path, count: int) -> float:
+def one_at_a_time(prepared: Prepared, generator: Generator, directory: Path, count: int) -> float | None:
     """Return the answer tokens per second of prompts that are asked one after another."""
     config = EnrichConfig(stages=(SummariseConfig(),))
     tasks = [task for task in read_catalogue(prepared.data.items, config).tasks() if task.source.words][:count]
     prompts = [make_prompt("summarise", config.language, **task.values) for task in tasks]
     schema = schema_of(ItemSummary)
-    started = time.perf_counter()
-    answers = ContentStore.open(directory).completions(
-        generator, prompts, sampling=SummariseConfig().sampling, schema=schema, at_once=1
+    timed = Timed(generator)
+    ContentStore.open(directory).completions(
+        timed, prompts, sampling=SummariseConfig().sampling, schema=schema, at_once=1
     )
-    return sum(one.completion_tokens for one in answers) / (time.perf_counter() - started)
+    return timed.rate
 
 
 def kill_and_resume(experiment: Experiment, directory: Path, count: int) -> dict[str, int]:
@@ -222,7 +246,7 @@ def measure(name: str, items: int, users: int, kills: int, directory: Path) -> N
     head = ["summaries", "asked", *shares, "dropped", "answer tokens / s"]
     forms = [
         [kind, one["asked"], *(f"{one[share]:.1%}" for share in shares), _words(one["dropped"]),
-         f"{one['tokens per second']:.1f}"]
+         _rate(one["tokens per second"])]
         for kind, one in (("free", free), ("held to the schema", bound))
     ]  # fmt: skip
     stages = [
@@ -233,7 +257,8 @@ def measure(name: str, items: int, users: int, kills: int, directory: Path) -> N
     text = (
         f"{data['users']:,} users, {data['items']:,} items, {data['likes']:,} likes: the most liked items and the "
         f"users with most likes among them. SmolLM2-135M-Instruct. {PROTOCOL}\n\n"
-        f"{table(head, forms)}\n\nOne prompt at a time: {alone:.1f} answer tokens a second.\n\n"
+        f"{table(head, forms)}\n\nOne prompt at a time: {_rate(alone)} answer tokens a second. A rate " - " "
+        "was not measured, since an earlier run had written the answers.\n\n"
         f"{table(['stage', 'items or users', 'accepted', 'at the second try', 'dropped'], stages)}\n\n"
         f"Killed with signal 9 and run again: {_words(killed)}.\n\n"
         f"{table(['`behaviour_content` with', 'NDCG@10 [95 %]', 'gain [95 %]', 'p'], rows)}\n\n"
@@ -241,6 +266,10 @@ def measure(name: str, items: int, users: int, kills: int, directory: Path) -> N
     )
     result = {"free": free, "constrained": bound, "one_at_a_time": alone, "killed": killed, "account": found.account}
     write_result(f"enrichment-{name}", {**result, "accuracy": rows}, text)
+
+
+def _rate(found: float | None) -> str:
+    return "-" if found is None else f"{found:.1f}"
 
 
 def _words(counts: dict[str, int] | Counter[str]) -> str:
