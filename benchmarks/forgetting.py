@@ -3,6 +3,7 @@
     python benchmarks/forgetting.py movielens-100k --tokens 20000 --work runs/forgetting
 
 Rows that were measured are kept under `--work` and not measured again; `--jobs` processes measure at a time.
+`--kept` writes the table of the rows that there are.
 
 Protocol: leave-one-out in the files' own order; every row learns from as many likes, each one token, for one epoch, and
 begins with the items' vectors of the same SASRec; NDCG@10 on the test questions, seen items hidden, all others ranked.
@@ -16,6 +17,7 @@ time of a reading of twenty titles.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import resource
@@ -170,6 +172,7 @@ def measured(name: str, method: str, protection: str, given: argparse.Namespace)
         }
     )  # fmt: skip
     on_gpu = torch.cuda.is_available()
+    gc.collect()  # The row before this one may still hold its model.
     before = torch.cuda.memory_allocated() if on_gpu else 0
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
@@ -249,29 +252,32 @@ def rows_of(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[list
     """Yield the lines of the table."""
     frozen = np.array(found["frozen", "none"]["shares"]["1.0"]["NDCG@10"])
     base = found["frozen", "none"]["base"]
-    yield ["base", "-", "-", "-", "-", *(f"{base[column]:.3f}" for column in COLUMNS), "-", "-", "-"]
+    yield ["base", "-", "-", "-", "-", *(f"{base[column]:.3f}" for column in COLUMNS), "-", "-", "-", "-"]
     for (method, protection), row in found.items():
         for share, values in row["shares"].items():
             scores, rng = np.array(values["NDCG@10"]), np.random.default_rng(0)
             one, gain = bootstrap_interval(scores, rng=rng), paired_difference(scores, frozen, rng=rng)
-            writing = [_beside(values["writing"][column], base[column], column) for column in COLUMNS]
-            cost = [f"{row['learned']:,}", f"{row['seconds']:.0f} s", f"{row['peak_bytes'] / 2**30:.1f} GiB"]
+            writing = [_beside(values["writing"].get(column), base[column], column) for column in COLUMNS]
+            memory = f"{row['peak_bytes'] / 2**30:.1f} GiB" if row["peak_bytes"] else "-"
+            cost = [f"{row['learned']:,}", f"{row['seconds']:.0f} s", memory, row["device"]]
             yield [
                 method, protection, "all" if share == "1.0" else share,
                 f"{one.mean:.4f} [{one.low:.4f}, {one.high:.4f}]",
                 f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]",
-                *writing, *(cost if share == "1.0" else ["", "", ""]),
+                *writing, *(cost if share == "1.0" else [""] * 4),
             ]  # fmt: skip
         if "second_reading" in row:
             scores = np.array(row["shares"]["1.0"]["NDCG@10"])
             yield [
                 "lora, off while writing", protection, "all", f"{scores.mean():.4f}", "as above",
                 *(_beside(base[column], base[column], column) for column in COLUMNS),
-                "", f"{1000 * row['second_reading']:.0f} ms a request", "",
+                "", f"{1000 * row['second_reading']:.0f} ms a request", "", "",
             ]  # fmt: skip
 
 
-def _beside(value: float, before: float, column: str) -> str:
+def _beside(value: float | None, before: float, column: str) -> str:
+    if value is None:  # It wrote nothing that could be counted.
+        return "-"
     if column.startswith("bits"):
         return f"{100 * (value / before - 1):+.1f} %"
     return f"{value:.3f}"
@@ -286,6 +292,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/forgetting"), help="where rows are kept")
     parser.add_argument("--batch-size", type=int, default=16, help="windows of a step")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--kept", action="store_true", help="measure nothing more")
     parser.add_argument("--rows", nargs="*", metavar="METHOD/PROTECTION", help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
@@ -299,22 +306,23 @@ def main() -> None:
                 failed += 1
         sys.exit(failed)
     missing = [way for way in WAYS if not row_file(given.name, *way, given).exists()]
-    if missing:
+    if missing and not given.kept:
         measure_missing(missing, given)
-    found = {way: json.loads(row_file(given.name, *way, given).read_text(encoding="utf-8")) for way in WAYS}
+        missing = []
+    ways = [way for way in WAYS if way not in missing]
+    found = {way: json.loads(row_file(given.name, *way, given).read_text(encoding="utf-8")) for way in ways}
     profiles = [values["profile_seconds"] for row in found.values() for values in row["shares"].values()]
     head = [
         "learns", "protected by", "share", "N@10 [95 %]", "gain over frozen [95 %]", *COLUMNS.values(), "learned",
-        "training", "memory",
+        "training", "memory", "on",
     ]  # fmt: skip
     text = (
         f"SmolLM2-135M-Instruct, `llm_sequential` with one token an item; {given.tokens:,} likes a row, "
-        f"{given.batch_size} windows a step, on {', '.join(sorted({row['device'] for row in found.values()}))}. "
-        f"{PROTOCOL}\n\n"
+        f"{given.batch_size} windows a step. {PROTOCOL}\n\n"
         f"{table(head, list(rows_of(found)))}\n\nBits per byte beside the base's. A profile took "
         f"{np.median(profiles):.0f} s (median), {max(profiles):.0f} at most. Learning rates: "
         f"{ {method: settings['learning_rate'] for method, settings in METHODS.items()} }; protections {PROTECTIONS}. "
-        f"Seed 0."
+        f"Seed 0." + (f" Not measured yet: {', '.join('/'.join(way) for way in missing)}." if missing else "")
     )
     plain = {"-".join(way): row for way, row in found.items()}
     write_result(f"forgetting-{given.name}", {"tokens": given.tokens, "rows": plain}, text)

@@ -123,6 +123,27 @@ def test_divergence_and_loss_are_those_of_the_texts(base: Path, method: str) -> 
     assert loss_on(tuned, texts) == pytest.approx(float(loss), rel=1e-5)
 
 
+@pytest.mark.parametrize("method", ["lora", "full", "last_layers"])
+def test_in_mixed_precision_the_base_is_asked_with_its_own_weights_and_the_model_with_its_own(
+    base: Path, method: str
+) -> None:
+    tuned = learn(tuned_model(base, method, layers=1), steps=5)
+    tuned.language.eval()
+    both = KeepWriting(tuned, Texts(GENERAL[:1], tokenizer(base)), kl=2.0, replay=3.0, num_tokens=1)
+
+    def gradients(*, mixed: bool) -> tuple[float, torch.Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            penalty = both.penalty(tuned.language, None, RNG(0))
+        tuned.language.zero_grad()
+        penalty.backward()
+        return penalty.item(), torch.cat([weight.grad.flatten() for _, weight in tuned.learned()])  # type: ignore[union-attr]
+
+    exact, exact_gradient = gradients(mixed=False)
+    rounded, rounded_gradient = gradients(mixed=True)
+    assert rounded == pytest.approx(exact, rel=0.1)
+    assert functional.cosine_similarity(rounded_gradient, exact_gradient, dim=0) > 0.98
+
+
 def test_before_anything_is_learned_nothing_diverges(base: Path) -> None:
     tuned = tuned_model(base)
     penalty = KeepWriting(tuned, Texts(GENERAL, tokenizer(base)), kl=1.0, replay=0.0, num_tokens=64)

@@ -246,12 +246,15 @@ class TunedModel:
             for name, weight in self._scaled(share):
                 start = self.before.get(name, torch.full_like(weight, 1.0 if self.config.method == "ia3" else 0.0))
                 weight.copy_(start + share * (kept[name] - start) if share != 1 else kept[name])
+        # Mixed precision remembers weights that learn in bfloat16, and would go on with those from before.
+        torch.clear_autocast_cache()
         try:
             yield
         finally:
             with torch.no_grad():
                 for name, weight in self._scaled(share):
                     weight.copy_(kept[name])
+            torch.clear_autocast_cache()
 
     def settle(self, share: float) -> None:
         """Let only a share of what was learned count from now on.
