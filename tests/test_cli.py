@@ -119,6 +119,25 @@ def test_recommend_takes_a_history(own: Path) -> None:
     assert "guest-1" in genre("recommend", str(own / "runs" / "films"), "--history", "alien,dune", "-n", "2")
 
 
+def test_write_shows_what_the_facts_say_and_keeps_where_it_comes_from(own: Path) -> None:
+    run, out = str(own / "runs" / "films"), own / "texts.jsonl"
+    shown = genre("write", run, "ann", "-n", "2", "--kind", "title", "--kind", "reason", "--scenario", "video")
+    assert shown.count("title for ann") == shown.count("reason for ann") == 2
+    assert "put together from the facts" in shown
+    asked = ["--history", "alien,dune", "--item", "solaris", "--language", "zh"]
+    genre("write", run, *asked, "--out", str(out))
+    (line,) = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert (line["item_id"], line["kind"], line["language"]) == ("solaris", "synopsis", "zh")
+    assert line["text"].startswith("《Solaris》")
+    assert line["provenance"]["facts"] == ["title", "类型"]
+
+
+def test_write_asks_a_language_model_and_says_what_it_could_not_use(own: Path) -> None:
+    answers = "generator={kind: fake, answers: [Nothing of the kind.]}"
+    shown = genre("write", str(own / "runs" / "films"), "ann", "-n", "1", "--set", answers, "--set", "draws=1")
+    assert "the language model wrote nothing that may be shown" in " ".join(shown.split())
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
 def test_recommend_writes_everybody_to_a_file(own: Path, suffix: str) -> None:
     out = own / f"recs.{suffix}"

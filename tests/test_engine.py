@@ -36,6 +36,24 @@ def test_answers_carry_external_ids_titles_and_sources(engine: Engine) -> None:
     assert set(frame["source"]) == {"personal"}
 
 
+def test_texts_are_written_about_what_is_recommended(engine: Engine) -> None:
+    frame = engine.recommend(["u3", "nobody"], n=2)
+    texts = engine.write(["u3", "nobody"], n=2, kinds=["title", "summary"])
+    assert [text["item_id"] for text in texts[::2]] == frame["item_id"].to_list()
+    assert [text["kind"] for text in texts] == ["title", "summary"] * 4
+    assert all(text["text"] and text["writer"] == "template" for text in texts)
+    (about,) = engine.write("u3", items=["i5"])
+    assert (about["rank"], about["item_id"], about["kind"]) == (1, "i5", "synopsis")
+    assert engine.write("u3", n=0) == []
+
+
+def test_writing_about_what_is_not_there_is_an_error(engine: Engine) -> None:
+    with pytest.raises(DataError, match="'i999' is not in the catalogue"):
+        engine.write("u3", items=["i999"])
+    with pytest.raises(ConfigError, match="no kind of text 'poem'"):
+        engine.write("u3", kinds="poem")
+
+
 def test_nothing_seen_is_recommended(engine: Engine) -> None:
     data = engine.data
     seen = pl.DataFrame(

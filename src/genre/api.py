@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from genre.config import RECOMMENDERS
-from genre.config_file import parse, read_experiment
+from genre.config_file import parse, read_experiment, with_overrides
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import RunContext
@@ -23,6 +24,7 @@ from genre.data.feedback import FeedbackConfig
 from genre.data.findings import Finding
 from genre.data.readers import FilesConfig, read_tables
 from genre.engine import Engine
+from genre.generation.writer import WriteConfig
 from genre.recommenders.base import Recommender, RecommenderConfig
 from genre.recommenders.popularity import PopularityConfig
 from genre.runs import open_run
@@ -32,6 +34,7 @@ __all__ = ["fit", "load", "open_run"]
 
 FIRST_MODELS = ["item_knn", "ease", "graph", "popularity"]
 """What `genre init` proposes: quick to fit, and different enough to fuse. A catalogue adds `content`."""
+SMOLLM = "smollm2"
 KINDS = {"content": "behaviour_content"}
 
 
@@ -161,6 +164,35 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         )
     with atomic_file(path) as temporary:
         writers[path.suffix](frame, temporary)
+
+
+def write_settings(generator: str | None, overrides: Sequence[str] = ()) -> WriteConfig:
+    """Return how texts are written.
+
+    Args:
+        generator: `smollm2`, or the hub id, directory or .gguf file of another language model; none writes without.
+        overrides: `candidates=5` and so on.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
+    settings: dict[str, Any] = {}
+    if generator is not None:
+        own = {"kind": "local", "model": generator}
+        settings["generator"] = {"kind": generator} if generator == SMOLLM else own
+    return parse(WriteConfig, with_overrides(settings, overrides), "write")
+
+
+def write_lines(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write rows as JSON lines, all or none.
+
+    Raises:
+        ConfigError: The file's name does not end in .jsonl.
+    """
+    if path.suffix != ".jsonl":
+        raise ConfigError(f"the name ends in {path.suffix!r}", place=str(path), remedy="Use .jsonl.")
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def model_table(kind: str | None = None) -> pl.DataFrame:

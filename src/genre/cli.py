@@ -188,6 +188,48 @@ def recommend(
 
 
 @app.command()
+def write(
+    run: RunArgument,
+    users: Annotated[Optional[list[str]], typer.Argument(help="User ids.")] = None,  # noqa: UP045
+    history: Annotated[str, typer.Option(help="Item ids that somebody likes, oldest first, with commas.")] = "",
+    item: Annotated[Optional[list[str]], typer.Option(help="Write about this item. May be repeated.")] = None,  # noqa: UP045
+    n: Annotated[int, typer.Option("-n", help="Recommended items to write about.")] = 3,
+    kind: Annotated[
+        list[str], typer.Option(help="title, summary, synopsis, ad, reason, or a .j2 file. May be repeated.")
+    ] = ["synopsis"],  # noqa: B006
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Of the texts.")] = "en",
+    scenario: Annotated[
+        Literal["shop", "news", "video", "music", "social", "courses"], typer.Option(help="Where they are shown.")
+    ] = "shop",
+    generator: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="A language model: smollm2, a hub id, a directory or a .gguf file. None writes without one."),
+    ] = None,
+    overrides: SetOption = [],  # noqa: B006
+    model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="Write to a .jsonl file, with provenance.")] = None,  # noqa: UP045
+) -> None:
+    """Write about what is recommended to somebody, true to the facts: --set candidates=5 changes how."""
+    from genre.api import open_run, write_lines, write_settings
+    from genre.console import Bars, show_texts
+    from genre.core.errors import ConfigError
+
+    if bool(users) == bool(history):
+        raise ConfigError("it is not clear for whom to write", place="write", remedy="Give user ids or --history.")
+    config = write_settings(generator, overrides)
+    histories = [[one.strip() for one in history.split(",")]] if history else None
+    texts = open_run(run, model=model).write(
+        users or None, histories=histories, items=item, n=n, kinds=kind, language=language, scenario=scenario,
+        config=config, progress=Bars(),
+    )  # fmt: skip
+    if out is None:
+        show_texts(texts)
+    else:
+        write_lines(texts, out)
+        typer.echo(f"Wrote {len(texts)} texts to {out}.")
+
+
+@app.command()
 def similar(
     run: RunArgument,
     item: Annotated[Optional[str], typer.Argument(help="An item id.")] = None,  # noqa: UP045

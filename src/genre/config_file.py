@@ -87,6 +87,18 @@ def parse(config: type[ConfigT], settings: Mapping[str, Any], place: str) -> Con
         raise ConfigError(explain(error, place, owner=config)) from error
 
 
+def with_overrides(settings: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return settings with some replaced by `a.b.c=value`, the value in YAML.
+
+    Raises:
+        ConfigError: An override is not of this form.
+    """
+    found = dict(settings)
+    for override in overrides:
+        _override(found, override)
+    return found
+
+
 def explain(
     error: ValidationError, file: str, lines: Mapping[Place, int] | None = None, owner: type[Config] = Experiment
 ) -> str:

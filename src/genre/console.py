@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -78,6 +79,19 @@ def show(frame: pl.DataFrame, title: str | None = None, *, verbatim: bool = Fals
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     console.print(table)
+
+
+def show_texts(texts: Sequence[Mapping[str, Any]]) -> None:
+    """Print what was written, to whom and about what, and by whom."""
+    for text in texts:
+        about = text["provenance"]
+        fell_back = about.get("fell_back")
+        by = "put together from the facts" if text["writer"] == "template" else "written by the language model"
+        by += " (the language model wrote nothing that may be shown)" if fell_back else ""
+        by += ", with sentences left out" if about.get("repaired") else ""
+        console.print(f"[bold]{escape(str(text['title']))}[/bold], {text['kind']} for {escape(text['user_id'])}")
+        console.print(f"  {escape(text['text'])}")
+        console.print(f"  [dim]{by}[/dim]\n")
 
 
 def _cell(value: object) -> str:

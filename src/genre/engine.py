@@ -6,7 +6,7 @@ Shapes: B queries, n answers for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -19,12 +19,16 @@ from genre.core.errors import ConfigError, DataError, ModelError
 from genre.core.interactions import Interactions
 from genre.core.queries import UNKNOWN_USER, Candidates, Queries, Recommendations, Source
 from genre.core.ragged import Ragged
-from genre.core.run import RunContext
+from genre.core.run import Progress, RunContext, Silent
 from genre.core.topn import top_n
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset
 from genre.data.growth import extended
+from genre.generation.facts import FactBook
 from genre.generation.reasons import Language, Reasons
+from genre.generation.scenarios import ScenarioName
+from genre.generation.wanted import requests_for
+from genre.generation.writer import WriteConfig, write
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
@@ -138,6 +142,65 @@ class Engine:
             sentences = self._reasons.explain(queries, answer, reasons)
             frame = frame.with_columns(pl.Series(REASON, [why.text for row in sentences for why in row], pl.String))
         return frame
+
+    def write(
+        self,
+        users: str | Sequence[str] | None = None,
+        *,
+        histories: Sequence[Sequence[str]] | None = None,
+        items: Sequence[str] | None = None,
+        n: int = 5,
+        kinds: str | Sequence[str] = "synopsis",
+        language: Language = "en",
+        scenario: ScenarioName = "shop",
+        config: WriteConfig | None = None,
+        progress: Progress | None = None,
+    ) -> list[dict[str, Any]]:
+        """Write about what is recommended, for whom it is recommended to; nothing that is not in the facts.
+
+        Args:
+            users: Ids; None asks for every known user. Somebody unknown is answered without a history.
+            histories: For each user, the ids of liked items, oldest first, in place of what the log knows.
+            items: Ids to write about in place of what would be recommended.
+            n: Answers for each user.
+            kinds: What is written, such as `title` or `synopsis`, or the path of a file of your own.
+            language: Of the texts; facts are in it too where the catalogue has them.
+            scenario: Where the texts are shown.
+            config: How they are written; by default put together from the facts, without a language model.
+            progress: Shows how far it has come.
+
+        Returns:
+            For each user, item and kind `user_id, rank, item_id, title, kind, language, text, writer, provenance`.
+
+        Raises:
+            ConfigError: `n` is negative, there is no such kind, or there are not as many histories as users.
+            DataError: A history or `items` names an item that is not in the catalogue.
+            DependencyError: The language model is not there.
+        """
+        _require_count(n, "write")
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        settings = config or WriteConfig()
+        settings.check_installed()
+        names, queries = self._ask([users] if isinstance(users, str) else users, histories)
+        answer = self.answer(queries, n) if items is None else self._about(queries, self._item_rows(items))
+        book = FactBook(self.data.items, language)
+        requests = requests_for(
+            book, self._reasons, names, queries, answer, kinds=kinds, language=language, scenario=scenario
+        )
+        run = RunContext(seed=self.seed, store=self.store, progress=progress or Silent())
+        texts = write(requests, settings, run, common_words=book.common_words)
+        places = [place for place in self.to_frame(names, answer, language).to_dicts() for _ in kinds]
+        return [
+            {name: place[name] for name in (USER_ID, RANK, ITEM_ID, TITLE)}
+            | {"kind": request.kind.name, "language": language, **asdict(text)}
+            for place, request, text in zip(places, requests, texts, strict=True)
+        ]
+
+    def _about(self, queries: Queries, rows: NDArray[np.int32]) -> Recommendations:
+        """Return these items for everybody."""
+        one = Recommendations.empty(len(queries), len(rows))
+        one.item_rows[:], one.scores[:], one.sources[:] = rows, 0.0, Source.PERSONAL
+        return one
 
     def similar(self, item_id: str, n: int = 10) -> pl.DataFrame:
         """Return the n allowed items that go best with one item: `rank, item_id, title, similarity`.

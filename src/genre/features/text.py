@@ -27,9 +27,11 @@ __all__ = [
     "TextConfig",
     "clean_text",
     "cut_text",
+    "default_columns",
     "estimate_tokens",
     "has_text",
     "item_texts",
+    "spoken_columns",
     "texts_with_gaps",
 ]
 
@@ -189,6 +191,28 @@ def texts_with_gaps(
     return found
 
 
+def spoken_columns(entities: Entities, names: Sequence[str], language: Language) -> dict[str, list[str]]:
+    """Return what columns say in each row, "" for nothing, by the columns' names in a language.
+
+    A column `title_zh` is what `title` says in Chinese.
+    """
+    return {
+        _label(name, language).removesuffix(_AFTER_NAME[language]): _values(entities.frame, name, language)
+        for name in names
+    }
+
+
+def default_columns(entities: Entities, language: Language) -> list[str]:
+    """Return the text and category columns, without those that say the same in another language."""
+    names = [*entities.roles.text, *entities.roles.category]
+    kept = []
+    for name in names:
+        base, _, code = name.rpartition("_")
+        if code not in _LANGUAGES or not {base, f"{base}_{language}"} & {*names} - {name}:
+            kept.append(name)
+    return kept
+
+
 def cut_text(text: str, max_tokens: int, count: Count = estimate_tokens) -> str:
     """Return a clean text of so many tokens at most, cut where it may end."""
     return _within([_Field("text", "")], {"text": clean_text(text)}, max_tokens, count)
@@ -214,7 +238,7 @@ def _fields_of(entities: Entities, config: TextConfig) -> list[_Field]:
     if config.template is not None:
         fields = _parsed(config.template)
     else:
-        names = config.fields or _default_columns(entities, config.language)
+        names = config.fields or default_columns(entities, config.language)
         starts = ["", *[_BETWEEN_FIELDS[config.language]] * len(names)]
         labels = [_label(name, config.language) if config.labels else "" for name in names]
         fields = [_Field(name, start + label) for name, start, label in zip(names, starts, labels, strict=False)]
@@ -227,17 +251,6 @@ def _fields_of(entities: Entities, config: TextConfig) -> list[_Field]:
                 remedy="Name one of these.",
             )
     return fields
-
-
-def _default_columns(entities: Entities, language: Language) -> list[str]:
-    """Return the text and category columns, without those that say the same in another language."""
-    names = [*entities.roles.text, *entities.roles.category]
-    kept = []
-    for name in names:
-        base, _, code = name.rpartition("_")
-        if code not in _LANGUAGES or not {base, f"{base}_{language}"} & {*names} - {name}:
-            kept.append(name)
-    return kept
 
 
 def _label(column: str, language: Language) -> str:

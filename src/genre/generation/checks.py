@@ -1,0 +1,122 @@
+"""Whether a text may be shown: whole, of its kind, in its language, about its item, and true of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import polars as pl
+
+from genre.core.words import words_of
+from genre.data.privacy import mask_all
+from genre.features.enrich.checks import content_words, in_language
+from genre.features.enrich.untrusted import gives_orders
+from genre.generation.facts import Facts
+from genre.generation.grounding import Ground
+from genre.generation.kinds import Kind
+from genre.generation.sentences import is_whole, length_of, sentences_of, within
+from genre.language.base import Completion
+
+Check: TypeAlias = Literal[
+    "answered", "whole", "language", "length", "no orders or links", "subject", "no repetition", "true", "allowed",
+    "nothing personal",
+]  # fmt: skip
+CHECKS: Final[tuple[Check, ...]] = (
+    "answered", "whole", "language", "length", "no orders or links", "subject", "no repetition", "true", "allowed",
+    "nothing personal",
+)  # fmt: skip
+"""In the order in which they are made."""
+_PIECE, _REPEATED = 4, 0.2
+"""Words of a piece, and the share of pieces that may have stood in the text before."""
+_AROUND: Final = re.compile(
+    r"^(?:(?:here (?:is|are)|sure|certainly)\b[^:\n]{0,80}:|[\w ]{3,14}:(?=\s))\s*", re.IGNORECASE
+)
+_MARKS: Final = '"“”*#` \n'
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What keeps a text from being shown."""
+
+    check: Check
+    detail: str
+
+
+@dataclass(frozen=True, eq=False)
+class Checker:
+    """Judges texts of one kind about one item."""
+
+    kind: Kind
+    facts: Facts
+    ground: Ground
+    told: tuple[str, ...] = ()
+    """What may be told beside the facts."""
+    least_told: float = 0.5
+    """Share of its words that must stand in the facts or in `told`."""
+    banned: tuple[re.Pattern[str], ...] = ()
+    """What may not be said, whatever the facts say."""
+
+    def tidied(self, completion: Completion) -> str:
+        """Return an answer without what models put around it, cut to whole sentences within the limits."""
+        text = _AROUND.sub("", completion.text.strip(_MARKS))
+        # A headline stands in quotation marks, a longer text may end with a quotation.
+        text = text.strip(_MARKS) if self.kind.sentences == 1 else text.strip()
+        text = " ".join(text.split())
+        pieces = sentences_of(text)
+        if self.kind.sentences > 1 and len(pieces) > 1 and not is_whole(pieces[-1]):
+            text = text[: text.rindex(pieces[-1])].strip()
+        return within(text, sentences=self.kind.sentences, words=self.kind.words)
+
+    def problems(self, text: str, *, failed: str | None = None) -> list[Problem]:
+        """Return what is wrong with a text; nothing where it may be shown.
+
+        Args:
+            text: As `tidied` returns it.
+            failed: Why there is no answer, if so.
+        """
+        if failed is not None or not text:
+            return [Problem("answered", failed or "nothing was written")]
+        kind, found = self.kind, list[Problem]()
+        if kind.sentences > 1 and not is_whole(text):
+            found.append(Problem("whole", "its last sentence has no end"))
+        if not in_language(text, kind.language):
+            found.append(Problem("language", f"it is not in {kind.language!r}"))
+        if (length := length_of(text)) > kind.words:
+            found.append(Problem("length", f"{length} words, {kind.words} at most"))
+        if gives_orders(text):
+            found.append(Problem("no orders or links", "it addresses a model, or has a link"))
+        if (share := share_told(text, [*self.facts.lines, *self.told])) < self.least_told:
+            found.append(Problem("subject", f"{share:.0%} of its words were told, {self.least_told:.0%} at least"))
+        if _repeats(text):
+            found.append(Problem("no repetition", "it says the same again and again"))
+        found += [Problem("true", f"{claim.kind} {claim.said!r}") for claim in self.ground.ungrounded(text)]
+        found += [Problem("allowed", repr(one.group())) for pattern in self.banned for one in pattern.finditer(text)]
+        if mask_all(pl.Series([text], dtype=pl.String))[1] > mask_all(pl.Series(self.facts.lines, dtype=pl.String))[1]:
+            found.append(Problem("nothing personal", "it holds an address or a number of somebody"))
+        return found
+
+    def repaired(self, text: str) -> str:
+        """Return the sentences that may be shown by themselves: nothing that is added, something that is left out."""
+        kept = [sentence for sentence in sentences_of(text) if not self.problems(sentence)]
+        return within(" ".join(kept), sentences=self.kind.sentences, words=self.kind.words)
+
+
+def share_told(text: str, told: Sequence[str]) -> float:
+    """Return the share of a text's words that were told, 1 for one without a word that says something."""
+    words = content_words([text])
+    return len(words & content_words(told)) / len(words) if words else 1.0
+
+
+def banned_patterns(terms: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+    """Return what finds terms as whole words, in any case; Chinese ones anywhere."""
+    return tuple(
+        re.compile(rf"\b{re.escape(term)}\b" if term.isascii() else re.escape(term), re.IGNORECASE) for term in terms
+    )
+
+
+def _repeats(text: str) -> bool:
+    words = words_of(text)
+    pieces = [tuple(words[at : at + _PIECE]) for at in range(len(words) - _PIECE + 1)]
+    return bool(pieces) and 1 - len(set(pieces)) / len(pieces) > _REPEATED

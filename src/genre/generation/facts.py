@@ -1,0 +1,89 @@
+"""What is known of an item: all that a text about it may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import polars as pl
+
+from genre.core.words import words_of
+from genre.data.columns import ITEM_ID
+from genre.data.dataset import Entities
+from genre.features.enrich.untrusted import neutralise
+from genre.features.text import Language, default_columns, spoken_columns
+from genre.training.passages import passages
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One item in one language. What its texts ask of a language model is left out: strangers wrote them."""
+
+    item_id: str
+    title: str
+    """"" where the item has no name but its id."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What is said in few words or numbers, as `director: Jean Vigo`."""
+    text: str = ""
+    """What is said in sentences."""
+    left_out: tuple[str, ...] = ()
+    """Clauses that could pass for orders to a language model."""
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it, a line for each."""
+        return [self.title, *(f"{name}: {value}" for name, value in self.labels.items()), self.text]
+
+    @property
+    def is_told(self) -> bool:
+        """Whether more is known than a title."""
+        return bool(self.labels or self.text)
+
+
+class FactBook:
+    """The facts of a catalogue of I items, in one language."""
+
+    def __init__(self, items: Entities, language: Language) -> None:
+        """Read the columns.
+
+        Args:
+            items: The catalogue.
+            language: A column `description_zh` is taken in the place of `description` for `zh`, and so on.
+        """
+        texts = set(items.roles.text)
+        columns = default_columns(items, language)
+        self._ids = items.frame[ITEM_ID]
+        self._title = spoken_columns(items, columns[:1] if items.roles.text else [], language)
+        self._texts = spoken_columns(items, [name for name in columns[1:] if name in texts], language)
+        labels = [name for name in columns if name not in texts]
+        self._labels = spoken_columns(items, [*labels, *items.roles.number], language)
+
+    def __len__(self) -> int:
+        """Return I."""
+        return len(self._ids)
+
+    def __getitem__(self, row: int) -> Facts:
+        """Return the facts of an item."""
+        left_out: list[str] = []
+
+        def said(values: Mapping[str, list[str]]) -> dict[str, str]:
+            found = {name: neutralise(cells[row]) for name, cells in values.items()}
+            left_out.extend(clause for part in found.values() for clause in part.left_out)
+            return {name: part.text for name, part in found.items() if part.text}
+
+        title, labels, texts = said(self._title), said(self._labels), said(self._texts)
+        return Facts(str(self._ids[row]), "".join(title.values()), labels, " ".join(texts.values()), tuple(left_out))
+
+    @cached_property
+    def common_words(self) -> frozenset[str]:
+        """Words that no name is made of: those that the texts, or English passages, write without a capital somewhere.
+
+        Where a sentence begins with one of them, its capital says nothing.
+        """
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+        texts = [*(cell for values in self._texts.values() for cell in values), *passages("en")]
+        small = pl.Series(texts, dtype=pl.String).str.extract_all(r"\b\p{Ll}[\p{Ll}'’-]*")
+        found = small.explode(empty_as_null=False).unique()
+        return frozenset({word for text in found for word in words_of(text)} | set(ENGLISH_STOP_WORDS))

@@ -1,0 +1,86 @@
+"""Whether a text is true of an item: everything that it claims must stand in the facts."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import Final
+
+from genre.generation.claims import Claim, claims_of, name_words
+from genre.generation.facts import Facts
+from genre.generation.protected import Protected
+
+_PRICES: Final = re.compile(r"price|cost|价")
+_SMALL: Final = frozenset("of the de van von der da di la le el and a an in at on for to with".split())  # noqa: SIM905
+_DOTTED: Final = re.compile(r"[·•]")
+
+
+class Ground:
+    """What texts about one item may claim: its facts, and what else they were given."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        *,
+        given: Sequence[str] = (),
+        common_words: frozenset[str] = frozenset(),
+        protected: Collection[Protected] = (),
+    ) -> None:
+        """Read the facts.
+
+        Args:
+            facts: Of the item.
+            given: Other texts that may be told: titles of the history, the reason. They ground names, titles and
+                numbers; what is protected must stand in the facts.
+            common_words: Words that are no names though a sentence begins with them.
+            protected: Classes of claims that must stand in the facts.
+        """
+        self._common, self._protected = common_words, tuple(protected)
+        told = [*facts.lines, *given]
+        self._text = " ".join(" ".join(name_words(line)) for line in told)
+        self._words = frozenset(self._text.split())
+        self._dotted = unicodedata.normalize("NFKC", "\n".join(told)).replace("•", "·")
+        known = [claim for line in told for claim in claims_of(line)]
+        self._known = {(claim.kind, claim.key) for claim in known}
+        self._known |= {("number", claim.key) for claim in known if claim.kind == "amount"}
+        own = [claim for line in facts.lines for claim in claims_of(line, protected=self._protected)]
+        self._known |= {(claim.kind, claim.key) for claim in own}
+        for name, value in facts.labels.items():
+            if _PRICES.search(name.casefold()):
+                self._known |= {("amount", claim.key) for claim in claims_of(value) if claim.kind == "number"}
+
+    def ungrounded(self, text: str) -> list[Claim]:
+        """Return the claims of a text that do not stand in the facts."""
+        claims = claims_of(text, common_words=self._common, protected=self._protected)
+        return [claim for claim in claims if not self._holds(claim)]
+
+    def _holds(self, claim: Claim) -> bool:
+        if (claim.kind, claim.key) in self._known:
+            return True
+        if claim.kind == "decade":
+            years = [key for kind, key in self._known if kind == "number" and re.fullmatch(r"\d{4}", key)]
+            return any(year[-2] == claim.key[-1] and year.startswith(claim.key.lstrip("*")[:-1]) for year in years)
+        if claim.kind == "title":
+            return f" {claim.key} " in f" {self._text} " or (not claim.key.isascii() and claim.key in self._text)
+        if claim.kind == "name":
+            if _DOTTED.search(claim.said):
+                return self._is_dotted_name(claim.said)
+            return all(self._is_told(word) for word in claim.key.split())
+        return False
+
+    def _is_told(self, word: str) -> bool:
+        """Tell whether a word of a name is known; one of several letters, since initials say nothing."""
+        if len(word) == 1 and word.isascii():
+            return True
+        if not word.isascii() and word in self._text:
+            return True
+        return (
+            word in _SMALL or word in self._words or word.removesuffix("s") in self._words or word + "s" in self._words
+        )
+
+    def _is_dotted_name(self, said: str) -> bool:
+        """Tell whether a Chinese transliteration is known, by what stands next to each dot: words have no spaces."""
+        parts = _DOTTED.split(said)
+        return all(f"{before[-1:]}·{after[:2]}" in self._dotted for before, after in pairwise(parts))

@@ -1,0 +1,158 @@
+"""Kinds of text: what each is given, how long it may be, and how it is written with a language model and without.
+
+A kind in a language is one Jinja2 file, as
+
+::
+
+    {% set inputs = ["facts", "person"] %}
+    {% set sentences = 2 %}
+    {% set words = 50 %}
+    {% block system %}...{% endblock %}
+    {% block user %}...{% endblock %}
+    {% block plain %}...{% endblock %}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from genre.core.errors import ConfigError
+from genre.core.words import CJK
+from genre.features.text import Language
+from genre.generation.person import Person
+from genre.generation.sentences import best_sentences, first_sentences, joined
+from genre.language.base import Prompt
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template, nodes
+
+DIRECTORY: Final = Path(__file__).parent / "kinds"
+INPUTS: Final = ("facts", "person", "reason", "scenario")
+"""What a template may be given: the item's `Facts`, the `Person`, the reason as a sentence, the `Scenario`."""
+_BLOCKS: Final = ("system", "user", "plain")
+_SPACES: Final = re.compile(rf"(?<=[{CJK}，。：；！？、》」』]) (?=[{CJK}《「『])")
+"""What a template leaves between Chinese sentences."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """One kind of text in one language."""
+
+    name: str
+    language: Language
+    inputs: tuple[str, ...]
+    sentences: int
+    """At most."""
+    words: int
+    """At most; of Chinese, characters."""
+    source: str
+    """The file's content."""
+    _template: Template
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it depends on whom it is for."""
+        return "person" in self.inputs or "reason" in self.inputs
+
+    def prompt(self, given: Mapping[str, Any]) -> Prompt:
+        """Return how a language model is asked; `given` holds the inputs."""
+        return Prompt(self._block("user", given), system=self._block("system", given))
+
+    def plain(self, given: Mapping[str, Any]) -> str:
+        """Return the text that is put together without a model: it says only what the facts say."""
+        return _SPACES.sub("", " ".join(self._block("plain", given).split()))
+
+    def _block(self, name: str, given: Mapping[str, Any]) -> str:
+        values = {key: given[key] for key in self.inputs}
+        limits = {"sentences": self.sentences, "words": self.words}
+        return "".join(self._template.blocks[name](self._template.new_context({**values, **limits}))).strip()
+
+
+def kinds() -> list[str]:
+    """Return the names of the kinds that come with Genre."""
+    return sorted({path.name.split(".")[0] for path in DIRECTORY.glob("*.j2")})
+
+
+def kind_of(name: str, language: Language) -> Kind:
+    """Return a kind.
+
+    Args:
+        name: One of `kinds()`, or the path of a file of your own.
+        language: Of the text. A file of your own holds one language, and is taken as it is.
+
+    Raises:
+        ConfigError: There is no such kind, or its file is not of the form.
+    """
+    own = Path(name)
+    path = own if own.suffix == ".j2" else DIRECTORY / f"{name}.{language}.j2"
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no kind of text {name!r} in {language!r}",
+            place="kind",
+            remedy=f"Choose from {kinds()}, or give the path of a .j2 file of your own.",
+        )
+    return _read(path, language)
+
+
+@cache
+def _read(path: Path, language: Language) -> Kind:
+    from jinja2 import TemplateError, meta
+
+    environment, source = _environment(language), path.read_text(encoding="utf-8")
+    try:
+        tree = environment.parse(source, filename=str(path))
+        template = environment.from_string(source)
+    except TemplateError as error:
+        raise _wrong(path, f"it is no template: {error}") from error
+    settings = _settings(tree)
+    for name in ("inputs", "sentences", "words"):
+        if name not in settings:
+            raise _wrong(path, f"it does not set `{name}`")
+    for name in _BLOCKS:
+        if name not in template.blocks:
+            raise _wrong(path, f"it has no block `{name}`")
+    inputs = tuple(settings["inputs"])
+    if strangers := sorted(set(inputs) - set(INPUTS)):
+        raise _wrong(path, f"there is no input {strangers[0]!r} among {list(INPUTS)}")
+    if strangers := sorted(meta.find_undeclared_variables(tree) - set(inputs) - {"sentences", "words"}):
+        raise _wrong(path, f"it uses {strangers[0]!r}, which is not among its `inputs` {list(inputs)}")
+    name = path.name.split(".")[0]
+    return Kind(name, language, inputs, int(settings["sentences"]), int(settings["words"]), source, template)
+
+
+def _settings(tree: nodes.Template) -> dict[str, Any]:
+    """Return what a template sets outside its blocks."""
+    from jinja2 import nodes
+
+    return {
+        node.target.name: node.node.as_const()
+        for node in tree.body
+        if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) and isinstance(node.node, nodes.Expr)
+    }
+
+
+def _wrong(path: Path, problem: str) -> ConfigError:
+    return ConfigError(problem, place=str(path), remedy="See the kinds that come with Genre for the form.")
+
+
+def _environment(language: Language) -> Environment:
+    from jinja2 import Environment, StrictUndefined
+
+    # Nothing is escaped: these texts are no HTML.
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
+    environment.filters["first_sentences"] = first_sentences
+
+    def for_person(text: str, person: Person, count: int) -> str:
+        return best_sentences(text, person.words, count)
+
+    def listed(values: list[str]) -> str:
+        return joined(values, language)
+
+    environment.filters["for_person"] = for_person
+    environment.filters["listed"] = listed
+    return environment

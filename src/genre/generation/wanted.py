@@ -1,0 +1,62 @@
+"""From answers to the texts that are wanted about them.
+
+Shapes: B queries, n places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from genre.core.queries import Queries, Recommendations
+from genre.features.text import Language
+from genre.generation.facts import FactBook
+from genre.generation.kinds import kind_of
+from genre.generation.person import Person
+from genre.generation.reasons import Reasons
+from genre.generation.requests import Request
+from genre.generation.scenarios import ScenarioName, scenario_of
+
+_READ = 20
+"""Newest liked items whose texts say what somebody likes."""
+
+
+def requests_for(
+    book: FactBook,
+    reasons: Reasons,
+    names: pl.Series,
+    queries: Queries,
+    answer: Recommendations,
+    *,
+    kinds: Sequence[str],
+    language: Language,
+    scenario: ScenarioName,
+) -> list[Request]:
+    """Return what is wanted about every filled place (B, n) of the answers, kind by kind at each place.
+
+    Args:
+        book: The catalogue's facts in this language.
+        reasons: Finds the evidence.
+        names: (B,) ids of those who asked.
+        queries: Their histories.
+        answer: What is recommended to them.
+        kinds: Names of kinds, or files of your own.
+        language: Of the texts.
+        scenario: Where they are shown.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    wanted = [kind_of(name, language) for name in kinds]
+    place = scenario_of(scenario, language)
+    sentences = reasons.explain(queries, answer, language)
+    liked = queries.history.liked()
+    found = []
+    for row, name in enumerate(names):
+        items = answer.item_rows[row][answer.filled[row]]
+        for item, why in zip(items.tolist(), sentences[row], strict=True):
+            person = Person.of(str(name), liked.items[row], book, but=item)
+            texts = tuple(" ".join(filter(None, book[other].lines)) for other in person.items[:_READ])
+            found += [Request(kind, place, book[item], person, why.text, texts) for kind in wanted]
+    return found

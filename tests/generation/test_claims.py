@@ -1,0 +1,53 @@
+"""What a text claims, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from genre.generation.claims import claims_of
+
+COMMON = frozenset("a after an and if in it on she the they this with".split())  # noqa: SIM905
+
+
+def found(text: str, **how: object) -> set[tuple[str, str]]:
+    return {(claim.kind, claim.key) for claim in claims_of(text, common_words=COMMON, **how)}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("In 1,250.50 metres", {("number", "1250.5")}),
+        ("On March 3, 2010", {("month", "3"), ("number", "3"), ("number", "2010")}),
+        ("It may rain, they may march.", set()),
+        ("a film of the 1980s", {("decade", "198")}),
+        ("八十年代和1980年代", {("number", "80"), ("decade", "198")}),
+        ("It costs $9.99.", {("amount", "9.99"), ("number", "9.99")}),
+        ("只要 99 元", {("amount", "99"), ("number", "99")}),
+        ("She waits. It begins.", set()),
+        ("Hanna waits.", {("name", "hanna")}),
+        ("The Kid, by Charlie Chaplin", {("name", "kid"), ("name", "charlie chaplin")}),
+        ("in Jean Vigo's “L'Atalante”", {("name", "jean vigo"), ("title", "l atalante"), ("name", "l atalante")}),
+        ("三个人，一个女孩，一百二十分钟", {("number", "3"), ("number", "120")}),
+        ("《千与千寻》，导演：宫崎骏", {("title", "千与千寻"), ("name", "宫崎骏")}),
+        ("这是 Robert Wiene 的作品", {("name", "robert wiene")}),
+        ("", set()),
+    ],
+)
+def test_claims_by_hand(text: str, claims: set[tuple[str, str]]) -> None:
+    assert found(text) == claims
+
+
+def test_protected_claims_are_looked_for_where_they_are_wanted() -> None:
+    text = "An award-winning film, free of charge. 保证有效，获奖无数。"
+    assert {kind for kind, _ in found(text, protected=("awards", "price", "guarantees"))} == {
+        "awards",
+        "price",
+        "guarantees",
+    }
+    assert found(text) == set()
+
+
+def test_words_that_come_to_the_same_have_one_key() -> None:
+    assert found("won an Oscar", protected=("awards",)) & found("获奖影片", protected=("awards",)) == {
+        ("awards", "awards 0")
+    }

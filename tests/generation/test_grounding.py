@@ -1,0 +1,78 @@
+"""Whether texts are true of an item, by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genre.generation.facts import Facts
+from genre.generation.grounding import Ground
+
+KID = Facts(
+    "kid",
+    "The Kid",
+    {"director": "Charlie Chaplin", "year": "1921", "price": "9.99"},
+    "A penniless tramp finds a baby in Paris. Five years later the two are partners. Shown since 1921-02-06.",
+)
+CHINESE = Facts("kid", "寻子遇仙记", {"导演": "查理·卓别林", "年份": "1921"}, "流浪汉捡到一个弃婴，五年后相依为命。")
+COMMON = frozenset("a after an and if in it on she the they this with you".split())  # noqa: SIM905
+
+
+def wrong(text: str, facts: Facts = KID, **how: object) -> set[tuple[str, str]]:
+    ground = Ground(facts, common_words=COMMON, protected=("price", "awards", "guarantees"), **how)  # type: ignore[arg-type]
+    return {(claim.kind, claim.said) for claim in ground.ungrounded(text)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The Kid (1921) by Charlie Chaplin.",
+        "After five years, and after 5 years.",
+        "In the 1920s, Chaplin's Kid cost $9.99.",
+        "On February 6, the tramp finds 2 partners.",
+        "It is “The Kid”.",
+        "",
+    ],
+)
+def test_what_stands_in_the_facts_is_true(text: str) -> None:
+    assert wrong(text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("It was made in 1922.", {("number", "1922")}),
+        ("In the 1930s", {("decade", "1930s")}),
+        ("It costs $19.21.", {("number", "19.21"), ("amount", "$19.21")}),
+        ("It costs $1,921.", {("amount", "$1,921")}),
+        ("On March 6, in Paris", {("month", "On March")}),
+        ("Buster Keaton is in it.", {("name", "Buster Keaton")}),
+        ("An award-winning tramp, guaranteed.", {("awards", "award"), ("guarantees", "guaranteed")}),
+        ("It is “City Lights”.", {("title", "“City Lights”"), ("name", "City Lights")}),
+    ],
+)
+def test_what_does_not_is_told(text: str, claims: set[tuple[str, str]]) -> None:
+    assert wrong(text) == claims
+
+
+def test_chinese_by_hand() -> None:
+    assert wrong("《寻子遇仙记》由查理·卓别林执导，1921年上映，五年后相依为命。", CHINESE) == set()
+    assert wrong("《城市之光》由查尔斯·卓别林执导，获奖影片，三个人。", CHINESE) == {
+        ("title", "《城市之光》"),
+        ("name", "由查尔斯·卓别林执导"),
+        ("awards", "获奖"),
+        ("number", "三"),
+    }
+
+
+def test_what_else_was_given_may_be_named_and_not_promised() -> None:
+    given_too = ["City Lights", "12 people liked both", "an award"]
+    assert wrong("You liked “City Lights”, as 12 people.", given=given_too) == set()
+    assert wrong("It won an award.", given=given_too) == {("awards", "award")}
+
+
+@given(st.text(max_size=80))
+def test_the_facts_themselves_are_true_whatever_they_are(text: str) -> None:
+    facts = Facts("x", text, {"label": text}, text)
+    assert [claim for claim in Ground(facts).ungrounded(text) if claim.kind != "decade"] == []

@@ -1,0 +1,114 @@
+"""The kinds of text that come with Genre, and a user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from genre.core.errors import ConfigError
+from genre.features.text import Language
+from genre.generation.facts import Facts
+from genre.generation.grounding import Ground
+from genre.generation.kinds import kind_of, kinds
+from genre.generation.person import Person
+from genre.generation.scenarios import scenario_of
+from genre.generation.sentences import length_of, sentences_of
+
+FACTS: dict[Language, Facts] = {
+    "en": Facts("kid", "The Kid", {"genres": "Comedy, Drama", "year": "1921"}, "A tramp finds a baby. Years go by."),
+    "zh": Facts("kid", "寻子遇仙记", {"类型": "喜剧、剧情", "年份": "1921"}, "流浪汉捡到一个弃婴。多年以后相依为命。"),
+}
+PERSON: dict[Language, Person] = {
+    "en": Person("u", ("City Lights",), ("Comedy",), frozenset({"baby"})),
+    "zh": Person("u", ("城市之光",), ("喜剧",), frozenset({"弃婴"})),
+}
+REASON: dict[Language, str] = {"en": "Because you liked City Lights.", "zh": "因为你喜欢《城市之光》。"}
+OWN = """
+{% set inputs = ["facts"] %}
+{% set sentences = 1 %}
+{% set words = 8 %}
+{% block system %}Short.{% endblock %}
+{% block user %}{{ facts.title }} in {{ words }} words:{% endblock %}
+{% block plain %}{{ facts.title }}!{% endblock %}
+"""
+
+
+def given_for(language: Language, facts: Facts | None = None, person: Person | None = None) -> dict[str, object]:
+    return {
+        "facts": facts or FACTS[language],
+        "person": person or PERSON[language],
+        "reason": REASON[language],
+        "scenario": scenario_of("video", language),
+    }
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("name", kinds())
+@pytest.mark.parametrize("facts", ["all", "labels", "title"])
+def test_every_kind_is_faithful_and_within_its_limits_without_a_model(
+    name: str, language: Language, facts: str
+) -> None:
+    whole = FACTS[language]
+    known = {
+        "all": whole,
+        "labels": Facts("kid", whole.title, whole.labels),
+        "title": Facts("kid", whole.title),
+    }[facts]
+    kind = kind_of(name, language)
+    text = kind.plain(given_for(language, known))
+    assert text
+    assert "  " not in text
+    assert length_of(text) <= kind.words
+    assert len(sentences_of(text)) <= kind.sentences + 1
+    told = Ground(known, given=(REASON[language], *PERSON[language].liked), common_words=ENGLISH_STOP_WORDS)
+    assert told.ungrounded(text) == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("name", kinds())
+def test_every_kind_asks_with_the_facts_between_marks(name: str, language: Language) -> None:
+    prompt = kind_of(name, language).prompt(given_for(language))
+    inside = prompt.user.split("<<<")[1].split(">>>")[0]
+    assert all(line in inside for line in FACTS[language].lines)
+    assert "<<<" in (prompt.system or "")
+    assert "{" not in prompt.user
+
+
+def test_a_personal_kind_depends_on_the_person() -> None:
+    kind = kind_of("synopsis", "en")
+    assert kind.is_personal
+    assert not kind_of("summary", "en").is_personal
+    assert kind.plain(given_for("en")) != kind.plain(given_for("en", person=Person("v")))
+
+
+def test_a_kind_of_ones_own_is_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "shout.en.j2"
+    path.write_text(OWN, encoding="utf-8")
+    kind = kind_of(str(path), "en")
+    assert (kind.name, kind.inputs, kind.sentences, kind.words) == ("shout", ("facts",), 1, 8)
+    assert kind.plain({"facts": FACTS["en"]}) == "The Kid!"
+    assert kind.prompt({"facts": FACTS["en"]}).user == "The Kid in 8 words:"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (('["facts"]', '["prices"]'), "no input 'prices'"),
+        (("{{ facts.title }}!", "{{ person.liked }}"), "uses 'person', which is not among its `inputs`"),
+        (("{% set words = 8 %}", ""), "does not set `words`"),
+        (("plain", "text"), "no block `plain`"),
+        (("{% endblock %}", ""), "it is no template"),
+    ],
+)
+def test_a_file_that_is_no_kind_is_explained(tmp_path: Path, change: tuple[str, str], problem: str) -> None:
+    path = tmp_path / "wrong.en.j2"
+    path.write_text(OWN.replace(*change), encoding="utf-8")
+    with pytest.raises(ConfigError, match=problem):
+        kind_of(str(path), "en")
+
+
+def test_a_kind_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(ConfigError, match=r"'poem' in 'en'(?s:.)*synopsis"):
+        kind_of("poem", "en")

@@ -1,0 +1,46 @@
+"""What a history says of a person's taste."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from genre.data.dataset import Entities, Roles, Vocabulary
+from genre.generation.facts import FactBook, Facts
+from genre.generation.person import Person, labels_of
+
+FRAME = pl.DataFrame(
+    {
+        "item_id": list("abcd"),
+        "title": ["A", "B", "C", None],
+        "genres": [["Drama", "War"], ["Drama"], ["War", "Drama"], None],
+        "country": ["France", "France", "Peru", None],
+        "text": ["A robot wakes.", "The robot sleeps.", "Nobody wakes.", None],
+    }
+)
+ROLES = Roles(text=("title", "text"), category=("genres", "country"))
+BOOK = FactBook(Entities(Vocabulary(FRAME["item_id"]), FRAME, ROLES), "en")
+
+
+def test_taste_by_hand() -> None:
+    person = Person.of("u", np.array([0, 1, 0, 2, 3], np.int32), BOOK)
+    assert person.items == (3, 2, 0, 1)
+    assert person.liked == ("C", "A", "B")
+    assert person.labels == ("Drama", "War")
+    assert {"robot", "wakes"} <= person.words
+    assert person.shared(BOOK[1]) == ("Drama",)
+
+
+def test_what_is_written_about_says_nothing_of_itself() -> None:
+    person = Person.of("u", np.array([0, 1], np.int32), BOOK, but=1)
+    assert person.liked == ("A",)
+    assert person.labels == ()
+
+
+def test_an_empty_history_says_nothing() -> None:
+    assert Person.of("u", np.array([], np.int32), BOOK) == Person("u")
+
+
+def test_labels_are_those_of_taste_where_there_are_any() -> None:
+    assert labels_of(BOOK[0]) == ["Drama", "War"]
+    assert labels_of(Facts("x", "X", {"maker": "Acme", "weight": "3.5"})) == ["Acme"]

@@ -1,0 +1,76 @@
+"""Sentences, by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genre.generation.sentences import (
+    best_sentences,
+    first_sentences,
+    is_whole,
+    joined,
+    length_of,
+    sentences_of,
+    within,
+)
+
+TEXT = "Dr. Caligari sleeps. A town wakes! Who did it? He said “Go.” Then 3 men left."
+
+
+def test_sentences_by_hand() -> None:
+    assert sentences_of(TEXT) == [
+        "Dr. Caligari sleeps.",
+        "A town wakes!",
+        "Who did it?",
+        "He said “Go.”",
+        "Then 3 men left.",
+    ]
+    assert sentences_of("F. W. Murnau made it. It is 3.5 hours long.") == [
+        "F. W. Murnau made it.",
+        "It is 3.5 hours long.",
+    ]
+    assert sentences_of("他走了。“再见！”她说。没有") == ["他走了。", "“再见！”", "她说。", "没有"]
+    assert sentences_of("") == []
+
+
+def test_what_has_no_end_is_not_whole() -> None:
+    assert [is_whole(text) for text in ("It ends.", "He said “go!”", "他走了。", "It goes on and", "")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_length_counts_words_and_chinese_characters() -> None:
+    assert length_of("A town's well-known end, 1921.") == 5
+    assert length_of("他走了。Two 人") == 5
+    assert length_of(" … ") == 0
+
+
+def test_beginnings_and_limits() -> None:
+    assert first_sentences(TEXT, 2) == "Dr. Caligari sleeps. A town wakes!"
+    assert first_sentences("一。二。三。", 2) == "一。二。"
+    assert within(TEXT, sentences=3, words=6) == "Dr. Caligari sleeps. A town wakes!"
+    assert within(TEXT, sentences=1, words=1) == "Dr. Caligari sleeps."
+
+
+def test_the_sentences_with_the_most_words_stay_in_their_order() -> None:
+    assert best_sentences(TEXT, {"men", "town"}, 2) == "A town wakes! Then 3 men left."
+    assert best_sentences(TEXT, set(), 1) == "Dr. Caligari sleeps."
+
+
+@pytest.mark.parametrize(
+    ("values", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (list("abc"), "a, b and c")]
+)
+def test_lists_in_words(values: list[str], text: str) -> None:
+    assert joined(values, "en") == text
+    assert joined(values, "zh") == "、".join(values)
+
+
+@given(st.text(max_size=200))
+def test_no_character_is_lost(text: str) -> None:
+    assert "".join("".join(sentences_of(text)).split()) == "".join(text.split())
