@@ -257,8 +257,8 @@ def measure(name: str, items: int, users: int, kills: int, directory: Path) -> N
     text = (
         f"{data['users']:,} users, {data['items']:,} items, {data['likes']:,} likes: the most liked items and the "
         f"users with most likes among them. SmolLM2-135M-Instruct. {PROTOCOL}\n\n"
-        f"{table(head, forms)}\n\nOne prompt at a time: {_rate(alone)} answer tokens a second. A rate " - " "
-        "was not measured, since an earlier run had written the answers.\n\n"
+        f"{table(head, forms)}\n\nOne prompt at a time: {_rate(alone)} answer tokens a second; where there "
+        "is no rate, an earlier run had written the answers.\n\n"
         f"{table(['stage', 'items or users', 'accepted', 'at the second try', 'dropped'], stages)}\n\n"
         f"Killed with signal 9 and run again: {_words(killed)}.\n\n"
         f"{table(['`behaviour_content` with', 'NDCG@10 [95 %]', 'gain [95 %]', 'p'], rows)}\n\n"
