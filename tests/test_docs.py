@@ -56,6 +56,17 @@ def test_the_guide_can_be_followed(workplace: Path) -> None:
         exec(compile(code, "guide.md", "exec"), names)  # noqa: S102
 
 
+def test_texts_can_be_written_by_following_the_page(workplace: Path) -> None:
+    page = (ROOT / "docs" / "write-for-your-users.md").read_text(encoding="utf-8")
+    assert follow(page) == 5
+    (line,) = (workplace / "texts.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["item_id"] == "dune"
+    (own,) = blocks(page, "jinja")
+    (workplace / "line.en.j2").write_text(own, encoding="utf-8")
+    result = CliRunner().invoke(app, ["write", "runs/films", "ann", "--kind", "line.en.j2"], catch_exceptions=False)
+    assert "line for ann" in result.output
+
+
 @pytest.mark.usefixtures("workplace")
 def test_the_readme_example_runs() -> None:
     for name in ("README.md", "README.zh.md"):

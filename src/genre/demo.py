@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from genre.config_file import read_experiment
-from genre.console import Bars, console, show, show_run
+from genre.console import Bars, console, show, show_run, show_texts
 from genre.data.sample import NOTICE
 from genre.engine import REASON, Engine
 from genre.pipeline import run
@@ -49,6 +49,10 @@ def run_demo(runs: Path, *, force: bool = False) -> None:
         engine.recommend(str(engine.data.users.vocabulary.ids[viewer]), n=5, reasons="en"),
         f"A viewer who last watched {titles}",
     )
+    console.print("\nWritten for this viewer, from the facts alone", highlight=False)
+    name = str(engine.data.users.vocabulary.ids[viewer])
+    show_texts(engine.write(name, n=5, kinds=["synopsis", "reason"], scenario="video"))
+    show_texts(engine.write(name, n=1, kinds=["synopsis", "reason"], language="zh", scenario="video"))
     films = engine.data.items
     liked = ", ".join(films.title.gather(films.vocabulary.rows(NEWCOMER)))
     _show_answers(engine.recommend(histories=[NEWCOMER], n=5, reasons="en"), f"Somebody new who likes {liked}")

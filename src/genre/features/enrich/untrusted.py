@@ -40,10 +40,10 @@ _OVERRIDES: Final = (
 """These say that all before is void; what follows them in a text is no better trusted than they are."""
 _PARTS = r"(?:summary|title|answer|response|output|reply|profile)"
 _ORDERS: Final = (
-    r"\b(?:say|write|print|output|reply|respond|answer|return|repeat|display|emit|generate|include|insert)\b[^.]{0,30}"
+    r"\b(?:say|write|print|output|reply|respond|answer|return|repeat|display|emit|generate|include|insert|add|append)\b[^.]{0,30}"
     r"\b(?:only|exactly|nothing but|instead|the (?:word|phrase|text|sentence|following|string)s?|json|schema|"
     r"(?:in|to) (?:french|chinese|german|spanish|english|japanese|russian|base64|xml|html|yaml|markdown|plain text|"
-    r"capital letters)|in (?:your|the) (?:summary|title|answer|response|output|reply))\b",
+    r"capital letters)|(?:in|to) (?:your|the) (?:summary|title|answer|response|output|reply|synopsis|text))\b",
     rf"\b(?:when|while|before|after) (?:you )?(?:summari[sz]|describ|answer|respond|reply)(?:e|ing)?\b|"
     rf"\b(?:the|your|this|every) {_PARTS} (?:must|should|has to|shall|needs to)\b",
     r"\b(?:translate|rewrite|summari[sz]e) (?:this|the|your|everything|all|it)\b|\binstead,? (?:write|say|output|"
