@@ -119,6 +119,16 @@ def test_recommend_takes_a_history(own: Path) -> None:
     assert "guest-1" in genre("recommend", str(own / "runs" / "films"), "--history", "alien,dune", "-n", "2")
 
 
+def test_why_tells_stages_events_and_what_forbids(own: Path) -> None:
+    run = str(own / "runs" / "films")
+    genre("recommend", run, "ann", "-n", "1", "--out", str(own / "one.jsonl"))
+    best = pl.read_ndjson(own / "one.jsonl").row(0, named=True)
+    told = " ".join(genre("why", run, "ann", best["item_id"]).split())
+    assert f"{best['title']} is recommended at place 1 to ann" in told
+    assert "each left out in turn" in told
+    assert "Forbidden by hide_seen." in genre("why", run, "alien", "--history", "alien,dune")
+
+
 def test_write_shows_what_the_facts_say_and_keeps_where_it_comes_from(own: Path) -> None:
     run, out = str(own / "runs" / "films"), own / "texts.jsonl"
     shown = genre("write", run, "ann", "-n", "2", "--kind", "title", "--kind", "reason", "--scenario", "video")
@@ -207,6 +217,11 @@ def test_an_error_is_one_message_without_a_trace(
         (["similar", "RUN", "--text", "sand"], "none of the run's models"),
         (["recommend", "RUN", "ann", "--new-items", "new.txt"], "new.txt: there is no such file"),
         (["models", "nix"], "there is no recommender 'nix'"),
+        (["why", "RUN", "ann"], "it is not clear for whom"),
+        (["why", "RUN", "ann", "nix"], "'nix' is not in the catalogue"),
+        (["write", "RUN"], "it is not clear for whom to write"),
+        (["write", "RUN", "ann", "--kind", "poem"], "there is no kind of text 'poem'"),
+        (["write", "RUN", "ann", "--set", "candidates=0"], "candidates"),
     ],
 )
 def test_wrong_arguments_are_explained(own: Path, arguments: list[str], message: str) -> None:

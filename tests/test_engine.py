@@ -13,6 +13,7 @@ from genre.features.vectors import VectorsConfig
 from genre.language.hashing import HashingEncoderConfig
 from genre.recommenders.content import ContentConfig
 from genre.recommenders.ease import EaseConfig
+from genre.recommenders.fusion import FusionConfig
 from genre.recommenders.popularity import PopularityConfig
 from genre.strategies.caps import CapConfig
 from genre.strategies.rules import ColumnRuleConfig, HideSeenConfig
@@ -52,6 +53,59 @@ def test_writing_about_what_is_not_there_is_an_error(engine: Engine) -> None:
         engine.write("u3", items=["i999"])
     with pytest.raises(ConfigError, match="no kind of text 'poem'"):
         engine.write("u3", kinds="poem")
+
+
+def test_a_trace_tells_how_an_item_was_decided(engine: Engine) -> None:
+    frame = engine.recommend("u3", n=4)
+    item = frame["item_id"][1]
+    trace = engine.why("u3", item)
+    assert (trace.user_id, trace.item_id, trace.title, trace.rank, trace.source) == (
+        "u3",
+        item,
+        frame["title"][1],
+        2,
+        "personal",
+    )
+    assert [(stage.name, stage.rank) for stage in trace.stages] == [("ease", 2), ("with fallback", 2), ("shown", 2)]
+    assert trace.stages[0].score == pytest.approx(frame["score"][1])
+    assert trace.events
+    assert all(event.drop > 0 for event in trace.events)
+    cited = [event.title for event in trace.events[:3]]
+    assert any(title in trace.reason for title in cited)
+    assert trace.forbidden_by == ()
+
+
+def test_a_trace_names_the_members_of_a_composite_and_the_moves_of_strategies(dataset: Dataset) -> None:
+    run = RunContext()
+    members = {"ease": EaseConfig(regularization=10), "pop": PopularityConfig()}
+    fitted = {name: config.build({}).fit(dataset, run) for name, config in members.items()}
+    fusion = FusionConfig(members=("ease", "pop"), weights={"ease": 1.0, "pop": 0.5}).build(fitted).fit(dataset, run)
+    both = Engine(dataset, fusion, shaping=(HideSeenConfig(), CapConfig(column="genres", most=1)))
+    item = both.recommend("u3", n=1)["item_id"][0]
+    assert [stage.name for stage in both.why("u3", item).stages] == [
+        "fusion",
+        "fusion.ease",
+        "fusion.pop",
+        "with fallback",
+        "cap",
+        "shown",
+    ]
+
+
+def test_a_trace_says_what_forbids_an_item(engine: Engine) -> None:
+    seen = engine.data.items.vocabulary.ids[int(engine.data.interactions.items[3][0])]
+    trace = engine.why("u3", seen)
+    assert (trace.forbidden_by, trace.rank, trace.source, trace.reason) == (("hide_seen",), None, "none", "")
+    only = replace(engine, shaping=(ColumnRuleConfig(kind="deny", column="item_id", values=("i5",)),))
+    assert only.why("u3", "i5").forbidden_by == ("deny",)
+
+
+def test_a_trace_needs_somebody(engine: Engine) -> None:
+    assert engine.why(None, "i5", history=["i0", "i4"]).user_id == "guest-1"
+    with pytest.raises(ConfigError, match="not clear for whom"):
+        engine.why(None, "i5")
+    with pytest.raises(DataError, match="'i999'"):
+        engine.why("u3", "i999")
 
 
 def test_nothing_seen_is_recommended(engine: Engine) -> None:

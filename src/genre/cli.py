@@ -230,6 +230,28 @@ def write(
 
 
 @app.command()
+def why(
+    run: RunArgument,
+    who: Annotated[list[str], typer.Argument(help="A user id and an item id; with --history an item id alone.")],
+    history: Annotated[str, typer.Option(help="Item ids that somebody likes, oldest first, with commas.")] = "",
+    n: CountOption = 10,
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Of titles and of the reason.")] = "en",
+    model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
+) -> None:
+    """Tell how an item came to be recommended to somebody, or why it was not."""
+    from genre.api import open_run
+    from genre.console import show_trace
+    from genre.core.errors import ConfigError
+
+    if len(who) != (1 if history else 2):
+        raise ConfigError("it is not clear for whom", place="why", remedy="Give USER ITEM, or ITEM and --history.")
+    liked = [one.strip() for one in history.split(",")] if history else None
+    show_trace(
+        open_run(run, model=model).why(None if history else who[0], who[-1], history=liked, n=n, language=language)
+    )
+
+
+@app.command()
 def similar(
     run: RunArgument,
     item: Annotated[Optional[str], typer.Argument(help="An item id.")] = None,  # noqa: UP045

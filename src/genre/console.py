@@ -17,6 +17,7 @@ from genre.evaluation.comparison import leaderboard
 from genre.evaluation.results import Results
 from genre.features.enrich.account import in_words
 from genre.features.enrich.estimate import StageEstimate
+from genre.generation.trace import Trace
 from genre.stages import Planned
 from genre.tune import Tuned
 from genre.tuning.trials import Found, table_of
@@ -92,6 +93,27 @@ def show_texts(texts: Sequence[Mapping[str, Any]]) -> None:
         console.print(f"[bold]{escape(str(text['title']))}[/bold], {text['kind']} for {escape(text['user_id'])}")
         console.print(f"  {escape(text['text'])}")
         console.print(f"  [dim]{by}[/dim]\n")
+
+
+def show_trace(trace: Trace, most: int = 5) -> None:
+    """Print how an item was decided for somebody."""
+    place = "is not recommended" if trace.rank is None else f"is recommended at place {trace.rank}"
+    console.print(f"[bold]{escape(trace.title)}[/bold] {place} to {escape(trace.user_id)}", highlight=False)
+    if trace.forbidden_by:
+        console.print(f"Forbidden by {', '.join(trace.forbidden_by)}.", highlight=False)
+    if trace.reason:
+        console.print(f"{escape(trace.reason)} (source: {trace.source})", highlight=False)
+    if all(stage.rank is None for stage in trace.stages):
+        return
+    stages = [{"stage": stage.name, "place": stage.rank, "score": stage.score} for stage in trace.stages]
+    show(pl.DataFrame(stages, schema={"stage": pl.String, "place": pl.Int64, "score": pl.Float64}), "\nStages")
+    if trace.events:
+        raised = [
+            {"event": event.title, "score falls by": event.drop, "place without": event.rank_without}
+            for event in trace.events[:most]
+        ]
+        title = f"\nWhat raised it most, of {len(trace.events)} events: each left out in turn"
+        show(pl.DataFrame(raised, schema_overrides={"place without": pl.Int64}), title)
 
 
 def _cell(value: object) -> str:

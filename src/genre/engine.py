@@ -27,6 +27,7 @@ from genre.data.growth import extended
 from genre.generation.facts import FactBook
 from genre.generation.reasons import Language, Reasons
 from genre.generation.scenarios import ScenarioName
+from genre.generation.trace import Trace, decided
 from genre.generation.wanted import requests_for
 from genre.generation.writer import WriteConfig, write
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
@@ -96,9 +97,7 @@ class Engine:
         candidates = Candidates()
         for rule in self.rules:
             candidates = rule.narrow(queries, candidates)
-        size = max(n, self.pool) if self.strategies else n
-        answer = self.model.recommend(queries, size, candidates=candidates)
-        answer = fill(queries, answer, self.fallback, candidates)
+        answer = self._ranked(queries, n, candidates)
         rng = np.random.default_rng(self.seed)
         for strategy in self.strategies:
             answer = strategy(queries, answer, rng)
@@ -195,6 +194,68 @@ class Engine:
             | {"kind": request.kind.name, "language": language, **asdict(text)}
             for place, request, text in zip(places, requests, texts, strict=True)
         ]
+
+    def why(
+        self,
+        user: str | None,
+        item_id: str,
+        *,
+        history: Sequence[str] | None = None,
+        n: int = 10,
+        language: Language = "en",
+    ) -> Trace:
+        """Tell how an item came to be recommended to somebody, or why it was not.
+
+        Which events raised it is found by leaving out each in turn and asking the model again.
+
+        Args:
+            user: Id; None with a history of somebody who has none.
+            item_id: The item.
+            history: Ids of liked items, oldest first, in place of what the log knows.
+            n: Length of the list that is shown.
+            language: Of titles and of the reason.
+
+        Raises:
+            ConfigError: There is neither a user nor a history.
+            DataError: The item, or one of the history, is not in the catalogue.
+        """
+        if user is None and history is None:
+            raise ConfigError("it is not clear for whom", place="why", remedy="Give a user's id or a history.")
+        item = int(self._item_rows([item_id])[0])
+        names, query = self._ask(None if user is None else [user], None if history is None else [history])
+        candidates, forbidden = Candidates(), []
+        for config, rule in zip(self.shaping, self._parts, strict=True):
+            if isinstance(rule, Rule):
+                allowed = _is_allowed(candidates, item, self.data.num_items)
+                candidates = rule.narrow(query, candidates)
+                if allowed and not _is_allowed(candidates, item, self.data.num_items):
+                    forbidden.append(str(getattr(config, "kind", type(config).__name__)))
+        answer = self._ranked(query, n, candidates)
+        moves = {"with fallback": answer}
+        rng = np.random.default_rng(self.seed)
+        for config, strategy in zip(self.shaping, self._parts, strict=True):
+            if isinstance(strategy, Strategy):
+                answer = strategy(query, answer, rng)
+                moves[str(getattr(config, "kind", type(config).__name__))] = answer
+        return decided(
+            str(names[0]),
+            query,
+            item,
+            model=self.model,
+            name=self.model.config.kind,
+            candidates=candidates,
+            moves={**moves, "shown": answer.first(n)},
+            forbidden_by=tuple(forbidden),
+            data=self.data,
+            reasons=self._reasons,
+            language=language,
+        )
+
+    def _ranked(self, queries: Queries, n: int, candidates: Candidates) -> Recommendations:
+        """Return the list that strategies choose from, filled up."""
+        size = max(n, self.pool) if self.strategies else n
+        answer = self.model.recommend(queries, size, candidates=candidates)
+        return fill(queries, answer, self.fallback, candidates)
 
     def _about(self, queries: Queries, rows: NDArray[np.int32]) -> Recommendations:
         """Return these items for everybody."""
@@ -306,6 +367,12 @@ class Engine:
                 remedy="Use ids of the item file; `genre data check` lists what it holds.",
             )
         return rows
+
+
+def _is_allowed(candidates: Candidates, item: int, num_items: int) -> bool:
+    scores = np.zeros((1, num_items), np.float32)
+    candidates.hide(scores)
+    return bool(scores[0, item] == 0)
 
 
 def _require_count(n: int, place: str) -> None:
