@@ -98,6 +98,23 @@ def test_examples_carry_reasons_and_evidence(finished: Path) -> None:
     assert all(line["reason"].endswith(".") and "liked_by" in line["evidence"] for line in lines)
 
 
+def test_a_run_writes_the_texts_that_are_wanted(tmp_path: Path) -> None:
+    wanted = {"kinds": ["title", "synopsis"], "users": 3, "n": 2, "scenario": "video"}
+    run = pipeline.run(experiment(name="texts", write=wanted), tmp_path)
+    lines = [json.loads(line) for line in (run / "content.jsonl").read_text(encoding="utf-8").splitlines()]
+    texts = [line for line in lines if line["kind"] != "example"]
+    assert [line["kind"] for line in texts] == ["title", "synopsis"] * 6
+    assert len({line["user_id"] for line in texts}) == 3
+    assert all(line["text"] and line["provenance"]["facts"] for line in texts)
+    assert "What was written" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_kind_that_is_not_there_is_found_before_work_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "prepare", lambda _: pytest.fail("work was begun"))
+    with pytest.raises(ConfigError, match="no kind of text 'poem'"):
+        pipeline.run(experiment(write={"kinds": ["poem"]}), tmp_path)
+
+
 def test_a_finished_run_is_not_run_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "prepare", lambda _: pytest.fail("the data was prepared again"))
     assert pipeline.run(experiment(), finished.parent) == finished

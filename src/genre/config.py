@@ -32,6 +32,7 @@ from genre.data.transforms import ColumnsConfig
 from genre.evaluation.config import EvaluationConfig
 from genre.evaluation.writing import Budget, WritingConfig, check_measured
 from genre.features.enrich.config import EnrichConfig, RewriteConfig
+from genre.generation.stage import TextsConfig
 from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import RecommenderConfig
 from genre.recommenders.behaviour_content import BehaviourContentConfig
@@ -146,6 +147,8 @@ class Experiment(Config):
     """By a name of your own; composite models name others as `members`. Where none is called `popularity`, one is
     added as the baseline and the fallback."""
     answer: AnswerConfig = AnswerConfig()
+    write: TextsConfig | None = None
+    """Which texts are written about what is recommended; none by default."""
     evaluation: EvaluationConfig = EvaluationConfig()
     tune: TuneConfig | None = None
     """Which settings of models `genre tune` varies; a run takes no notice of it."""

@@ -195,6 +195,9 @@ def _lines_of(node: yaml.Node | None, place: Place = ()) -> dict[Place, int]:
 def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
     """Let all that names a file hold from anywhere."""
     _resolve_texts(settings, base)
+    write = settings.get("write")
+    if isinstance(write, dict) and isinstance(write.get("kinds"), list):
+        write["kinds"] = [str(base / kind) if str(kind).endswith(".j2") else kind for kind in write["kinds"]]
     data = settings.get("data")
     if not isinstance(data, dict):
         return

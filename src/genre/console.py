@@ -86,10 +86,9 @@ def show_texts(texts: Sequence[Mapping[str, Any]]) -> None:
     """Print what was written, to whom and about what, and by whom."""
     for text in texts:
         about = text["provenance"]
-        fell_back = about.get("fell_back")
         by = "put together from the facts" if text["writer"] == "template" else "written by the language model"
-        by += " (the language model wrote nothing that may be shown)" if fell_back else ""
-        by += ", with sentences left out" if about.get("repaired") else ""
+        by += " (the language model wrote nothing that may be shown)" if about["fell_back"] else ""
+        by += ", with sentences left out" if about["repaired"] else ""
         console.print(f"[bold]{escape(str(text['title']))}[/bold], {text['kind']} for {escape(text['user_id'])}")
         console.print(f"  {escape(text['text'])}")
         console.print(f"  [dim]{by}[/dim]\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genre._version import __version__
 from genre.config import Experiment
@@ -19,6 +20,7 @@ from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import Progress, RunContext, Silent
+from genre.data.dataset import Dataset
 from genre.data.sample import NOTICE, SampleConfig
 from genre.engine import Engine
 from genre.enrichment import enriched
@@ -48,6 +50,8 @@ from genre.stages import (
 )
 from genre.workspace import ACCOUNT, STORE, Workspace, read_manifest, verify
 
+EXAMPLE = "example"
+"""The kind of the lines of `content.jsonl` that are answers with their reasons; the others are texts."""
 ANSWERS, CONTENT, REPORT = "recommendations.parquet", "content.jsonl", "report.html"
 PARTS = (CONFIG, ACCOUNT, "data", "models", METRICS_FILE, PER_QUERY_FILE, ANSWERS, CONTENT)
 """All that a run holds but the report, which can be written again."""
@@ -91,7 +95,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     chosen = _answering(experiment.answer.model, ranking, over)
     engine = open_engine(experiment, work.directory, prepared.data, chosen)
     _recommend(engine, experiment, work.directory)
-    _write(engine, experiment, work.directory)
+    _write(engine, experiment, work.directory, progress)
 
     account = {
         "data": prepared.account,
@@ -213,12 +217,10 @@ def _recommend(engine: Engine, experiment: Experiment, directory: Path) -> None:
         frame.write_parquet(path)
 
 
-def _write(engine: Engine, experiment: Experiment, directory: Path) -> None:
-    """Write examples, with reasons if wanted: users spread over those with the shortest to the longest histories."""
+def _write(engine: Engine, experiment: Experiment, directory: Path, progress: Progress) -> None:
+    """Write examples, with reasons if wanted, and the texts that are wanted."""
     data, language = engine.data, experiment.answer.reasons
-    by_length = np.argsort(data.interactions.lengths, kind="stable")
-    picked = np.unique(np.linspace(0, len(by_length) - 1, experiment.answer.examples).astype(int))
-    queries = data.queries(by_length[picked])
+    queries = data.queries(_spread(data, experiment.answer.examples))
     users = data.users.vocabulary.names(queries.user_rows)
     answer = engine.answer(queries, experiment.answer.n)
     rows = engine.to_frame(users, answer, language).to_dicts()
@@ -228,15 +230,26 @@ def _write(engine: Engine, experiment: Experiment, directory: Path) -> None:
     titles = data.items.title_in(language)
     liked = queries.history.liked().items
     histories = {user: titles.gather(liked[row][-10:]).to_list() for row, user in enumerate(users)}
+    about = {"kind": EXAMPLE, "language": language, "reason": None}
+    lines = [about | {"history": histories[row["user_id"]]} | row for row in rows]
+    if (wanted := experiment.write) is not None:
+        names = data.users.vocabulary.names(_spread(data, wanted.users)).to_list()
+        how = {"kinds": wanted.kinds, "language": wanted.language, "scenario": wanted.scenario}
+        lines += engine.write(names, n=wanted.n, **how, config=wanted, progress=progress)  # type: ignore[arg-type]
     with atomic_file(directory / CONTENT) as path, path.open("w", encoding="utf-8") as stream:
-        for row in rows:
-            line = {"kind": "example", "language": language, "history": histories[row["user_id"]], "reason": None}
-            stream.write(json.dumps(line | row, ensure_ascii=False) + "\n")
+        stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def _spread(data: Dataset, count: int) -> NDArray[np.int64]:
+    """Return rows of users, spread over those with the shortest to the longest histories."""
+    by_length = np.argsort(data.interactions.lengths, kind="stable")
+    picked = np.unique(np.linspace(0, len(by_length) - 1, count).astype(int))
+    return np.asarray(by_length[picked], np.int64)
 
 
 def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]) -> Path:
     account = json.loads((directory / ACCOUNT).read_text(encoding="utf-8"))
-    lines = (directory / CONTENT).read_text(encoding="utf-8").splitlines()
+    lines = [json.loads(line) for line in (directory / CONTENT).read_text(encoding="utf-8").splitlines()]
     page = render_report(
         title=experiment.name,
         config_yaml=(directory / CONFIG).read_text(encoding="utf-8"),
@@ -246,7 +259,8 @@ def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]
         accounts=account.get("accounts", {}),
         plan=account["plan"],
         results=Results.load(directory).to_dict(),
-        examples=[json.loads(line) for line in lines],
+        examples=[line for line in lines if line["kind"] == EXAMPLE],
+        texts=[line for line in lines if line["kind"] != EXAMPLE],
         notice=NOTICE if isinstance(experiment.data, SampleConfig) else None,
     )
     with atomic_file(directory / REPORT) as path:

@@ -360,15 +360,19 @@ def represent(experiment: Experiment, prepared: Prepared, store: Path, progress:
 
 
 def check_installed(experiment: Experiment) -> None:
-    """Make sure that all optional dependencies of the models are there, before work starts.
+    """Make sure that all optional dependencies and kinds of text are there, before work starts.
 
     Raises:
-        DependencyError: One of them is not.
+        ConfigError: A kind of text cannot be read.
+        DependencyError: A dependency is not there.
     """
     for config in experiment.models.values():
         config.check_installed()
     if experiment.enrich is not None:
         experiment.enrich.check_installed()
+    if experiment.write is not None:
+        experiment.write.check_installed()
+        experiment.write.check_kinds()
 
 
 def make_judge(experiment: Experiment, prepared: Prepared, index: int) -> Judge:

@@ -141,6 +141,7 @@ def render(results: Results | None = None, **changes: Any) -> str:
             {**example, "history": ["oldest", "newest"], "rank": 2, "title": "second"},
             {**example, "history": ["oldest", "newest"], "rank": 1, "title": "first"},
         ],
+        "texts": [],
         "notice": None,
     }
     return render_report(**arguments | changes)
@@ -379,6 +380,22 @@ def test_where_the_frozen_base_is_kept_the_report_says_so() -> None:
     choice = {"protection": None, "share": 1.0, "gain": {}, "share_of_free_gain": None, "nearest": None}
     page = Page(render(accounts={"llm": guard(choice=choice, samples=[])}))
     assert "No fine-tuned model inside the budget recommends better than the frozen one, which was kept." in page.words
+
+
+def test_texts_stand_with_who_wrote_them_and_what_was_refused(page: Page) -> None:
+    text = {"user_id": "u1", "item_id": "i1", "title": "Alien", "kind": "ad", "language": "en", "rank": 1}
+    drawn = {"fell_back": False, "repaired": True, "refused": {"true": 2}}
+    plain = {"fell_back": True, "repaired": False, "refused": {"true": 1}}
+    texts = [
+        {**text, "text": "Fear it.", "writer": "model", "provenance": drawn},
+        {**text, "text": "For you.", "writer": "template", "provenance": plain},
+    ]
+    written = Page(render(texts=texts))
+    assert "Fear it." in written.words
+    assert "put together from the facts" in written.words
+    assert "true: 3" in written.words
+    assert not written.open
+    assert "Texts" not in page.words
 
 
 def test_examples_show_the_history_newest_first_beside_ranked_titles_with_reasons(page: Page) -> None:

@@ -48,7 +48,8 @@ def test_without_a_model_a_text_is_put_together_from_the_facts() -> None:
     text, writer, about = written(request(), WriteConfig())
     assert text == KID.text
     assert writer == "template"
-    assert about == {"facts": ["title", "director", "year", "text"], "left_out": 0}
+    facts = ["title", "director", "year", "text"]
+    assert about == {"facts": facts, "left_out": 0, "fell_back": False, "repaired": False}
 
 
 def test_a_text_that_passes_is_shown_with_where_it_comes_from() -> None:

@@ -18,11 +18,14 @@ from genre.evaluation._pictures import calibration, gaps, overview, slices
 from genre.evaluation._view import headline, leaderboard, lengths, measured, read_models
 from genre.evaluation.results import Intervals
 from genre.features.enrich.account import in_words
+from genre.generation.stage import account_of_texts
 from genre.metrics.ranking import METRICS
 
 TEMPLATE: Final = "report.html.j2"
 NUM_EXAMPLES: Final = 12
 """People whose recommendations are shown."""
+NUM_TEXTS: Final = 24
+"""Texts that are shown, of all that were written."""
 BEYOND: Final = ("coverage", "novelty", "diversity", "serendipity", "gini", "popularity_lift", "entropy", "reachable")
 CLICKS: Final = ("auc", "gauc", "log_loss", "calibration_error")
 
@@ -38,6 +41,7 @@ def render_report(
     plan: Sequence[Mapping[str, Any]],
     results: Mapping[str, Any],
     examples: Sequence[Mapping[str, Any]],
+    texts: Sequence[Mapping[str, Any]],
     notice: str | None,
 ) -> str:
     """Return the report as HTML.
@@ -53,6 +57,7 @@ def render_report(
         plan: For each model: name, kind, memory, seconds, and why it was skipped or None.
         results: The content of `metrics.json`; see `genre.evaluation.results`.
         examples: Rows of answers: user_id, history (titles, newest last), rank, item_id, title, score, source, reason.
+        texts: What was written: user_id, item_id, title, kind, language, text, writer, provenance.
         notice: A sentence that must stand above all results, or None.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -98,6 +103,8 @@ def render_report(
             "clicks": _meanings(CLICKS, clicks),
         },
         examples=_examples(examples),
+        written=account_of_texts(texts),
+        texts=texts[:NUM_TEXTS],
     )
 
 

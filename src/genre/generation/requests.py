@@ -56,6 +56,8 @@ def written_plainly(request: Request, **provenance: Any) -> Written:
     about = {
         "facts": ["title", *facts.labels, *(["text"] if facts.text else [])],
         "left_out": len(facts.left_out),
+        "fell_back": False,
+        "repaired": False,
         **provenance,
     }
     return Written(request.kind.plain(request.given), "template", about)
