@@ -6,7 +6,7 @@ import pytest
 
 from genre.generation.claims import claims_of
 
-COMMON = frozenset("a after an and if in it on she the they this with".split())  # noqa: SIM905
+COMMON = frozenset("a after an and if in it journey on she storm the they this thrilling with".split())  # noqa: SIM905
 
 
 def found(text: str, **how: object) -> set[tuple[str, str]]:
@@ -30,6 +30,8 @@ def found(text: str, **how: object) -> set[tuple[str, str]]:
         ("三个人，一个女孩，一百二十分钟", {("number", "3"), ("number", "120")}),
         ("《千与千寻》，导演：宫崎骏", {("title", "千与千寻"), ("name", "宫崎骏")}),
         ("这是 Robert Wiene 的作品", {("name", "robert wiene")}),
+        ("A Thrilling Journey After the Storm With Buster Keaton", {("name", "buster keaton")}),
+        ("Ingmar Bergman and Liv Ullmann", {("name", "ingmar bergman liv ullmann")}),
         ("", set()),
     ],
 )

@@ -47,6 +47,8 @@ _LATIN_NAME: Final = re.compile(r"[A-Za-z\u00c0-\u024f][\w'’.-]*(?:\s+[A-Za-z\
 _CHINESE_NAME: Final = re.compile(
     rf"[{CJK}]{{1,8}}(?:[·•][{CJK}]{{1,8}})+|(?:导演|主演|演员|作者|作家|编剧|歌手|讲师|品牌)(?:是|为|：|:|由)([{CJK}]{{2,4}})"
 )
+_LONGER: Final = re.compile(r"[^\W\d_]{4,}")
+_HEADLINE: Final = 0.7
 _UNSPACED: Final = re.compile(f"[{CJK}]")
 _SENTENCE: Final = re.compile(r"(?<=[.!?:;。！？：；\n])\s*")
 _NO_NAMES: Final = frozenset(
@@ -120,12 +122,13 @@ def _titles(text: str) -> Iterator[Claim]:
 def _names(text: str, common_words: frozenset[str]) -> Iterator[Claim]:
     for sentence in _SENTENCE.split(text):
         begin = len(sentence) - len(sentence.lstrip("\"'“‘(- "))
+        is_headline = _is_headline(sentence)
         for one in _CAPITALS.finditer(sentence):
-            said, start = one.group(), one.start()
-            if start <= begin:
-                first, _, rest = said.partition(" ")
-                if first.casefold().removesuffix("'s") in common_words:
-                    said = _BETWEEN_NAMES.sub("", rest.lstrip())
+            said = one.group()
+            if is_headline:
+                said = " ".join(word for word in said.split() if not _is_common(word, common_words))
+            elif one.start() <= begin and _is_common(said.partition(" ")[0], common_words):
+                said = _BETWEEN_NAMES.sub("", said.partition(" ")[2].lstrip())
             if said and said.casefold() not in _NO_NAMES:
                 yield Claim("name", said, " ".join(name_words(said)))
         if _UNSPACED.search(sentence):
@@ -135,6 +138,16 @@ def _names(text: str, common_words: frozenset[str]) -> Iterator[Claim]:
     for one in _CHINESE_NAME.finditer(text):
         said = one[1] or one.group()
         yield Claim("name", said, " ".join(name_words(said)))
+
+
+def _is_common(word: str, common_words: frozenset[str]) -> bool:
+    return word.casefold().rstrip(".").removesuffix("'s") in common_words
+
+
+def _is_headline(sentence: str) -> bool:
+    """Tell whether a sentence has a capital at most of its longer words, so that a capital says nothing."""
+    longer: list[str] = _LONGER.findall(sentence)
+    return len(longer) > 2 and sum(word[0].isupper() for word in longer) > _HEADLINE * len(longer)
 
 
 def _plain(number: str) -> str:

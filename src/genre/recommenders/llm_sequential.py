@@ -178,6 +178,8 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             torch.manual_seed(int(run.rng("llm_sequential").integers(2**63)))
             self.language = LearningLanguage(config, run, total_steps=objective.num_batches * config.training.epochs)
             self.tokens = self._tokens_of(data.items)
+            # What stands around the language model begins alike, whatever of it learns: ways to tune can be compared.
+            torch.manual_seed(int(run.rng("llm_sequential.around").integers(2**63)))
             self.network = self._new_network(versions)
             self._begin()
         self.curve = fit_network(
