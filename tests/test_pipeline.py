@@ -99,14 +99,22 @@ def test_examples_carry_reasons_and_evidence(finished: Path) -> None:
 
 
 def test_a_run_writes_the_texts_that_are_wanted(tmp_path: Path) -> None:
-    wanted = {"kinds": ["title", "synopsis"], "users": 3, "n": 2, "scenario": "video"}
+    wanted = {"kinds": ["title", "synopsis"], "users": 3, "n": 2, "scenario": "video", "references": "title"}
     run = pipeline.run(experiment(name="texts", write=wanted), tmp_path)
     lines = [json.loads(line) for line in (run / "content.jsonl").read_text(encoding="utf-8").splitlines()]
     texts = [line for line in lines if line["kind"] != "example"]
     assert [line["kind"] for line in texts] == ["title", "synopsis"] * 6
     assert len({line["user_id"] for line in texts}) == 3
     assert all(line["text"] and line["provenance"]["facts"] for line in texts)
-    assert "What was written" in (run / "report.html").read_text(encoding="utf-8")
+    assert [line["reference"] for line in texts] == [line["title"] for line in texts]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "What was written" in page
+    assert "ROUGE-L" in page
+
+
+def test_references_that_are_not_there_are_found_before_anything_is_fitted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no references in 'tagline'.*\n?.*title"):
+        pipeline.run(experiment(name="none", write={"references": "tagline"}), tmp_path)
 
 
 def test_a_kind_that_is_not_there_is_found_before_work_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,7 @@ class Engine:
         kinds: str | Sequence[str] = "synopsis",
         language: Language = "en",
         scenario: ScenarioName = "shop",
+        without: str | None = None,
         config: WriteConfig | None = None,
         progress: Progress | None = None,
     ) -> list[dict[str, Any]]:
@@ -165,6 +166,7 @@ class Engine:
             kinds: What is written, such as `title` or `synopsis`, or the path of a file of your own.
             language: Of the texts; facts are in it too where the catalogue has them.
             scenario: Where the texts are shown.
+            without: A column of the catalogue that is no fact here.
             config: How they are written; by default put together from the facts, without a language model.
             progress: Shows how far it has come.
 
@@ -182,7 +184,7 @@ class Engine:
         settings.check_installed()
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)
         answer = self.answer(queries, n) if items is None else self._about(queries, self._item_rows(items))
-        book = FactBook(self.data.items, language)
+        book = FactBook(self.data.items, language, without=without)
         requests = requests_for(
             book, self._reasons, names, queries, answer, kinds=kinds, language=language, scenario=scenario
         )

@@ -20,6 +20,7 @@ from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import Progress, RunContext, Silent
+from genre.data.columns import ITEM_ID
 from genre.data.dataset import Dataset
 from genre.data.sample import NOTICE, SampleConfig
 from genre.engine import Engine
@@ -83,6 +84,8 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         save=Prepared.save,
         load=Prepared.load,
     )
+    if experiment.write is not None:
+        experiment.write.check_columns(prepared.data.items)
     plan = make_plan(experiment, prepared.data, work.done(MODELS))
     reading = represent(experiment, prepared, work.store, progress)
     judges = [make_judge(experiment, prepared, index) for index in range(len(prepared.splits))]
@@ -234,10 +237,17 @@ def _write(engine: Engine, experiment: Experiment, directory: Path, progress: Pr
     lines = [about | {"history": histories[row["user_id"]]} | row for row in rows]
     if (wanted := experiment.write) is not None:
         names = data.users.vocabulary.names(_spread(data, wanted.users)).to_list()
-        how = {"kinds": wanted.kinds, "language": wanted.language, "scenario": wanted.scenario}
-        lines += engine.write(names, n=wanted.n, **how, config=wanted, progress=progress)  # type: ignore[arg-type]
+        texts = engine.write(
+            names, n=wanted.n, kinds=wanted.kinds, language=wanted.language, scenario=wanted.scenario,
+            without=wanted.references, config=wanted, progress=progress,
+        )  # fmt: skip
+        lines += [text | {"reference": _reference(data, text[ITEM_ID], wanted.references)} for text in texts]
     with atomic_file(directory / CONTENT) as path, path.open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def _reference(data: Dataset, item_id: str, column: str | None) -> str | None:
+    return None if column is None else data.items.frame[column][int(data.items.vocabulary.rows([item_id])[0])]
 
 
 def _spread(data: Dataset, count: int) -> NDArray[np.int64]:

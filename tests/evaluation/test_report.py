@@ -394,6 +394,8 @@ def test_texts_stand_with_who_wrote_them_and_what_was_refused(page: Page) -> Non
     assert "Fear it." in written.words
     assert "put together from the facts" in written.words
     assert "true: 3" in written.words
+    assert "distinct-2" in written.words
+    assert "ROUGE-L" not in written.words
     assert not written.open
     assert "Texts" not in page.words
 

@@ -18,10 +18,10 @@ from genre.evaluation._measures import WRITING, measure
 from genre.evaluation._writing_lm_eval import lm_eval_scores
 from genre.evaluation._writing_prompts import CHECKS, Instruction, instructions, tasks
 from genre.evaluation._writing_texts import general_texts, labelled
-from genre.evaluation._writing_variety import distinct, grams, repetition, self_bleu, writing_words
 from genre.evaluation.writing import Budget, WritingConfig, WritingProfile, compare, measure_writing, reference_of
 from genre.language.decoding import LoadedModel
 from genre.language.local import LocalGeneratorConfig
+from genre.metrics.variety import distinct, grams, repetition, self_bleu, writing_words
 from genre.training.passages import held_out_passages, passages
 from tests.language.models import smollm, write_tiny
 

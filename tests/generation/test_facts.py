@@ -49,6 +49,12 @@ def test_what_asks_something_of_a_model_is_left_out() -> None:
     assert len(trap.left_out) == 2
 
 
+def test_a_column_may_be_no_fact() -> None:
+    assert FactBook(ITEMS, "en", without="text")[0].text == ""
+    untitled = FactBook(ITEMS, "en", without="title")[0]
+    assert (untitled.title, untitled.text) == ("", "A tramp finds a baby. He stays.")
+
+
 def test_words_without_a_capital_are_common() -> None:
     common = FactBook(ITEMS, "en").common_words
     assert {"tramp", "finds", "the", "if"} <= common

@@ -31,12 +31,12 @@ from genre.evaluation._writing_lm_eval import lm_eval_scores
 from genre.evaluation._writing_profile import Change, WritingProfile, compare
 from genre.evaluation._writing_prompts import Instruction, instructions, tasks
 from genre.evaluation._writing_texts import Text, drawn, general_texts, labelled
-from genre.evaluation._writing_variety import distinct, repetition, self_bleu
 from genre.language import scoring
 from genre.language.base import Completion, Prompt, Sampling
 from genre.language.decoding import LoadedModel
 from genre.language.local import LocalGenerator, LocalSettings
 from genre.language.texts import short_key
+from genre.metrics.variety import distinct, repetition, self_bleu
 from genre.training.passages import held_out_passages
 
 __all__ = [

@@ -44,18 +44,21 @@ class Facts:
 class FactBook:
     """The facts of a catalogue of I items, in one language."""
 
-    def __init__(self, items: Entities, language: Language) -> None:
+    def __init__(self, items: Entities, language: Language, *, without: str | None = None) -> None:
         """Read the columns.
 
         Args:
             items: The catalogue.
             language: A column `description_zh` is taken in the place of `description` for `zh`, and so on.
+            without: A column that is not read.
         """
         texts = set(items.roles.text)
         columns = default_columns(items, language)
+        title = columns[:1] if texts else []
+        columns = [name for name in columns[len(title) :] if name != without]
         self._ids = items.frame[ITEM_ID]
-        self._title = spoken_columns(items, columns[:1] if items.roles.text else [], language)
-        self._texts = spoken_columns(items, [name for name in columns[1:] if name in texts], language)
+        self._title = spoken_columns(items, [name for name in title if name != without], language)
+        self._texts = spoken_columns(items, [name for name in columns if name in texts], language)
         labels = [name for name in columns if name not in texts]
         self._labels = spoken_columns(items, [*labels, *items.roles.number], language)
 

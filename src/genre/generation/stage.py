@@ -6,12 +6,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import polars as pl
 from pydantic import Field, field_validator
 
+from genre.core.errors import ConfigError
+from genre.data.dataset import Entities
 from genre.features.text import Language
 from genre.generation.kinds import kind_of
 from genre.generation.scenarios import ScenarioName
+from genre.generation.sentences import length_of
 from genre.generation.writer import WriteConfig
+from genre.metrics.texts import bleu, check_sacrebleu, chrf, rouge_l
+from genre.metrics.variety import distinct
 
 
 class TextsConfig(WriteConfig):
@@ -26,6 +32,19 @@ class TextsConfig(WriteConfig):
     language: Language = "en"
     scenario: ScenarioName = "shop"
     """Where the texts are shown."""
+    references: str | None = None
+    """An item column with texts that people wrote of the same, such as taglines; no facts are read from it, and the
+    report says how near to it what was written comes."""
+
+    def check_installed(self) -> None:
+        """Make sure that the libraries of model and measures are there.
+
+        Raises:
+            DependencyError: One of them is not.
+        """
+        super().check_installed()
+        if self.references is not None:
+            check_sacrebleu()
 
     @field_validator("kinds")
     @classmethod
@@ -33,6 +52,20 @@ class TextsConfig(WriteConfig):
         if len(set(kinds)) < len(kinds):
             raise ValueError(f"{list(kinds)} names a kind twice")
         return kinds
+
+    def check_columns(self, items: Entities) -> None:
+        """Make sure that the references are there.
+
+        Raises:
+            ConfigError: There is no such column, or it holds no texts.
+        """
+        texts = [name for name, dtype in items.frame.schema.items() if dtype == pl.String]
+        if self.references is not None and self.references not in texts:
+            raise ConfigError(
+                f"there are no references in {self.references!r}: it is no column with texts",
+                place="write.references",
+                remedy=f"Choose from {', '.join(texts)}, or leave it out.",
+            )
 
     def check_kinds(self) -> None:
         """Make sure that all kinds can be read.
@@ -44,8 +77,28 @@ class TextsConfig(WriteConfig):
             kind_of(name, self.language)
 
 
+def _measured(texts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean length in words, distinct-2 over all texts, and how near they come to their references."""
+    written = [text["text"] for text in texts]
+    different, every = distinct(written, 2).sum(0)
+    found = {
+        "words": sum(map(length_of, written)) / len(written),
+        "distinct_2": float(different / every) if every else float("nan"),
+    }
+    pairs = [(text["text"], text["reference"]) for text in texts if text.get("reference")]
+    if pairs:
+        own, wanted = zip(*pairs, strict=True)
+        found["rouge_l"] = float(rouge_l(own, wanted).mean())
+        found |= {"bleu": bleu(own, wanted), "chrf": chrf(own, wanted)}
+    return found
+
+
 def account_of_texts(texts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return, for each kind in what was written, how many texts came from where, and what was refused."""
+    """Return, for each kind in what was written, how many texts came from where, what was refused, and measures.
+
+    Args:
+        texts: With `kind`, `text`, `writer` and `provenance`, and `reference` where there is one.
+    """
     found = []
     for kind in dict.fromkeys(text["kind"] for text in texts):
         own = [text for text in texts if text["kind"] == kind]
@@ -61,6 +114,7 @@ def account_of_texts(texts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
                 "repaired": sum(one["repaired"] for one in about),
                 "fell back": sum(one["fell_back"] for one in about),
                 "refused": dict(refused.most_common()),
+                **_measured(own),
             }
         )
     return found
