@@ -142,6 +142,14 @@ def test_write_shows_what_the_facts_say_and_keeps_where_it_comes_from(own: Path)
     assert line["provenance"]["facts"] == ["title", "类型"]
 
 
+def test_write_shows_one_text_as_a_stream(own: Path) -> None:
+    run = str(own / "runs" / "films")
+    assert "Solaris: genres Science Fiction, Drama." in genre("write", run, "ann", "--item", "solaris", "--stream")
+    answers = "generator={kind: fake, answers: ['Solaris is a drama. Nobody else is named Kris.']}"
+    shown = genre("write", run, "ann", "--item", "solaris", "--stream", "--set", answers)
+    assert shown.strip() == "Solaris is a drama."
+
+
 def test_write_asks_a_language_model_and_says_what_it_could_not_use(own: Path) -> None:
     answers = "generator={kind: fake, answers: [Nothing of the kind.]}"
     shown = genre("write", str(own / "runs" / "films"), "ann", "-n", "1", "--set", answers, "--set", "draws=1")
@@ -220,6 +228,7 @@ def test_an_error_is_one_message_without_a_trace(
         (["why", "RUN", "ann"], "it is not clear for whom"),
         (["why", "RUN", "ann", "nix"], "'nix' is not in the catalogue"),
         (["write", "RUN"], "it is not clear for whom to write"),
+        (["write", "RUN", "ann", "--stream"], "one text is shown as a stream"),
         (["write", "RUN", "ann", "--kind", "poem"], "there is no kind of text 'poem'"),
         (["write", "RUN", "ann", "--set", "candidates=0"], "candidates"),
     ],

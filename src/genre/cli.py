@@ -208,6 +208,9 @@ def write(
     overrides: SetOption = [],  # noqa: B006
     model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="Write to a .jsonl file, with provenance.")] = None,  # noqa: UP045
+    sentences: Annotated[
+        bool, typer.Option("--stream", help="Show one text about one item sentence by sentence, as it is written.")
+    ] = False,
 ) -> None:
     """Write about what is recommended to somebody, true to the facts: --set candidates=5 changes how."""
     from genre.api import open_run, write_lines, write_settings
@@ -218,6 +221,17 @@ def write(
         raise ConfigError("it is not clear for whom to write", place="write", remedy="Give user ids or --history.")
     config = write_settings(generator, overrides)
     histories = [[one.strip() for one in history.split(",")]] if history else None
+    if sentences:
+        if not item or len(item) != 1 or len(kind) != 1 or len(users or [""]) != 1:
+            raise ConfigError(
+                "one text is shown as a stream", place="write", remedy="Give one user, --item and --kind."
+            )
+        for sentence in open_run(run, model=model).stream(
+            users[0] if users else None, item[0], history=histories[0] if histories else None, kind=kind[0],
+            language=language, scenario=scenario, config=config,
+        ):  # fmt: skip
+            typer.echo(sentence)
+        return
     texts = open_run(run, model=model).write(
         users or None, histories=histories, items=item, n=n, kinds=kind, language=language, scenario=scenario,
         config=config, progress=Bars(),

@@ -5,7 +5,7 @@ Shapes: B queries, n answers for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from genre.generation.reasons import Language, Reasons
 from genre.generation.scenarios import ScenarioName
 from genre.generation.trace import Trace, decided
 from genre.generation.wanted import requests_for
-from genre.generation.writer import WriteConfig, write
+from genre.generation.writer import WriteConfig, stream, write
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
@@ -197,6 +197,43 @@ class Engine:
             for place, request, text in zip(places, requests, texts, strict=True)
         ]
 
+    def stream(
+        self,
+        user: str | None,
+        item_id: str,
+        *,
+        history: Sequence[str] | None = None,
+        kind: str = "synopsis",
+        language: Language = "en",
+        scenario: ScenarioName = "shop",
+        config: WriteConfig | None = None,
+    ) -> Iterator[str]:
+        """Yield one text about an item for somebody, sentence by sentence, each when it is known that it may be shown.
+
+        Args:
+            user: Id; None with a history of somebody who has none.
+            item_id: The item.
+            history: Ids of liked items, oldest first, in place of what the log knows.
+            kind: What is written; see `write`.
+            language: Of the text.
+            scenario: Where it is shown.
+            config: How it is written.
+
+        Raises:
+            ConfigError: There is neither a user nor a history, or no such kind.
+            DataError: The item, or one of the history, is not in the catalogue.
+            DependencyError: The language model is not there.
+        """
+        settings = config or WriteConfig()
+        settings.check_installed()
+        names, query = self._ask_one(user, history, "stream")
+        book = FactBook(self.data.items, language)
+        answer = self._about(query, self._item_rows([item_id]))
+        (request,) = requests_for(
+            book, self._reasons, names, query, answer, kinds=[kind], language=language, scenario=scenario
+        )
+        return stream(request, settings, RunContext(seed=self.seed), common_words=book.common_words)
+
     def why(
         self,
         user: str | None,
@@ -221,33 +258,19 @@ class Engine:
             ConfigError: There is neither a user nor a history.
             DataError: The item, or one of the history, is not in the catalogue.
         """
-        if user is None and history is None:
-            raise ConfigError("it is not clear for whom", place="why", remedy="Give a user's id or a history.")
         item = int(self._item_rows([item_id])[0])
-        names, query = self._ask(None if user is None else [user], None if history is None else [history])
-        candidates, forbidden = Candidates(), []
-        for config, rule in zip(self.shaping, self._parts, strict=True):
-            if isinstance(rule, Rule):
-                allowed = _is_allowed(candidates, item, self.data.num_items)
-                candidates = rule.narrow(query, candidates)
-                if allowed and not _is_allowed(candidates, item, self.data.num_items):
-                    forbidden.append(str(getattr(config, "kind", type(config).__name__)))
-        answer = self._ranked(query, n, candidates)
-        moves = {"with fallback": answer}
-        rng = np.random.default_rng(self.seed)
-        for config, strategy in zip(self.shaping, self._parts, strict=True):
-            if isinstance(strategy, Strategy):
-                answer = strategy(query, answer, rng)
-                moves[str(getattr(config, "kind", type(config).__name__))] = answer
+        names, query = self._ask_one(user, history, "why")
         return decided(
             str(names[0]),
             query,
             item,
             model=self.model,
-            name=self.model.config.kind,
-            candidates=candidates,
-            moves={**moves, "shown": answer.first(n)},
-            forbidden_by=tuple(forbidden),
+            parts=[
+                (str(getattr(config, "kind", "")), part) for config, part in zip(self.shaping, self._parts, strict=True)
+            ],
+            ranked=lambda candidates: self._ranked(query, n, candidates),
+            n=n,
+            rng=np.random.default_rng(self.seed),
             data=self.data,
             reasons=self._reasons,
             language=language,
@@ -358,6 +381,11 @@ class Engine:
         ends = np.full(len(items.values), self.data.end_time, np.int64)
         return names, self.data.queries(rows, history=Interactions.of(items, ends))
 
+    def _ask_one(self, user: str | None, history: Sequence[str] | None, place: str) -> tuple[pl.Series, Queries]:
+        if user is None and history is None:
+            raise ConfigError("it is not clear for whom", place=place, remedy="Give a user's id or a history.")
+        return self._ask(None if user is None else [user], None if history is None else [history])
+
     def _item_rows(self, ids: Iterable[str]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
         wanted = [str(name) for name in ids]
         rows = self.data.items.vocabulary.rows(wanted)
@@ -369,12 +397,6 @@ class Engine:
                 remedy="Use ids of the item file; `genre data check` lists what it holds.",
             )
         return rows
-
-
-def _is_allowed(candidates: Candidates, item: int, num_items: int) -> bool:
-    scores = np.zeros((1, num_items), np.float32)
-    candidates.hide(scores)
-    return bool(scores[0, item] == 0)
 
 
 def _require_count(n: int, place: str) -> None:

@@ -13,7 +13,7 @@ from genre.generation.person import Person
 from genre.generation.requests import Request
 from genre.generation.scenarios import scenario_of
 from genre.generation.weighing import Weights
-from genre.generation.writer import WriteConfig, write
+from genre.generation.writer import ModelWriter, WriteConfig, write
 from genre.language.fake import FakeGeneratorConfig
 
 KID = Facts(
@@ -91,6 +91,31 @@ def test_of_an_item_without_facts_nothing_is_asked() -> None:
 def test_the_best_is_what_the_person_likes(liked: str, text: str) -> None:
     settings = config(TRAMP, MISCHIEF, weights=Weights(preference=1, grounding=0))
     assert written(request(liked=(liked,)), settings)[0] == text
+
+
+def streamed(answer: str, *, facts: Facts = KID) -> list[str]:
+    settings = config(answer)
+    assert settings.generator is not None
+    writer = ModelWriter(settings, settings.generator.build(), RunContext(), common_words=COMMON)
+    return list(writer.stream(request(facts=facts)))
+
+
+def test_a_stream_yields_whole_sentences_that_pass() -> None:
+    assert streamed(f"{TRAMP} Buster Keaton plays him. {MISCHIEF} And then") == [TRAMP, MISCHIEF]
+    assert streamed(TRAMP) == [TRAMP]
+
+
+def test_a_stream_ends_with_the_limits_of_its_kind() -> None:
+    assert streamed(" ".join([TRAMP] * 9)) == [TRAMP] * 4
+
+
+@pytest.mark.parametrize("answer", [WRONG, "", "go on and on"])
+def test_a_stream_that_says_nothing_true_is_the_facts_in_the_end(answer: str) -> None:
+    assert streamed(answer) == [KID.text]
+
+
+def test_a_stream_about_an_item_without_facts_asks_nothing() -> None:
+    assert streamed(TRAMP, facts=Facts("x", "The Kid")) == ["The Kid."]
 
 
 def test_banned_terms_are_not_shown() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from genre.features.text import Language
 from genre.generation.attribution import Attribution, attribute, score_and_rank
 from genre.generation.reasons import Reasons
 from genre.recommenders.base import Recommender
+from genre.strategies.base import Rule, Strategy
 
 _CITED = 3
 """Events that a reason may be made of."""
@@ -71,10 +72,10 @@ def decided(
     item: int,
     *,
     model: Recommender,
-    name: str,
-    candidates: Candidates,
-    moves: Mapping[str, Recommendations],
-    forbidden_by: tuple[str, ...],
+    parts: Sequence[tuple[str, Rule | Strategy]],
+    ranked: Callable[[Candidates], Recommendations],
+    n: int,
+    rng: np.random.Generator,
     data: Dataset,
     reasons: Reasons,
     language: Language,
@@ -86,24 +87,36 @@ def decided(
         query: The one query.
         item: Row of the item.
         model: What answers.
-        name: What it is called.
-        candidates: What the rules have left.
-        moves: The list after each strategy and, last, as it is shown, by name.
-        forbidden_by: Rules that forbid the item.
+        parts: Rules and strategies with their kinds, in the order in which they act.
+        ranked: Returns the list that strategies choose from, of what the rules have left.
+        n: Places that are shown.
+        rng: Of the strategies.
         data: The catalogue.
         reasons: Puts evidence into words.
         language: Of titles and of the reason.
     """
-    found = attribute(model, query, item, candidates)
+    candidates, forbidden = Candidates(), list[str]()
+    for kind, part in parts:
+        if isinstance(part, Rule):
+            before = candidates
+            candidates = part.narrow(query, candidates)
+            if _allows(before, item, data.num_items) and not _allows(candidates, item, data.num_items):
+                forbidden.append(kind)
+    answer = ranked(candidates)
+    moves = {"with fallback": answer}
+    for kind, part in parts:
+        if isinstance(part, Strategy):
+            answer = moves[kind] = part(query, answer, rng)
+    moves["shown"] = answer.first(n)
+    name, found = model.config.kind, attribute(model, query, item, candidates)
     titles, ids = data.items.title_in(language), data.items.vocabulary.ids
     stages = [Stage(name, _place(found.rank), _finite(found.score))]
-    for member, part in members_of(model).items():
-        scores, ranks = score_and_rank(part, query, item, candidates)
+    for member, other in members_of(model).items():
+        scores, ranks = score_and_rank(other, query, item, candidates)
         stages.append(Stage(f"{name}.{member}", _place(ranks[0]), _finite(scores[0])))
     stages += [Stage(move, _rank_in(answer, item)) for move, answer in moves.items()]
-    last = list(moves.values())[-1]
-    place = _rank_in(last, item)
-    source = Source.NONE if place is None else Source(last.sources[0, place - 1])
+    place = _rank_in(moves["shown"], item)
+    source = Source.NONE if place is None else Source(moves["shown"].sources[0, place - 1])
     cited = [int(query.history.item_rows[found.places[at]]) for at in found.best_first]
     events = tuple(
         EventEvidence(ids[row], titles[row], float(found.drops[at]), _place(found.ranks[at]))
@@ -117,7 +130,7 @@ def decided(
         source.name.lower(),
         place,
         tuple(stages),
-        forbidden_by,
+        tuple(forbidden),
         events,
         why[0].facts if why else (),
         why[0].words if why else (),
@@ -142,6 +155,12 @@ def _one(item: int, source: Source) -> Recommendations:
     answer = Recommendations.empty(1, 1)
     answer.item_rows[:], answer.scores[:], answer.sources[:] = item, 0.0, source
     return answer
+
+
+def _allows(candidates: Candidates, item: int, num_items: int) -> bool:
+    scores = np.zeros((1, num_items), np.float32)
+    candidates.hide(scores)
+    return bool(scores[0, item] == 0)
 
 
 def _rank_in(answer: Recommendations, item: int) -> int | None:

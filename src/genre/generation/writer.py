@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from genre.features.store import ContentStore
 from genre.generation.checks import CHECKS, Checker, Problem, banned_patterns
 from genre.generation.grounding import Ground
 from genre.generation.requests import Request, Written, written_plainly
+from genre.generation.sentences import is_whole, length_of, sentences_of
 from genre.generation.weighing import Scales, Scores, Weights
 from genre.language.base import Completion, Generator, Prompt, Sampling
 from genre.language.encoders import AnyEncoder
@@ -63,6 +64,16 @@ class WriteConfig(Config):
             self.encoder.check_installed()
 
 
+def stream(
+    request: Request, config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()
+) -> Iterator[str]:
+    """Yield one text sentence by sentence; see `write` and `ModelWriter.stream`."""
+    if config.generator is None:
+        yield from sentences_of(written_plainly(request).text)
+    else:
+        yield from ModelWriter(config, config.generator.build(), run, common_words=common_words).stream(request)
+
+
 def write(
     requests: Sequence[Request], config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()
 ) -> list[Written]:
@@ -81,6 +92,19 @@ def write(
     if config.generator is None:
         return [written_plainly(request) for request in requests]
     return ModelWriter(config, config.generator.build(), run, common_words=common_words).write(requests)
+
+
+def _sentences(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield the whole sentences of a text that comes piece by piece; one without an end is not yielded."""
+    text = ""
+    for piece in pieces:
+        text += piece
+        *whole, text = sentences_of(text) or [""]
+        yield from whole
+        # A space behind it belongs to what comes next.
+        text += " " if piece[-1:].isspace() else ""
+    if is_whole(text.strip()):
+        yield text.strip()
 
 
 @dataclass(eq=False)
@@ -122,6 +146,26 @@ class ModelWriter:
         for (one, text), found in zip(passed, scores, strict=True):
             by_attempt[one][text] = found
         return [self._written(one, found) for one, found in by_attempt.items()]
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """Yield one text sentence by sentence, each as soon as it is whole and passes the checks.
+
+        It is drawn once. A sentence that may not be shown is left out; where none may, the text that is put together
+        from the facts is yielded in its place. What has been yielded is never taken back.
+        """
+        one, shown = self._begun(request), list[str]()
+        told = request.facts.is_told
+        pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if told else iter(())
+        for sentence in _sentences(pieces):
+            tidied = one.checker.tidied(Completion(sentence, 0, 0))
+            longer = " ".join([*shown, tidied])
+            if tidied and not one.checker.problems(tidied) and length_of(longer) <= request.kind.words:
+                shown.append(tidied)
+                yield tidied
+            if len(shown) == request.kind.sentences:
+                return
+        if not shown:
+            yield written_plainly(request).text
 
     def _begun(self, request: Request) -> _Attempt:
         ground = Ground(

@@ -29,5 +29,9 @@ class Strategy(Protocol):
 class StrategyConfig(Protocol):
     """Settings of a rule or a reshaping."""
 
+    @property
+    def kind(self) -> str:
+        """What it is called in a config."""
+
     def build(self, data: Dataset) -> Rule | Strategy:
         """Return it for this catalogue."""
