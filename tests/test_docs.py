@@ -58,7 +58,7 @@ def test_the_guide_can_be_followed(workplace: Path) -> None:
 
 def test_texts_can_be_written_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "write-for-your-users.md").read_text(encoding="utf-8")
-    assert follow(page) == 6
+    assert follow(page) == 7
     (line,) = (workplace / "texts.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["item_id"] == "dune"
     text = f"data: {{kind: sample}}\nmodels: {{popularity: {{kind: popularity}}}}\n{blocks(page, 'yaml')[0]}"

@@ -48,6 +48,15 @@ def test_texts_are_written_about_what_is_recommended(engine: Engine) -> None:
     assert engine.write("u3", n=0) == []
 
 
+def test_a_question_is_answered_from_the_facts(engine: Engine) -> None:
+    (answer,) = engine.write("u3", items=["i5"], kinds="answer", question="Which genres has it?")
+    genres = engine.data.items.frame["genres"][int(engine.data.items.vocabulary.rows(["i5"])[0])]
+    assert all(genre in answer["text"] for genre in genres)
+    assert list(engine.stream("u3", "i5", kind="answer", question="How much is it?")) == ["The facts do not say."]
+    with pytest.raises(ConfigError, match="'answer' answers a question, and there is none"):
+        engine.write("u3", items=["i5"], kinds="answer")
+
+
 def test_writing_about_what_is_not_there_is_an_error(engine: Engine) -> None:
     with pytest.raises(DataError, match="'i999' is not in the catalogue"):
         engine.write("u3", items=["i999"])

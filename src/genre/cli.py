@@ -195,12 +195,13 @@ def write(
     item: Annotated[Optional[list[str]], typer.Option(help="Write about this item. May be repeated.")] = None,  # noqa: UP045
     n: Annotated[int, typer.Option("-n", help="Recommended items to write about.")] = 3,
     kind: Annotated[
-        list[str], typer.Option(help="title, summary, synopsis, ad, reason, or a .j2 file. May be repeated.")
+        list[str], typer.Option(help="title, summary, synopsis, ad, reason, answer, or a .j2 file. May be repeated.")
     ] = ["synopsis"],  # noqa: B006
     language: Annotated[Literal["en", "zh"], typer.Option(help="Of the texts.")] = "en",
     scenario: Annotated[
         Literal["shop", "news", "video", "music", "social", "courses"], typer.Option(help="Where they are shown.")
     ] = "shop",
+    question: Annotated[str, typer.Option(help="What to answer about the items, with --kind answer.")] = "",
     generator: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="A language model: smollm2, a hub id, a directory or a .gguf file. None writes without one."),
@@ -228,13 +229,13 @@ def write(
             )
         for sentence in open_run(run, model=model).stream(
             users[0] if users else None, item[0], history=histories[0] if histories else None, kind=kind[0],
-            language=language, scenario=scenario, config=config,
+            language=language, scenario=scenario, question=question, config=config,
         ):  # fmt: skip
             typer.echo(sentence)
         return
     texts = open_run(run, model=model).write(
         users or None, histories=histories, items=item, n=n, kinds=kind, language=language, scenario=scenario,
-        config=config, progress=Bars(),
+        question=question, config=config, progress=Bars(),
     )  # fmt: skip
     if out is None:
         show_texts(texts)

@@ -152,6 +152,7 @@ class Engine:
         kinds: str | Sequence[str] = "synopsis",
         language: Language = "en",
         scenario: ScenarioName = "shop",
+        question: str = "",
         without: str | None = None,
         config: WriteConfig | None = None,
         progress: Progress | None = None,
@@ -166,6 +167,7 @@ class Engine:
             kinds: What is written, such as `title` or `synopsis`, or the path of a file of your own.
             language: Of the texts; facts are in it too where the catalogue has them.
             scenario: Where the texts are shown.
+            question: What is asked about the items, for kinds that answer.
             without: A column of the catalogue that is no fact here.
             config: How they are written; by default put together from the facts, without a language model.
             progress: Shows how far it has come.
@@ -186,8 +188,9 @@ class Engine:
         answer = self.answer(queries, n) if items is None else self._about(queries, self._item_rows(items))
         book = FactBook(self.data.items, language, without=without)
         requests = requests_for(
-            book, self._reasons, names, queries, answer, kinds=kinds, language=language, scenario=scenario
-        )
+            book, self._reasons, names, queries, answer,
+            kinds=kinds, language=language, scenario=scenario, question=question,
+        )  # fmt: skip
         run = RunContext(seed=self.seed, store=self.store, progress=progress or Silent())
         texts = write(requests, settings, run, common_words=book.common_words)
         places = [place for place in self.to_frame(names, answer, language).to_dicts() for _ in kinds]
@@ -206,6 +209,7 @@ class Engine:
         kind: str = "synopsis",
         language: Language = "en",
         scenario: ScenarioName = "shop",
+        question: str = "",
         config: WriteConfig | None = None,
     ) -> Iterator[str]:
         """Yield one text about an item for somebody, sentence by sentence, each when it is known that it may be shown.
@@ -217,6 +221,7 @@ class Engine:
             kind: What is written; see `write`.
             language: Of the text.
             scenario: Where it is shown.
+            question: What is asked about it, for a kind that answers.
             config: How it is written.
 
         Raises:
@@ -230,8 +235,9 @@ class Engine:
         book = FactBook(self.data.items, language)
         answer = self._about(query, self._item_rows([item_id]))
         (request,) = requests_for(
-            book, self._reasons, names, query, answer, kinds=[kind], language=language, scenario=scenario
-        )
+            book, self._reasons, names, query, answer,
+            kinds=[kind], language=language, scenario=scenario, question=question,
+        )  # fmt: skip
         return stream(request, settings, RunContext(seed=self.seed), common_words=book.common_words)
 
     def why(

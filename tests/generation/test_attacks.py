@@ -32,7 +32,8 @@ def request(text: str, kind: str) -> Request:
     frame = pl.DataFrame({"item_id": ["x"], "title": ["The Keeper"], "description": [f"{STORY} {text}"]})
     items = Entities(Vocabulary(frame["item_id"]), frame, Roles(text=("title", "description")))
     facts = FactBook(items, "en")[0]
-    return Request(kind_of(kind, "en"), scenario_of("video", "en"), facts, Person("u"), "Liked by 3 people.")
+    scenario = scenario_of("video", "en")
+    return Request(kind_of(kind, "en"), scenario, facts, Person("u"), "Liked by 3 people.", question="Who repairs it?")
 
 
 @pytest.mark.parametrize("attack", [*ATTACKS, *MORE])

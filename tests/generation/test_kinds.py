@@ -40,6 +40,7 @@ def given_for(language: Language, facts: Facts | None = None, person: Person | N
         "facts": facts or FACTS[language],
         "person": person or PERSON[language],
         "reason": REASON[language],
+        "question": "Who finds the baby?" if language == "en" else "谁捡到弃婴？",
         "scenario": scenario_of("video", language),
     }
 

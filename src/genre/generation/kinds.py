@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 from genre.core.errors import ConfigError
 from genre.core.words import CJK
 from genre.features.text import Language
+from genre.generation.answering import answering
+from genre.generation.facts import Facts
 from genre.generation.person import Person
 from genre.generation.sentences import best_sentences, first_sentences, joined
 from genre.language.base import Prompt
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template, nodes
 
 DIRECTORY: Final = Path(__file__).parent / "kinds"
-INPUTS: Final = ("facts", "person", "reason", "scenario")
-"""What a template may be given: the item's `Facts`, the `Person`, the reason as a sentence, the `Scenario`."""
+INPUTS: Final = ("facts", "person", "reason", "question", "scenario")
+"""What a template may be given: the item's `Facts`, the `Person`, the reason as a sentence, what is asked about the
+item, and the `Scenario`."""
 _BLOCKS: Final = ("system", "user", "plain")
 _SPACES: Final = re.compile(rf"(?<=[{CJK}，。：；！？、》」』]) (?=[{CJK}《「『])")
 """What a template leaves between Chinese sentences."""
@@ -153,6 +156,10 @@ def _environment(language: Language) -> Environment:
     def listed(values: list[str]) -> str:
         return joined(values, language)
 
+    def answers(facts: Facts, question: str) -> str:
+        return answering(facts, question, language)
+
+    environment.filters["answering"] = answers
     environment.filters["for_person"] = for_person
     environment.filters["listed"] = listed
     return environment

@@ -23,11 +23,19 @@ class Request:
     """The evidence in a sentence: all that a reason may say."""
     liked: tuple[str, ...] = field(default=(), repr=False)
     """Texts of what the person liked."""
+    question: str = ""
+    """What the person asks about the item, made harmless. It may be repeated, and makes nothing true."""
 
     @property
     def given(self) -> dict[str, Any]:
         """What the kind's template takes."""
-        return {"facts": self.facts, "person": self.person, "reason": self.reason, "scenario": self.scenario}
+        return {
+            "facts": self.facts,
+            "person": self.person,
+            "reason": self.reason,
+            "question": self.question,
+            "scenario": self.scenario,
+        }
 
     @property
     def told(self) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from genre.core.errors import ConfigError
 from genre.core.queries import Queries, Recommendations
+from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language
 from genre.generation.facts import FactBook
 from genre.generation.kinds import kind_of
@@ -32,6 +34,7 @@ def requests_for(
     kinds: Sequence[str],
     language: Language,
     scenario: ScenarioName,
+    question: str = "",
 ) -> list[Request]:
     """Return what is wanted about every filled place (B, n) of the answers, kind by kind at each place.
 
@@ -44,12 +47,15 @@ def requests_for(
         kinds: Names of kinds, or files of your own.
         language: Of the texts.
         scenario: Where they are shown.
+        question: What is asked about the items.
 
     Raises:
-        ConfigError: There is no such kind.
+        ConfigError: There is no such kind, or one that answers and no question.
     """
     wanted = [kind_of(name, language) for name in kinds]
-    place = scenario_of(scenario, language)
+    if not question and (asking := next((kind for kind in wanted if "question" in kind.inputs), None)) is not None:
+        raise ConfigError(f"{asking.name!r} answers a question, and there is none", place="write", remedy="Ask one.")
+    place, asked = scenario_of(scenario, language), neutralise(question).text
     sentences = reasons.explain(queries, answer, language)
     liked = queries.history.liked()
     found = []
@@ -58,5 +64,5 @@ def requests_for(
         for item, why in zip(items.tolist(), sentences[row], strict=True):
             person = Person.of(str(name), liked.items[row], book, but=item)
             texts = tuple(" ".join(filter(None, book[other].lines)) for other in person.items[:_READ])
-            found += [Request(kind, place, book[item], person, why.text, texts) for kind in wanted]
+            found += [Request(kind, place, book[item], person, why.text, texts, asked) for kind in wanted]
     return found

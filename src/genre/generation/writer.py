@@ -172,7 +172,12 @@ class ModelWriter:
             request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
         )
         checker = Checker(
-            request.kind, request.facts, ground, request.told, self.config.least_told, banned=self._banned
+            request.kind,
+            request.facts,
+            ground,
+            (*request.told, request.question),
+            self.config.least_told,
+            banned=self._banned,
         )
         return _Attempt(request, checker, request.kind.prompt(request.given))
 
