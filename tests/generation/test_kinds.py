@@ -79,8 +79,6 @@ def test_every_kind_asks_with_the_facts_between_marks(name: str, language: Langu
 
 def test_a_personal_kind_depends_on_the_person() -> None:
     kind = kind_of("synopsis", "en")
-    assert kind.is_personal
-    assert not kind_of("summary", "en").is_personal
     assert kind.plain(given_for("en")) != kind.plain(given_for("en", person=Person("v")))
 
 

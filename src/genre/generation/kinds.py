@@ -53,14 +53,7 @@ class Kind:
     """At most."""
     words: int
     """At most; of Chinese, characters."""
-    source: str
-    """The file's content."""
     _template: Template
-
-    @property
-    def is_personal(self) -> bool:
-        """Whether it depends on whom it is for."""
-        return "person" in self.inputs or "reason" in self.inputs
 
     def prompt(self, given: Mapping[str, Any]) -> Prompt:
         """Return how a language model is asked; `given` holds the inputs."""
@@ -125,7 +118,7 @@ def _read(path: Path, language: Language) -> Kind:
     if strangers := sorted(meta.find_undeclared_variables(tree) - set(inputs) - {"sentences", "words"}):
         raise _wrong(path, f"it uses {strangers[0]!r}, which is not among its `inputs` {list(inputs)}")
     name = path.name.split(".")[0]
-    return Kind(name, language, inputs, int(settings["sentences"]), int(settings["words"]), source, template)
+    return Kind(name, language, inputs, int(settings["sentences"]), int(settings["words"]), template)
 
 
 def _settings(tree: nodes.Template) -> dict[str, Any]:

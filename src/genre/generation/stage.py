@@ -16,7 +16,7 @@ from genre.generation.kinds import kind_of
 from genre.generation.scenarios import ScenarioName
 from genre.generation.sentences import length_of
 from genre.generation.writer import WriteConfig
-from genre.metrics.texts import bleu, check_sacrebleu, chrf, rouge_l
+from genre.metrics.texts import bleu, check_sacrebleu, chrf, rouge_l, rouge_n
 from genre.metrics.variety import distinct
 
 
@@ -88,8 +88,8 @@ def _measured(texts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     pairs = [(text["text"], text["reference"]) for text in texts if text.get("reference")]
     if pairs:
         own, wanted = zip(*pairs, strict=True)
-        found["rouge_l"] = float(rouge_l(own, wanted).mean())
-        found |= {"bleu": bleu(own, wanted), "chrf": chrf(own, wanted)}
+        found |= {f"rouge_{n}": float(rouge_n(own, wanted, n).mean()) for n in (1, 2)}
+        found |= {"rouge_l": float(rouge_l(own, wanted).mean()), "bleu": bleu(own, wanted), "chrf": chrf(own, wanted)}
     return found
 
 
