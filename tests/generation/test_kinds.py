@@ -47,7 +47,7 @@ def given_for(language: Language, facts: Facts | None = None, person: Person | N
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("name", kinds())
-@pytest.mark.parametrize("facts", ["all", "labels", "title"])
+@pytest.mark.parametrize("facts", ["all", "labels", "title", "nothing"])
 def test_every_kind_is_faithful_and_within_its_limits_without_a_model(
     name: str, language: Language, facts: str
 ) -> None:
@@ -56,6 +56,7 @@ def test_every_kind_is_faithful_and_within_its_limits_without_a_model(
         "all": whole,
         "labels": Facts("kid", whole.title, whole.labels),
         "title": Facts("kid", whole.title),
+        "nothing": Facts("kid", ""),
     }[facts]
     kind = kind_of(name, language)
     text = kind.plain(given_for(language, known))

@@ -31,6 +31,11 @@ class Facts:
     """Clauses that could pass for orders to a language model."""
 
     @property
+    def name(self) -> str:
+        """The title, or the id where there is none."""
+        return self.title or self.item_id
+
+    @property
     def lines(self) -> list[str]:
         """All of it, a line for each."""
         return [self.title, *(f"{name}: {value}" for name, value in self.labels.items()), self.text]
