@@ -38,7 +38,7 @@ class Ground:
             protected: Classes of claims that must stand in the facts.
         """
         self._common, self._protected = common_words, tuple(protected)
-        told = [*facts.lines, *given]
+        told = [facts.name, *facts.lines, *given]
         self._text = " ".join(" ".join(name_words(line)) for line in told)
         self._words = frozenset(self._text.split())
         self._dotted = unicodedata.normalize("NFKC", "\n".join(told)).replace("•", "·")
