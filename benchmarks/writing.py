@@ -33,7 +33,8 @@ from genre.generation.person import Person, labels_of
 from genre.generation.requests import Request, Written
 from genre.generation.scenarios import scenario_of
 from genre.generation.stage import account_of_texts
-from genre.generation.writer import WriteConfig, write
+from genre.generation.write_config import WriteConfig
+from genre.generation.writer import writer_of
 from genre.language.base import Sampling
 from genre.language.smollm import SmolLmConfig
 
@@ -178,10 +179,10 @@ def main() -> None:
     items = films()
     wanted, common = requests(items, given.items), FactBook(items, "en").common_words
     config = WriteConfig(generator=SmolLmConfig(), sampling=Sampling(max_tokens=96, temperature=0.7, top_p=0.95))
-    run = RunContext(store=given.work, progress=Bars())
+    writer = writer_of(config, RunContext(store=given.work, progress=Bars()), common_words=common)
     found: dict[str, Any] = {"kinds": {}}
     for kind, ones in wanted.items():
-        found["kinds"][kind] = judged(kind, ones, write(ones, config, run, common_words=common))
+        found["kinds"][kind] = judged(kind, ones, writer.write(ones))
         print(json.dumps(found["kinds"][kind]["account"]), flush=True)
     found["speed"] = speeds(wanted["synopsis"])
     write_result("writing", found, told(found, given.items))

@@ -24,7 +24,7 @@ from genre.data.feedback import FeedbackConfig
 from genre.data.findings import Finding
 from genre.data.readers import FilesConfig, read_tables
 from genre.engine import Engine
-from genre.generation.writer import WriteConfig
+from genre.generation.write_config import WriteConfig
 from genre.recommenders.base import Recommender, RecommenderConfig
 from genre.recommenders.popularity import PopularityConfig
 from genre.runs import open_run

@@ -29,7 +29,8 @@ from genre.generation.reasons import Language, Reasons
 from genre.generation.scenarios import ScenarioName
 from genre.generation.trace import Trace, decided
 from genre.generation.wanted import requests_for
-from genre.generation.writer import WriteConfig, stream, write
+from genre.generation.write_config import WriteConfig
+from genre.generation.writer import writer_of
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
@@ -192,7 +193,7 @@ class Engine:
             kinds=kinds, language=language, scenario=scenario, question=question,
         )  # fmt: skip
         run = RunContext(seed=self.seed, store=self.store, progress=progress or Silent())
-        texts = write(requests, settings, run, common_words=book.common_words)
+        texts = writer_of(settings, run, common_words=book.common_words).write(requests)
         places = [place for place in self.to_frame(names, answer, language).to_dicts() for _ in kinds]
         return [
             {name: place[name] for name in (USER_ID, RANK, ITEM_ID, TITLE)}
@@ -238,7 +239,7 @@ class Engine:
             book, self._reasons, names, query, answer,
             kinds=[kind], language=language, scenario=scenario, question=question,
         )  # fmt: skip
-        return stream(request, settings, RunContext(seed=self.seed), common_words=book.common_words)
+        return writer_of(settings, RunContext(seed=self.seed), common_words=book.common_words).stream(request)
 
     def why(
         self,

@@ -13,7 +13,8 @@ from genre.generation.kinds import kind_of, kinds
 from genre.generation.person import Person
 from genre.generation.requests import Request
 from genre.generation.scenarios import scenario_of
-from genre.generation.writer import WriteConfig, write
+from genre.generation.write_config import WriteConfig
+from genre.generation.writer import writer_of
 from genre.language.fake import FakeGeneratorConfig
 from tests.features.enrich.attacks import ATTACKS
 
@@ -60,6 +61,6 @@ def test_an_order_in_an_item_is_left_out_of_prompts_and_texts(attack: str) -> No
 def test_a_model_that_obeys_is_not_shown(answer: str) -> None:
     settings = WriteConfig(generator=FakeGeneratorConfig(answers=(answer,)), candidates=1, draws=1)
     common = frozenset({"the", "sure", "my", "buy"})
-    (found,) = write([request("", "synopsis")], settings, RunContext(), common_words=common)
+    (found,) = writer_of(settings, RunContext(), common_words=common).write([request("", "synopsis")])
     assert found.writer == "template"
     assert found.text == STORY

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from genre.core.errors import ResourceError
 from genre.core.run import RunContext
 from genre.generation.facts import Facts
 from genre.generation.kinds import kind_of
@@ -13,8 +14,10 @@ from genre.generation.person import Person
 from genre.generation.requests import Request
 from genre.generation.scenarios import scenario_of
 from genre.generation.weighing import Weights
-from genre.generation.writer import ModelWriter, WriteConfig, write
+from genre.generation.write_config import WriteConfig
+from genre.generation.writer import writer_of
 from genre.language.fake import FakeGeneratorConfig
+from tests.language.server import Server
 
 KID = Facts(
     "kid",
@@ -40,7 +43,7 @@ def config(*answers: str, candidates: int = 2, **settings: object) -> WriteConfi
 
 
 def written(wanted: Request, settings: WriteConfig) -> tuple[str, str, dict[str, object]]:
-    (found,) = write([wanted], settings, RunContext(), common_words=COMMON)
+    (found,) = writer_of(settings, RunContext(), common_words=COMMON).write([wanted])
     return found.text, found.writer, found.provenance
 
 
@@ -94,10 +97,7 @@ def test_the_best_is_what_the_person_likes(liked: str, text: str) -> None:
 
 
 def streamed(answer: str, *, facts: Facts = KID) -> list[str]:
-    settings = config(answer)
-    assert settings.generator is not None
-    writer = ModelWriter(settings, settings.generator.build(), RunContext(), common_words=COMMON)
-    return list(writer.stream(request(facts=facts)))
+    return list(writer_of(config(answer), RunContext(), common_words=COMMON).stream(request(facts=facts)))
 
 
 def test_a_stream_yields_whole_sentences_that_pass() -> None:
@@ -111,7 +111,7 @@ def test_a_stream_ends_with_the_limits_of_its_kind() -> None:
 
 @pytest.mark.parametrize("answer", [WRONG, "", "go on and on"])
 def test_a_stream_that_says_nothing_true_is_the_facts_in_the_end(answer: str) -> None:
-    assert streamed(answer) == [KID.text]
+    assert " ".join(streamed(answer)) == KID.text
 
 
 def test_a_stream_about_an_item_without_facts_asks_nothing() -> None:
@@ -121,19 +121,52 @@ def test_a_stream_about_an_item_without_facts_asks_nothing() -> None:
 def test_banned_terms_are_not_shown() -> None:
     text, writer, _ = written(request(), config(TRAMP, banned=("baby",)))
     assert writer == "template"
-    assert text == KID.text
+    assert text == "Five years later the two are partners in mischief."
+    assert written(request(), WriteConfig(banned=("baby", "mischief")))[0] == ""
+
+
+def test_nothing_personal_is_shown_whoever_says_it() -> None:
+    facts = Facts("x", "Salt", {}, "Fine salt. Write to ann@example.com for more.")
+    assert written(request(facts=facts), WriteConfig())[0] == "Fine salt. Write to [email] for more."
+
+
+def test_a_moderator_is_asked_about_all_that_is_shown() -> None:
+    with Server(unwanted=lambda text: "baby" in text) as server:
+        moderation = {"base_url": server.url, "model": "toy", "backoff": 0.01}
+        text, writer, about = written(request(), config(TRAMP, MISCHIEF, moderation=moderation))
+        assert (text, writer) == (MISCHIEF, "model")
+        assert about["refused"] == {"moderated": 1}
+        text, writer, about = written(request(), WriteConfig(moderation=moderation))  # type: ignore[arg-type]
+        assert (text, about["withheld"]) == ("", ["violence"])
+        settings = config(f"{TRAMP} {MISCHIEF}", moderation=moderation)
+        assert list(writer_of(settings, RunContext(), common_words=COMMON).stream(request())) == [MISCHIEF]
+
+
+@pytest.mark.parametrize("fault", ["slow", "busy", "broken", "cut", "garbage", "empty"])
+def test_a_moderator_that_fails_is_asked_again(fault: str) -> None:
+    with Server(unwanted=lambda text: "baby" in text) as server:
+        server.faults.append(fault)
+        moderation = {"base_url": server.url, "model": "toy", "backoff": 0.01, "timeout": 1.0}
+        assert written(request(), config(TRAMP, MISCHIEF, moderation=moderation))[0] == MISCHIEF
+
+
+def test_where_no_moderator_answers_nothing_is_shown() -> None:
+    with Server() as server:
+        moderation = {"base_url": server.url, "model": "toy", "backoff": 0.01, "retries": 1}
+        server.faults.extend(["broken"] * 9)
+        with pytest.raises(ResourceError, match="no answer that can be used"):
+            written(request(), config(TRAMP, moderation=moderation))
 
 
 def test_requests_keep_their_order_and_their_texts() -> None:
     other = Facts("x", "Salt", {}, "Fine salt from the sea. It tastes of salt.")
-    found = write(
-        [request(), request(facts=other)], config(TRAMP, "Fine salt from the sea."), RunContext(), common_words=COMMON
-    )
+    writer = writer_of(config(TRAMP, "Fine salt from the sea."), RunContext(), common_words=COMMON)
+    found = writer.write([request(), request(facts=other)])
     assert [one.text for one in found] == [TRAMP, "Fine salt from the sea."]
 
 
 def test_what_was_written_is_not_written_again(tmp_path: Path) -> None:
     run = RunContext(store=tmp_path)
-    (first,) = write([request()], config(TRAMP, MISCHIEF), run, common_words=COMMON)
-    (again,) = write([request()], config(TRAMP, MISCHIEF), run, common_words=COMMON)
+    (first,) = writer_of(config(TRAMP, MISCHIEF), run, common_words=COMMON).write([request()])
+    (again,) = writer_of(config(TRAMP, MISCHIEF), run, common_words=COMMON).write([request()])
     assert first == again

@@ -45,6 +45,8 @@ class Server:
 
     answer: Callable[[str], str] = echo
     """Gives the answer to the last message."""
+    unwanted: Callable[[str], bool] = bool
+    """Tells whether a text is flagged, where moderation is asked for."""
     faults: deque[str] = field(default_factory=deque)
     """What goes wrong with the next requests, one each:
 
@@ -158,6 +160,11 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(SLOW)
         if self.path.endswith("/embeddings"):
             self.send(200, json.dumps(self.vectors(body)).encode(), cut=fault == "cut")
+            return
+        if self.path.endswith("/moderations"):
+            flagged = self.world.unwanted(body["input"])
+            result = {"flagged": flagged, "categories": {"violence": flagged, "hate": False}, "category_scores": {}}
+            self.send(200, json.dumps({"id": "1", "model": "toy", "results": [result]}).encode(), cut=fault == "cut")
             return
         text, finish = self.text(body)
         if body.get("stream"):

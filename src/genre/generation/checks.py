@@ -21,13 +21,13 @@ from genre.language.base import Completion
 
 Check: TypeAlias = Literal[
     "answered", "whole", "language", "length", "no orders or links", "subject", "no repetition", "true", "allowed",
-    "nothing personal",
+    "nothing personal", "moderated",
 ]  # fmt: skip
 CHECKS: Final[tuple[Check, ...]] = (
     "answered", "whole", "language", "length", "no orders or links", "subject", "no repetition", "true", "allowed",
     "nothing personal",
 )  # fmt: skip
-"""In the order in which they are made."""
+"""Those that are always made, in this order; where there is a moderator, it is asked about what passes them."""
 _PIECE, _REPEATED = 4, 0.2
 """Words of a piece, and the share of pieces that may have stood in the text before."""
 _AROUND: Final = re.compile(
@@ -96,6 +96,18 @@ class Checker:
         if mask_all(pl.Series([text], dtype=pl.String))[1] > mask_all(pl.Series(self.facts.lines, dtype=pl.String))[1]:
             found.append(Problem("nothing personal", "it holds an address or a number of somebody"))
         return found
+
+    def allowed(self, text: str) -> str:
+        """Return a text that was put together from the facts without what may not be shown whoever says it.
+
+        Sentences with what is banned are left out, and personal data is masked.
+        """
+        if not any(pattern.search(text) for pattern in self.banned):
+            kept = text
+        else:
+            sentences = sentences_of(text)
+            kept = " ".join(one for one in sentences if not any(pattern.search(one) for pattern in self.banned))
+        return str(mask_all(pl.Series([kept], dtype=pl.String))[0][0])
 
     def repaired(self, text: str) -> str:
         """Return the sentences that may be shown by themselves: nothing that is added, something that is left out."""

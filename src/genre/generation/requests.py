@@ -46,6 +46,12 @@ class Request:
         reason = (self.reason,) if "reason" in self.kind.inputs else ()
         return reason + (self.person.liked if "person" in self.kind.inputs else ())
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a text for it is made of."""
+        facts = self.facts
+        return {"facts": ["title", *facts.labels, *(["text"] if facts.text else [])], "left_out": len(facts.left_out)}
+
 
 @dataclass(frozen=True)
 class Written:
@@ -56,16 +62,3 @@ class Written:
     """`model`, or `template` where it was put together from the facts."""
     provenance: dict[str, Any]
     """Model, hash of the prompt, facts used, checks, attempts, what was refused, scores."""
-
-
-def written_plainly(request: Request, **provenance: Any) -> Written:
-    """Put a text together from the facts, without a model: it is faithful, and the same every time."""
-    facts = request.facts
-    about = {
-        "facts": ["title", *facts.labels, *(["text"] if facts.text else [])],
-        "left_out": len(facts.left_out),
-        "fell_back": False,
-        "repaired": False,
-        **provenance,
-    }
-    return Written(request.kind.plain(request.given), "template", about)

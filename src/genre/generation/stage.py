@@ -15,7 +15,7 @@ from genre.features.text import Language
 from genre.generation.kinds import kind_of
 from genre.generation.scenarios import ScenarioName
 from genre.generation.sentences import length_of
-from genre.generation.writer import WriteConfig
+from genre.generation.write_config import WriteConfig
 from genre.metrics.texts import bleu, check_sacrebleu, chrf, rouge_l, rouge_n
 from genre.metrics.variety import distinct
 

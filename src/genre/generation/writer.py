@@ -11,87 +11,33 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pydantic import Field
-
-from genre.core.config import Config
 from genre.core.run import RunContext
 from genre.features.store import ContentStore
-from genre.generation.checks import CHECKS, Checker, Problem, banned_patterns
-from genre.generation.grounding import Ground
-from genre.generation.requests import Request, Written, written_plainly
+from genre.generation.checks import CHECKS, Checker, Problem
+from genre.generation.plain import PlainWriter
+from genre.generation.requests import Request, Written
 from genre.generation.sentences import is_whole, length_of, sentences_of
-from genre.generation.weighing import Scales, Scores, Weights
+from genre.generation.weighing import Scales, Scores
+from genre.generation.write_config import WriteConfig
 from genre.language.base import Completion, Generator, Prompt, Sampling
-from genre.language.encoders import AnyEncoder
-from genre.language.generators import AnyGenerator
-from genre.language.hashing import HashingEncoderConfig
 
 
-class WriteConfig(Config):
-    """How texts are written."""
-
-    generator: AnyGenerator | None = None
-    """The language model; none, the default, puts every text together from the facts."""
-    sampling: Sampling = Sampling(max_tokens=128, temperature=0.7, top_p=0.95)
-    """How candidates are drawn; the seed is that of the first, the others follow."""
-    candidates: int = Field(default=3, ge=1, le=16)
-    """Texts that are drawn together for each request."""
-    draws: int = Field(default=2, ge=1, le=8)
-    """How often candidates are drawn, as long as none may be shown."""
-    least_told: float = Field(default=0.5, ge=0, le=1)
-    """Share of a text's words that must stand in the facts. What a model makes up without a name or a number in it is
-    found by no other check; half leaves room for words of its own."""
-    weights: Weights = Weights()
-    encoder: AnyEncoder = HashingEncoderConfig()
-    """What preference is measured with. The default needs no model, and takes any language."""
-    banned: tuple[str, ...] = ()
-    """Terms that no text of a language model may hold."""
-    at_once: int = Field(default=64, ge=1)
-    """Prompts that the language model gets together."""
-
-    def check_installed(self) -> None:
-        """Make sure that the model's libraries are there.
-
-        Raises:
-            DependencyError: One of them is not.
-        """
-        if self.generator is not None:
-            self.generator.check_installed()
-            self.encoder.check_installed()
-
-
-def stream(
-    request: Request, config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()
-) -> Iterator[str]:
-    """Yield one text sentence by sentence; see `write` and `ModelWriter.stream`."""
-    if config.generator is None:
-        yield from sentences_of(written_plainly(request).text)
-    else:
-        yield from ModelWriter(config, config.generator.build(), run, common_words=common_words).stream(request)
-
-
-def write(
-    requests: Sequence[Request], config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()
-) -> list[Written]:
-    """Return a text for each request, in this order.
+def writer_of(
+    config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()
+) -> PlainWriter | ModelWriter:
+    """Return what writes as the config says; a model is loaded when it is first asked.
 
     Args:
-        requests: What is wanted.
         config: How to write.
         run: Store of what was written before, and progress.
         common_words: Words that are no names though a sentence begins with them.
-
-    Raises:
-        ConfigError: There is no such model.
-        DependencyError: The model is not there.
     """
-    if config.generator is None:
-        return [written_plainly(request) for request in requests]
-    return ModelWriter(config, config.generator.build(), run, common_words=common_words).write(requests)
+    plain = PlainWriter(config, run, common_words=common_words)
+    return plain if config.generator is None else ModelWriter(config, config.generator.build(), run, plain)
 
 
 def _sentences(pieces: Iterable[str]) -> Iterator[str]:
@@ -124,12 +70,16 @@ class _Attempt:
 class ModelWriter:
     """Writes with a language model, and puts together from the facts what it cannot write."""
 
-    def __init__(
-        self, config: WriteConfig, generator: Generator, run: RunContext, *, common_words: frozenset[str] = frozenset()
-    ) -> None:
-        """Keep the settings; the model is loaded when it is first asked."""
-        self.config, self.generator, self._run, self._common = config, generator, run, common_words
-        self._banned = banned_patterns(config.banned)
+    def __init__(self, config: WriteConfig, generator: Generator, run: RunContext, plain: PlainWriter) -> None:
+        """Keep the settings.
+
+        Args:
+            config: How to write.
+            generator: The language model.
+            run: Store of what was written before, and progress.
+            plain: Writes what the model cannot.
+        """
+        self.config, self.generator, self._run, self._plain = config, generator, run, plain
         self._scales = Scales(generator, config.encoder.build())
 
     def write(self, requests: Sequence[Request]) -> list[Written]:
@@ -137,15 +87,23 @@ class ModelWriter:
         attempts = [self._begun(request) for request in requests]
         for draw in range(self.config.draws):
             self._draw([one for one in attempts if not one.passed and one.request.facts.is_told], draw)
-        for one in attempts:
-            if not one.passed:
-                self._repair(one)
+        self._repair([one for one in attempts if not one.passed])
         passed = [(one, text) for one in attempts for text in one.passed]
         scores = self._scales.scores([(one.request, text) for one, text in passed], self._run.progress)
         by_attempt: dict[_Attempt, dict[str, Scores]] = {one: {} for one in attempts}
         for (one, text), found in zip(passed, scores, strict=True):
             by_attempt[one][text] = found
-        return [self._written(one, found) for one, found in by_attempt.items()]
+        about = [self._about(one, by_attempt[one]) for one in attempts]
+        plain = iter(
+            self._plain.write(
+                [one.request for one in attempts if not one.passed],
+                [told for one, told in zip(attempts, about, strict=True) if not one.passed],
+            )
+        )
+        return [
+            self._best(one, by_attempt[one], told) if one.passed else next(plain)
+            for one, told in zip(attempts, about, strict=True)
+        ]
 
     def stream(self, request: Request) -> Iterator[str]:
         """Yield one text sentence by sentence, each as soon as it is whole and passes the checks.
@@ -159,27 +117,17 @@ class ModelWriter:
         for sentence in _sentences(pieces):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))
             longer = " ".join([*shown, tidied])
-            if tidied and not one.checker.problems(tidied) and length_of(longer) <= request.kind.words:
+            fits = tidied and length_of(longer) <= request.kind.words
+            if fits and not one.checker.problems(tidied) and not self._plain.flags([tidied])[0]:
                 shown.append(tidied)
                 yield tidied
             if len(shown) == request.kind.sentences:
                 return
         if not shown:
-            yield written_plainly(request).text
+            yield from self._plain.stream(request)
 
     def _begun(self, request: Request) -> _Attempt:
-        ground = Ground(
-            request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
-        )
-        checker = Checker(
-            request.kind,
-            request.facts,
-            ground,
-            (*request.told, request.question),
-            self.config.least_told,
-            banned=self._banned,
-        )
-        return _Attempt(request, checker, request.kind.prompt(request.given))
+        return _Attempt(request, self._plain.checker(request), request.kind.prompt(request.given))
 
     def _draw(self, waiting: Sequence[_Attempt], draw: int) -> None:
         """Draw candidates for those that have none which may be shown."""
@@ -194,6 +142,15 @@ class ModelWriter:
                     one.refused.append((text, problems))
                 elif text not in one.passed:
                     one.passed.append(text)
+        self._moderate(waiting)
+
+    def _moderate(self, attempts: Sequence[_Attempt]) -> None:
+        """Take away what the moderator refuses."""
+        texts = [(one, text) for one in attempts for text in one.passed]
+        for (one, text), flags in zip(texts, self._plain.flags([text for _, text in texts]), strict=True):
+            if flags:
+                one.passed.remove(text)
+                one.refused.append((text, [Problem("moderated", ", ".join(flags))]))
 
     def _answers(self, waiting: Sequence[_Attempt], sampling: Sampling) -> list[Completion]:
         prompts = [one.prompt for one in waiting]
@@ -203,24 +160,27 @@ class ModelWriter:
             self.generator, prompts, sampling=sampling, at_once=self.config.at_once, progress=self._run.progress
         )
 
-    def _repair(self, one: _Attempt) -> None:
+    def _repair(self, attempts: Sequence[_Attempt]) -> None:
         """Leave out of the candidates what may not be shown."""
-        shorter = dict.fromkeys(one.checker.repaired(text) for text, _ in one.refused if text)
-        one.passed = [text for text in shorter if text and not one.checker.problems(text)]
-        one.repaired = bool(one.passed)
+        for one in attempts:
+            shorter = dict.fromkeys(one.checker.repaired(text) for text, _ in one.refused if text)
+            one.passed = [text for text in shorter if text and not one.checker.problems(text)]
+        self._moderate(attempts)
+        for one in attempts:
+            one.repaired = bool(one.passed)
 
-    def _written(self, one: _Attempt, scores: dict[str, Scores]) -> Written:
+    def _about(self, one: _Attempt, scores: Mapping[str, Scores]) -> dict[str, Any]:
         refused = Counter(problem.check for _, problems in one.refused for problem in problems)
-        plain = written_plainly(
-            one.request,
-            model=self.generator.key,
-            prompt=hashlib.sha256(repr(asdict(one.prompt)).encode()).hexdigest()[:16],
-            attempts=one.drawn,
-            refused=dict(refused),
-            fell_back=not scores,
-        )
-        if not scores:
-            return plain
+        return {
+            "model": self.generator.key,
+            "prompt": hashlib.sha256(repr(asdict(one.prompt)).encode()).hexdigest()[:16],
+            "attempts": one.drawn,
+            "refused": dict(refused),
+            "fell_back": not scores,
+            "repaired": one.repaired,
+        }
+
+    def _best(self, one: _Attempt, scores: Mapping[str, Scores], about: Mapping[str, Any]) -> Written:
         best = max(scores, key=lambda text: self.config.weights.total(scores[text]))
-        passed: dict[str, Any] = {"checks": list(CHECKS), "repaired": one.repaired, "scores": dict(scores[best])}
-        return Written(best, "model", plain.provenance | passed)
+        told = one.request.provenance
+        return Written(best, "model", {**told, **about, "checks": list(CHECKS), "scores": dict(scores[best])})

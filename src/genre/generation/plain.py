@@ -1,0 +1,74 @@
+"""Texts that are put together from the facts, and what all texts must pass before they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from genre.core.run import RunContext
+from genre.generation.checks import Checker, banned_patterns
+from genre.generation.grounding import Ground
+from genre.generation.requests import Request, Written
+from genre.generation.sentences import sentences_of
+from genre.generation.write_config import WriteConfig
+from genre.language.moderation import Moderator
+
+
+class PlainWriter:
+    """Writes without a model: what it writes is faithful, and the same every time."""
+
+    def __init__(self, config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()) -> None:
+        """Keep the settings; nobody is asked yet.
+
+        Args:
+            config: How to write.
+            run: Store of what was written before, and progress.
+            common_words: Words that are no names though a sentence begins with them.
+        """
+        self._run, self._common = run, common_words
+        self._banned = banned_patterns(config.banned)
+        self._least_told = config.least_told
+        self._moderator = None if config.moderation is None else Moderator(config.moderation)
+
+    def checker(self, request: Request) -> Checker:
+        """Return what judges texts for a request."""
+        ground = Ground(
+            request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
+        )
+        told = (*request.told, request.question)
+        return Checker(request.kind, request.facts, ground, told, self._least_told, banned=self._banned)
+
+    def flags(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """Return for what the moderator refuses each text; where there is none, nothing is refused."""
+        if self._moderator is None or not texts:
+            return [()] * len(texts)
+        return self._moderator.flags(texts, progress=self._run.progress)
+
+    def write(
+        self, requests: Sequence[Request], provenance: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[Written]:
+        """Return a text for each request, in this order; "" where even the facts may not be shown.
+
+        Args:
+            requests: What is wanted.
+            provenance: What is known of each request by now.
+        """
+        texts = [self.checker(request).allowed(request.kind.plain(request.given)) for request in requests]
+        flags = self.flags(texts)
+        found = []
+        for at, (request, text) in enumerate(zip(requests, texts, strict=True)):
+            about: dict[str, Any] = {
+                **request.provenance,
+                "fell_back": False,
+                "repaired": False,
+                **({} if provenance is None else provenance[at]),
+            }
+            if flags[at]:
+                about["withheld"] = list(flags[at])
+            found.append(Written("" if flags[at] else text, "template", about))
+        return found
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """Yield one text sentence by sentence."""
+        (written,) = self.write([request])
+        yield from sentences_of(written.text)
