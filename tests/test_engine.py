@@ -62,6 +62,10 @@ def test_writing_about_what_is_not_there_is_an_error(engine: Engine) -> None:
         engine.write("u3", items=["i999"])
     with pytest.raises(ConfigError, match="no kind of text 'poem'"):
         engine.write("u3", kinds="poem")
+    with pytest.raises(ConfigError, match="no texts for 'fr'"):
+        engine.write("u3", language="fr")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no texts for 'movies'"):
+        engine.stream("u3", "i5", scenario="movies")  # type: ignore[arg-type]
 
 
 def test_a_trace_tells_how_an_item_was_decided(engine: Engine) -> None:

@@ -121,6 +121,8 @@ def test_a_kind_that_is_not_there_is_found_before_work_starts(tmp_path: Path, mo
     monkeypatch.setattr(pipeline, "prepare", lambda _: pytest.fail("work was begun"))
     with pytest.raises(ConfigError, match="no kind of text 'poem'"):
         pipeline.run(experiment(write={"kinds": ["poem"]}), tmp_path)
+    with pytest.raises(ConfigError, match="'answer' answers a question"):
+        pipeline.run(experiment(write={"kinds": ["answer"]}), tmp_path)
 
 
 def test_a_finished_run_is_not_run_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,8 @@ def show_texts(texts: Sequence[Mapping[str, Any]]) -> None:
         by += " (the language model wrote nothing that may be shown)" if about["fell_back"] else ""
         by += ", with sentences left out" if about["repaired"] else ""
         console.print(f"[bold]{escape(str(text['title']))}[/bold], {text['kind']} for {escape(text['user_id'])}")
-        console.print(f"  {escape(text['text'])}")
+        withheld = f"nothing that may be shown ({', '.join(about.get('withheld', []))})"
+        console.print(f"  {escape(text['text'] or withheld)}")
         console.print(f"  [dim]{by}[/dim]\n")
 
 

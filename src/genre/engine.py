@@ -182,6 +182,7 @@ class Engine:
             DependencyError: The language model is not there.
         """
         _require_count(n, "write")
+        _require_known(language, scenario, "write")
         kinds = [kinds] if isinstance(kinds, str) else kinds
         settings = config or WriteConfig()
         settings.check_installed()
@@ -230,6 +231,7 @@ class Engine:
             DataError: The item, or one of the history, is not in the catalogue.
             DependencyError: The language model is not there.
         """
+        _require_known(language, scenario, "stream")
         settings = config or WriteConfig()
         settings.check_installed()
         names, query = self._ask_one(user, history, "stream")
@@ -265,6 +267,7 @@ class Engine:
             ConfigError: There is neither a user nor a history.
             DataError: The item, or one of the history, is not in the catalogue.
         """
+        _require_count(n, "why")
         item = int(self._item_rows([item_id])[0])
         names, query = self._ask_one(user, history, "why")
         return decided(
@@ -404,6 +407,12 @@ class Engine:
                 remedy="Use ids of the item file; `genre data check` lists what it holds.",
             )
         return rows
+
+
+def _require_known(language: str, scenario: str, place: str) -> None:
+    for value, choices in ((language, get_args(Language)), (scenario, get_args(ScenarioName))):
+        if value not in choices:
+            raise ConfigError(f"there are no texts for {value!r}", place=place, remedy=f"Choose from {list(choices)}.")
 
 
 def _require_count(n: int, place: str) -> None:

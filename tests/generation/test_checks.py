@@ -68,6 +68,8 @@ def test_answers_are_tidied() -> None:
     assert tidied(answer("One. Two. Three. Four. Five.")) == "One. Two. Three. Four."
     assert checker("title").tidied(answer('"The Kid"\n')) == "The Kid"
     assert tidied(answer("  ")) == ""
+    assert tidied(answer("The Kid: a tramp finds a baby.")) == "The Kid: a tramp finds a baby."
+    assert tidied(answer("标题：寻子遇仙记。")) == "寻子遇仙记。"
 
 
 def test_what_may_not_be_shown_is_left_out() -> None:

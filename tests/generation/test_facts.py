@@ -49,6 +49,14 @@ def test_what_asks_something_of_a_model_is_left_out() -> None:
     assert len(trap.left_out) == 2
 
 
+def test_columns_of_text_are_kept_apart() -> None:
+    frame = FRAME.with_columns(tagline=pl.Series(["He learns to love", None, None]))
+    roles = Roles(text=("title", "tagline", "text"))
+    assert FactBook(Entities(ITEMS.vocabulary, frame, roles), "en")[0].text.startswith(
+        "He learns to love. A tramp finds"
+    )
+
+
 def test_a_column_may_be_no_fact() -> None:
     assert FactBook(ITEMS, "en", without="text")[0].text == ""
     untitled = FactBook(ITEMS, "en", without="title")[0]

@@ -47,7 +47,7 @@ def given_for(language: Language, facts: Facts | None = None, person: Person | N
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("name", kinds())
-@pytest.mark.parametrize("facts", ["all", "labels", "title", "nothing"])
+@pytest.mark.parametrize("facts", ["all", "labels", "title", "nothing", "endless"])
 def test_every_kind_is_faithful_and_within_its_limits_without_a_model(
     name: str, language: Language, facts: str
 ) -> None:
@@ -57,6 +57,9 @@ def test_every_kind_is_faithful_and_within_its_limits_without_a_model(
         "labels": Facts("kid", whole.title, whole.labels),
         "title": Facts("kid", whole.title),
         "nothing": Facts("kid", ""),
+        "endless": Facts(
+            "kid", whole.title, {}, whole.text[:-1] + ("，流浪汉捡到" if language == "zh" else " and") * 200
+        ),
     }[facts]
     kind = kind_of(name, language)
     text = kind.plain(given_for(language, known))
@@ -99,6 +102,9 @@ def test_a_kind_of_ones_own_is_one_file(tmp_path: Path) -> None:
         (("{{ facts.title }}!", "{{ person.liked }}"), "uses 'person', which is not among its `inputs`"),
         (("{% set words = 8 %}", ""), "does not set `words`"),
         (("plain", "text"), "no block `plain`"),
+        (("words = 8", 'words = "many"'), "whole numbers above 0"),
+        (("words = 8", "words = sentences * 8"), "does not set `words`"),
+        (('["facts"]', "5"), "must be a list of names"),
         (("{% endblock %}", ""), "it is no template"),
     ],
 )
@@ -107,6 +113,13 @@ def test_a_file_that_is_no_kind_is_explained(tmp_path: Path, change: tuple[str, 
     path.write_text(OWN.replace(*change), encoding="utf-8")
     with pytest.raises(ConfigError, match=problem):
         kind_of(str(path), "en")
+
+
+def test_a_template_that_asks_for_what_there_is_not_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.en.j2"
+    path.write_text(OWN.replace("{{ facts.title }}!", "{{ facts.director.name }}"), encoding="utf-8")
+    with pytest.raises(ConfigError, match="its block `plain` cannot be filled"):
+        kind_of(str(path), "en").plain({"facts": FACTS["en"]})
 
 
 def test_a_kind_that_is_not_there_names_those_that_are() -> None:

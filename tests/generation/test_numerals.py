@@ -18,10 +18,12 @@ from genre.generation.numerals import chinese_number, english_numbers
         ("one of the best, one by one", []),
         ("one hundred million", [("one hundred million", 100_000_000)]),
         ("nobody is often weighty", []),
+        ("ages two and three", [("two", 2), ("three", 3)]),
+        ("a dozen lids", [("a dozen", 12)]),
     ],
 )
 def test_english_numbers_by_hand(text: str, found: list[tuple[str, int]]) -> None:
-    assert list(english_numbers(text)) == found
+    assert [(run.group(), value) for run, value in english_numbers(text)] == found
 
 
 @pytest.mark.parametrize(

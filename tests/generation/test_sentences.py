@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from genre.generation.sentences import (
     best_sentences,
     first_sentences,
+    first_words,
     is_whole,
     joined,
     length_of,
     sentences_of,
+    together,
     within,
 )
 
@@ -33,6 +35,10 @@ def test_sentences_by_hand() -> None:
     ]
     assert sentences_of("他走了。“再见！”她说。没有") == ["他走了。", "“再见！”", "她说。", "没有"]
     assert sentences_of("") == []
+    assert sentences_of("他……走了。她留下。") == ["他……走了。", "她留下。"]
+    assert together(["他走了。", "她留下。", "It ends."]) == "他走了。她留下。 It ends."
+    assert first_words("one two, three four", 2) == "one two…"
+    assert first_words("一二三", 3) == "一二三"
 
 
 def test_what_has_no_end_is_not_whole() -> None:

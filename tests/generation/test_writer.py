@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,23 @@ def test_a_stream_yields_whole_sentences_that_pass() -> None:
 
 
 def test_a_stream_ends_with_the_limits_of_its_kind() -> None:
-    assert streamed(" ".join([TRAMP] * 9)) == [TRAMP] * 4
+    many = [TRAMP, MISCHIEF, "The tramp raises the baby.", "They are two partners.", "The baby finds a tramp."]
+    assert streamed(" ".join(many)) == many[:4]
+
+
+def test_a_stream_does_not_say_the_same_again_and_again() -> None:
+    assert streamed(" ".join([TRAMP] * 9)) == [TRAMP]
+
+
+def test_a_headline_without_a_stop_is_streamed_too() -> None:
+    writer = writer_of(config("A tramp finds a baby"), RunContext(), common_words=COMMON)
+    assert list(writer.stream(request(kind="title"))) == ["A tramp finds a baby"]
+
+
+@pytest.mark.parametrize("answer", ["Yes.", "It is suitable for vegans.", "Yes, for vegans it is."])
+def test_a_question_makes_nothing_true(answer: str) -> None:
+    asked = replace(request(kind="answer"), question="Is it suitable for vegans?")
+    assert written(asked, config(answer))[1] == "template"
 
 
 @pytest.mark.parametrize("answer", [WRONG, "", "go on and on"])

@@ -16,7 +16,7 @@ from genre.features.enrich.untrusted import gives_orders
 from genre.generation.facts import Facts
 from genre.generation.grounding import Ground
 from genre.generation.kinds import Kind
-from genre.generation.sentences import is_whole, length_of, sentences_of, within
+from genre.generation.sentences import is_whole, length_of, sentences_of, together, within
 from genre.language.base import Completion
 
 Check: TypeAlias = Literal[
@@ -31,7 +31,9 @@ CHECKS: Final[tuple[Check, ...]] = (
 _PIECE, _REPEATED = 4, 0.2
 """Words of a piece, and the share of pieces that may have stood in the text before."""
 _AROUND: Final = re.compile(
-    r"^(?:(?:here (?:is|are)|sure|certainly)\b[^:\n]{0,80}:|[\w ]{3,14}:(?=\s))\s*", re.IGNORECASE
+    r"^(?:(?:here (?:is|are)|sure|certainly)\b[^:\n]{0,80}:|"
+    r"(?:title|headline|summary|synopsis|advertisement|ad|reason|answer|标题|摘要|简介|广告|理由|回答)\s*[:：])\s*",
+    re.IGNORECASE,
 )
 _MARKS: Final = '"“”*#` \n'
 
@@ -89,7 +91,9 @@ class Checker:
             found.append(Problem("no orders or links", "it addresses a model, or has a link"))
         if (share := share_told(text, [*self.facts.lines, *self.told])) < self.least_told:
             found.append(Problem("subject", f"{share:.0%} of its words were told, {self.least_told:.0%} at least"))
-        if _repeats(text):
+        elif "question" in kind.inputs and not content_words([text]) & content_words(self.facts.lines):
+            found.append(Problem("subject", "it says nothing of the facts"))
+        if repeats(text):
             found.append(Problem("no repetition", "it says the same again and again"))
         found += [Problem("true", f"{claim.kind} {claim.said!r}") for claim in self.ground.ungrounded(text)]
         found += [Problem("allowed", repr(one.group())) for pattern in self.banned for one in pattern.finditer(text)]
@@ -106,13 +110,13 @@ class Checker:
             kept = text
         else:
             sentences = sentences_of(text)
-            kept = " ".join(one for one in sentences if not any(pattern.search(one) for pattern in self.banned))
+            kept = together([one for one in sentences if not any(pattern.search(one) for pattern in self.banned)])
         return str(mask_all(pl.Series([kept], dtype=pl.String))[0][0])
 
     def repaired(self, text: str) -> str:
         """Return the sentences that may be shown by themselves: nothing that is added, something that is left out."""
         kept = [sentence for sentence in sentences_of(text) if not self.problems(sentence)]
-        return within(" ".join(kept), sentences=self.kind.sentences, words=self.kind.words)
+        return within(together(kept), sentences=self.kind.sentences, words=self.kind.words)
 
 
 def share_told(text: str, told: Sequence[str]) -> float:
@@ -124,11 +128,13 @@ def share_told(text: str, told: Sequence[str]) -> float:
 def banned_patterns(terms: Sequence[str]) -> tuple[re.Pattern[str], ...]:
     """Return what finds terms as whole words, in any case; Chinese ones anywhere."""
     return tuple(
-        re.compile(rf"\b{re.escape(term)}\b" if term.isascii() else re.escape(term), re.IGNORECASE) for term in terms
+        re.compile(rf"(?<!\w){re.escape(term)}(?!\w)" if term.isascii() else re.escape(term), re.IGNORECASE)
+        for term in terms
     )
 
 
-def _repeats(text: str) -> bool:
+def repeats(text: str) -> bool:
+    """Tell whether a text says the same again and again."""
     words = words_of(text)
     pieces = [tuple(words[at : at + _PIECE]) for at in range(len(words) - _PIECE + 1)]
     return bool(pieces) and 1 - len(set(pieces)) / len(pieces) > _REPEATED

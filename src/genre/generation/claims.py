@@ -14,46 +14,62 @@ from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
 from genre.core.words import CJK
-from genre.generation.numerals import chinese_number, english_numbers
+from genre.generation.numerals import CHINESE_DIGITS, chinese_number, english_numbers
 from genre.generation.protected import Protected, protected_claims
 
-ClaimKind: TypeAlias = Literal["number", "decade", "month", "amount", "name", "title"] | Protected
+ClaimKind: TypeAlias = Literal["number", "percent", "decade", "month", "amount", "name", "title"] | Protected
 
-_NUMBER: Final = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\d])|(?<=[^\W\d_])\d+(?:\.\d+)?")
-_DECADE: Final = re.compile(r"\b(\d{3})0['’]?s\b|(\d{3})0年代|\b['’](\d)0s\b")
-_CURRENCY: Final = re.compile(
-    r"[$€£¥](\d[\d,]*(?:\.\d+)?)|(\d[\d,]*(?:\.\d+)?)\s*(?:dollars?|euros?|pounds?|yuan|rmb|usd|eur|gbp|cny|元|块钱?|美元|欧元|英镑)",
-    re.IGNORECASE,
+_DIGITS: Final = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
+_NUMBER: Final = re.compile(rf"(?<![A-Za-z0-9_.,])({_DIGITS})(?:\s*([万亿])|(\s?%))?|(?<=[A-Za-z])(\d+(?:\.\d+)?)")
+_DECADE: Final = re.compile(r"\b(\d{3})0['’]?s\b|(\d{3})0年代|(?<!\w)['’]?(\d)0['’]?s\b|([一二三四五六七八九])十年代")
+_SPELLED_DECADE: Final = re.compile(
+    r"\b(twent|thirt|fort|fift|sixt|sevent|eight|ninet)ies\b", re.IGNORECASE
+)  # The nineties.
+_DECADES: Final = ("twent", "thirt", "fort", "fift", "sixt", "sevent", "eight", "ninet")
+_SIGNS: Final = "$€£¥₹"
+_CURRENCY_WORDS: Final = (
+    r"(?:(?:dollars?|euros?|pounds?|yuan|rmb|usd|eur|gbp|cny|bucks|cents)\b|元|块钱?(?!\w)|美元|欧元|英镑|卢比)"
 )
+_AMOUNT: Final = re.compile(
+    rf"[{_SIGNS}]\s?({_DIGITS})|({_DIGITS})\s?[{_SIGNS}]|({_DIGITS})\s*{_CURRENCY_WORDS}", re.IGNORECASE
+)
+_AFTER_A_NUMBER: Final = re.compile(rf"\s*{_CURRENCY_WORDS}", re.IGNORECASE)
 _MONTHS: Final = (
-    "january february march april may june july august september october november december".split()  # noqa: SIM905
-)
-_NAMED_MONTH: Final = "|".join(_MONTHS)
-_MONTH: Final = re.compile(
-    rf"\b({_NAMED_MONTH})\b(?=\s+\d|,?\s+(?:of|in)\b)|\b(?:in|on|of|since|until|by)\s+({_NAMED_MONTH})\b",
-    re.IGNORECASE,
-)
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+_MONTH: Final = re.compile(rf"\b({'|'.join(month.capitalize() for month in _MONTHS)})\b")
+_ALSO_WORDS: Final = frozenset({"march", "may", "august"})
+"""These are months only inside a sentence, or before a number."""
 _ISO_DATE: Final = re.compile(r"\b\d{4}-(\d{2})-\d{2}\b|(\d{1,2})月")
-_CHINESE_COUNT: Final = re.compile(
-    r"([零〇一二两三四五六七八九十百千万亿]+)(?=[个位名部集季年月日岁元块次本章条人天周届座张首篇份册页段层杯瓶件双套台辆分多余])"
+_MEASURES: Final = (
+    "个位名部集季年月日岁元块次本章条人天周届座张首篇份册页段层杯瓶件双套台辆分秒小时种项款只颗粒倍层万亿多余"
 )
-_NOT_COUNTS: Final = frozenset({"一", "两", "万一", "千万", "十分"})
-"""In Chinese these say "a", "both", "in case", "by all means" and "very" more often than how many."""
+_CHINESE_COUNT: Final = re.compile(rf"(?<!\d)(百分之)?([{CHINESE_DIGITS}]+)(?=[{_MEASURES}]|$|[，。！？；、\s])")
+_NOT_COUNTS: Final = frozenset({"一", "两", "万一", "零"})
+"""In Chinese these say "a", "both", "in case" and "nothing" more often than how many."""
+_VERY: Final = re.compile("十(?=分(?![钟之]))|千万(?=[别不要记])|一(?=[一]|[定样起些])")
+"""Numerals in words that count nothing: very, by all means, certainly."""
 _QUOTED: Final = re.compile(r"《([^》]{1,60})》|[“\"]([^”\"]{2,60})[”\"]")
-_SMALL: Final = r"(?:(?:of|the|de|van|von|der|da|di|la|le|el|and|&)\s+)"
-_BETWEEN_NAMES: Final = re.compile(f"^{_SMALL}+")
-_CAPITALS: Final = re.compile(rf"(?<![\w'’])[A-Z\u00c0-\u00de][\w'’.-]*(?:\s+{_SMALL}*[A-Z\u00c0-\u00de][\w'’.-]*)*")
-_LATIN_NAME: Final = re.compile(r"[A-Za-z\u00c0-\u024f][\w'’.-]*(?:\s+[A-Za-z\u00c0-\u024f][\w'’.-]*)*")
+_WORD: Final = re.compile(rf"[^\W\d_{CJK}][^\W_{CJK}'’.-]*(?:['’.-][^\W_{CJK}]+)*\.?")
+_SMALL: Final = frozenset({"of", "the", "de", "van", "von", "der", "da", "di", "la", "le", "el", "and"})
+_DOTTED_NAME: Final = re.compile(rf"[{CJK}]{{1,8}}(?:[·•][{CJK}]{{1,8}})+")
+_ROLES: Final = "导演|主演|演员|作者|作家|编剧|歌手|讲师|品牌"
+_DONE_BY: Final = "执导|导演|主演|出演|编剧|创作|演唱|主讲"
 _CHINESE_NAME: Final = re.compile(
-    rf"[{CJK}]{{1,8}}(?:[·•][{CJK}]{{1,8}})+|(?:导演|主演|演员|作者|作家|编剧|歌手|讲师|品牌)(?:是|为|：|:|由)([{CJK}]{{2,4}})"
+    rf"(?:{_ROLES})(?:是|为|：|:|由)([{CJK}]{{2,4}})|由([{CJK}]{{2,4}}?)(?:{_DONE_BY})|(?:^|[，。；、])([{CJK}]{{2,4}})(?:执导|主演|演唱)"
 )
-_LONGER: Final = re.compile(r"[^\W\d_]{4,}")
-_HEADLINE: Final = 0.7
+_CHINESE_MARKS: Final = re.compile("([，。！？；：、])")
 _UNSPACED: Final = re.compile(f"[{CJK}]")
 _SENTENCE: Final = re.compile(r"(?<=[.!?:;。！？：；\n])\s*")
+_LONGER: Final = re.compile(rf"[^\W\d_{CJK}]{{4,}}")
+_HEADLINE: Final = 0.7
 _NO_NAMES: Final = frozenset(
-    "i i'm i've i'll i'd monday tuesday wednesday thursday friday saturday sunday english chinese".split()  # noqa: SIM905
-) | frozenset(_MONTHS)
+    {
+        "i", "i'm", "i've", "i'll", "i'd", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+        "english", "chinese", *_MONTHS,
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,42 +93,67 @@ def claims_of(
         common_words: Words that are no names though a sentence begins with them.
         protected: The classes of claims to look for beside numbers, names and titles.
     """
-    plain = unicodedata.normalize("NFKC", text).replace("’", "'")
+    plain = normal(text)
     found = [*_numbers(plain), *_months(plain), *_amounts(plain), *_titles(plain), *_names(plain, common_words)]
     return found + [Claim(kind, said, key) for kind, said, key in protected_claims(plain, protected)]
 
 
+def normal(text: str) -> str:
+    """Return a text with wide letters and digits made narrow, and Chinese punctuation left as it is."""
+    parts = _CHINESE_MARKS.split(text)
+    narrow = [part if at % 2 else unicodedata.normalize("NFKC", part) for at, part in enumerate(parts)]
+    return "".join(narrow).replace("’", "'")
+
+
 def name_words(text: str) -> list[str]:
-    """Return the words of a name as they are compared: folded, without a possessive, and single letters of initials."""
-    folded = unicodedata.normalize("NFKD", text).casefold()
+    """Return the words of a name as they are compared: folded, without accents and without a possessive."""
+    folded = unicodedata.normalize("NFKD", text.replace("ł", "l").replace("Ł", "L").replace("ø", "o")).casefold()
     bare = "".join(mark for mark in folded if not unicodedata.combining(mark))
     return re.findall(rf"[{CJK}]+|[^\W_{CJK}]+", re.sub(r"['’]s\b", "", bare))
 
 
 def _numbers(text: str) -> Iterator[Claim]:
-    decades = [one.span() for one in _DECADE.finditer(text)]
+    taken = [one.span() for one in _DECADE.finditer(text)]
     for one in _DECADE.finditer(text):
-        digits = one[1] or one[2]
-        yield Claim("decade", one.group(), digits or f"*{one[3]}")
+        years = one[1] or one[2]
+        digit = one[3] or (str(chinese_number(one[4])) if one[4] else "")
+        yield Claim("decade", one.group(), years or f"*{digit}")
+    for one in _SPELLED_DECADE.finditer(text):
+        yield Claim("decade", one.group(), f"*{_DECADES.index(one[1].lower()) + 2}")
     for one in _NUMBER.finditer(text):
-        if not any(start <= one.start() < end for start, end in decades):
-            yield Claim("number", one.group(), _plain(one.group()))
-    for said, value in english_numbers(text):
-        yield Claim("number", said, _plain(str(value)))
+        if any(start <= one.start() < end for start, end in taken):
+            continue
+        value = _plain(one[1] or one[4])
+        if one[2]:
+            value = _plain(str(Decimal(value) * (10**4 if one[2] == "万" else 10**8)))
+        yield Claim("percent" if one[3] else "number", one.group(), value)
+    for one, number in english_numbers(text):
+        yield Claim("number", one.group(), _plain(str(number)))
     for one in _CHINESE_COUNT.finditer(text):
-        if one[1] not in _NOT_COUNTS:
-            yield Claim("number", one[1], _plain(str(chinese_number(one[1]))))
+        said = one[2]
+        in_decade = any(start <= one.start(2) < end for start, end in taken)
+        if said not in _NOT_COUNTS and not in_decade and not _VERY.match(text, one.start(2)):
+            yield Claim("percent" if one[1] else "number", one.group(), _plain(str(chinese_number(said))))
 
 
 def _months(text: str) -> Iterator[Claim]:
     for one in _MONTH.finditer(text):
-        yield Claim("month", one.group(), str(_MONTHS.index((one[1] or one[2]).lower()) + 1))
+        inside = re.search(r"[^\s.!?:;\"“]\s*$", text[: one.start()]) is not None
+        if one[1].lower() not in _ALSO_WORDS or inside or re.match(r"\s+\d", text[one.end() :]):
+            yield Claim("month", one.group(), str(_MONTHS.index(one[1].lower()) + 1))
     for one in _ISO_DATE.finditer(text):
         yield Claim("month", one.group(), str(int(one[1] or one[2])))
 
 
 def _amounts(text: str) -> Iterator[Claim]:
-    return (Claim("amount", one.group(), _plain(one[1] or one[2])) for one in _CURRENCY.finditer(text))
+    for one in _AMOUNT.finditer(text):
+        yield Claim("amount", one.group(), _plain(one[1] or one[2] or one[3]))
+    for one, number in english_numbers(text):
+        if _AFTER_A_NUMBER.match(text, one.end()):
+            yield Claim("amount", one.group(), str(number))
+    for one in re.finditer(f"[{CHINESE_DIGITS}]+", text):
+        if _AFTER_A_NUMBER.match(text, one.end()):
+            yield Claim("amount", one.group(), str(chinese_number(one.group())))
 
 
 def _titles(text: str) -> Iterator[Claim]:
@@ -121,23 +162,49 @@ def _titles(text: str) -> Iterator[Claim]:
 
 def _names(text: str, common_words: frozenset[str]) -> Iterator[Claim]:
     for sentence in _SENTENCE.split(text):
-        begin = len(sentence) - len(sentence.lstrip("\"'“‘(- "))
-        is_headline = _is_headline(sentence)
-        for one in _CAPITALS.finditer(sentence):
-            said = one.group()
+        is_headline, is_chinese = _is_headline(sentence), _UNSPACED.search(sentence) is not None
+        for words, begins in _capitals(sentence):
             if is_headline:
-                said = " ".join(word for word in said.split() if not _is_common(word, common_words))
-            elif one.start() <= begin and _is_common(said.partition(" ")[0], common_words):
-                said = _BETWEEN_NAMES.sub("", said.partition(" ")[2].lstrip())
-            if said and said.casefold() not in _NO_NAMES:
+                kept = [word for word in words if not _is_common(word, common_words)]
+            else:
+                kept = words[1:] if begins and _is_common(words[0], common_words) else words
+            while kept and kept[0] in _SMALL:
+                kept = kept[1:]
+            said = " ".join(kept)
+            if said and said.rstrip(".").casefold() not in _NO_NAMES:
                 yield Claim("name", said, " ".join(name_words(said)))
-        if _UNSPACED.search(sentence):
-            for one in _LATIN_NAME.finditer(sentence):
-                if not one.group()[0].isupper() and one.group().casefold() not in common_words:
-                    yield Claim("name", one.group(), " ".join(name_words(one.group())))
+        for one in _WORD.finditer(sentence) if is_chinese else ():
+            if not one.group()[0].isupper() and not _is_common(one.group(), common_words):
+                yield Claim("name", one.group(), " ".join(name_words(one.group())))
+    for one in _DOTTED_NAME.finditer(text):
+        yield Claim("name", one.group(), " ".join(name_words(one.group())))
     for one in _CHINESE_NAME.finditer(text):
-        said = one[1] or one.group()
-        yield Claim("name", said, " ".join(name_words(said)))
+        said = one[1] or one[2] or one[3]
+        yield Claim("name", said, said)
+
+
+def _capitals(sentence: str) -> Iterator[tuple[list[str], bool]]:
+    """Yield runs of words with capitals, small words between them included, and whether the sentence begins with it."""
+    run: list[str] = []
+    begins, end, pending = False, 0, list[str]()
+    for at, one in enumerate(_WORD.finditer(sentence)):
+        word, gap = one.group(), sentence[end : one.start()]
+        goes_on = bool(run) and not gap.strip()
+        if word[0].isupper():
+            if not goes_on:
+                if run:
+                    yield run, begins
+                run, begins = [], at == 0
+                pending = []
+            run, pending = [*run, *pending, word], []
+        elif goes_on and word in _SMALL:
+            pending.append(word)
+        elif run:
+            yield run, begins
+            run, pending = [], []
+        end = one.end()
+    if run:
+        yield run, begins
 
 
 def _is_common(word: str, common_words: frozenset[str]) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import polars as pl
 
-from genre.core.words import words_of
+from genre.core.words import is_unspaced, words_of
 from genre.data.columns import ITEM_ID
 from genre.data.dataset import Entities
 from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language, default_columns, spoken_columns
+from genre.generation.sentences import is_whole, together
 from genre.training.passages import passages
 
 
@@ -62,6 +63,7 @@ class FactBook:
         title = columns[:1] if texts else []
         columns = [name for name in columns[len(title) :] if name != without]
         self._ids = items.frame[ITEM_ID]
+        self._read: dict[int, Facts] = {}
         self._title = spoken_columns(items, [name for name in title if name != without], language)
         self._texts = spoken_columns(items, [name for name in columns if name in texts], language)
         labels = [name for name in columns if name not in texts]
@@ -72,7 +74,12 @@ class FactBook:
         return len(self._ids)
 
     def __getitem__(self, row: int) -> Facts:
-        """Return the facts of an item."""
+        """Return the facts of an item, read once."""
+        if row not in self._read:
+            self._read[row] = self._facts(row)
+        return self._read[row]
+
+    def _facts(self, row: int) -> Facts:
         left_out: list[str] = []
 
         def said(values: Mapping[str, list[str]]) -> dict[str, str]:
@@ -81,7 +88,9 @@ class FactBook:
             return {name: part.text for name, part in found.items() if part.text}
 
         title, labels, texts = said(self._title), said(self._labels), said(self._texts)
-        return Facts(str(self._ids[row]), "".join(title.values()), labels, " ".join(texts.values()), tuple(left_out))
+        return Facts(
+            str(self._ids[row]), "".join(title.values()), labels, _as_text(list(texts.values())), tuple(left_out)
+        )
 
     @cached_property
     def common_words(self) -> frozenset[str]:
@@ -95,3 +104,9 @@ class FactBook:
         small = pl.Series(texts, dtype=pl.String).str.extract_all(r"\b\p{Ll}[\p{Ll}'’-]*")
         found = small.explode(empty_as_null=False).unique()
         return frozenset({word for text in found for word in words_of(text)} | set(ENGLISH_STOP_WORDS))
+
+
+def _as_text(columns: Sequence[str]) -> str:
+    """Return columns one after the other, with a stop where one has none."""
+    stops = [text if is_whole(text) else text + ("。" if is_unspaced(text) else ".") for text in columns[:-1]]
+    return together([*stops, *columns[-1:]])

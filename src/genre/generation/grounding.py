@@ -8,12 +8,15 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Final
 
-from genre.generation.claims import Claim, claims_of, name_words
+from genre.core.words import CJK
+from genre.generation.claims import Claim, claims_of, name_words, normal
 from genre.generation.facts import Facts
-from genre.generation.protected import Protected
+from genre.generation.protected import Protected, promised
+from genre.generation.sentences import sentences_of
 
 _PRICES: Final = re.compile(r"price|cost|价")
 _SMALL: Final = frozenset("of the de van von der da di la le el and a an in at on for to with".split())  # noqa: SIM905
+_UNSPACED: Final = re.compile(f"[{CJK}]")
 _DOTTED: Final = re.compile(r"[·•]")
 
 
@@ -45,8 +48,8 @@ class Ground:
         known = [claim for line in told for claim in claims_of(line)]
         self._known = {(claim.kind, claim.key) for claim in known}
         self._known |= {("number", claim.key) for claim in known if claim.kind == "amount"}
-        own = [claim for line in facts.lines for claim in claims_of(line, protected=self._protected)]
-        self._known |= {(claim.kind, claim.key) for claim in own}
+        sentences = [sentence for line in facts.lines for sentence in sentences_of(normal(line))]
+        self._known |= {claim for sentence in sentences for claim in promised(sentence, self._protected)}
         for name, value in facts.labels.items():
             if _PRICES.search(name.casefold()):
                 self._known |= {("amount", claim.key) for claim in claims_of(value) if claim.kind == "number"}
@@ -67,6 +70,9 @@ class Ground:
         if claim.kind == "name":
             if _DOTTED.search(claim.said):
                 return self._is_dotted_name(claim.said)
+            if _UNSPACED.search(claim.key):
+                # Where a Chinese name ends is not marked: what follows it may be part of the match.
+                return any(claim.key[:size] in self._text for size in range(2, len(claim.key) + 1))
             return all(self._is_told(word) for word in claim.key.split())
         return False
 

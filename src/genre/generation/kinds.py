@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from genre.features.text import Language
 from genre.generation.answering import answering
 from genre.generation.facts import Facts
 from genre.generation.person import Person
-from genre.generation.sentences import best_sentences, first_sentences, joined
+from genre.generation.sentences import best_sentences, first_sentences, first_words, joined, length_of, within
 from genre.language.base import Prompt
 
 if TYPE_CHECKING:
@@ -60,13 +61,25 @@ class Kind:
         return Prompt(self._block("user", given), system=self._block("system", given))
 
     def plain(self, given: Mapping[str, Any]) -> str:
-        """Return the text that is put together without a model: it says only what the facts say."""
-        return _SPACES.sub("", " ".join(self._block("plain", given).split()))
+        """Return the text that is put together without a model: it says only what the facts say.
+
+        What is longer than `words` is cut there, and ends with an ellipsis.
+        """
+        text = _SPACES.sub("", " ".join(self._block("plain", given).split()))
+        text = within(text, sentences=self.sentences + 1, words=self.words)
+        return text if length_of(text) <= self.words else first_words(text, self.words)
 
     def _block(self, name: str, given: Mapping[str, Any]) -> str:
+        from jinja2 import TemplateError
+
         values = {key: given[key] for key in self.inputs}
         limits = {"sentences": self.sentences, "words": self.words}
-        return "".join(self._template.blocks[name](self._template.new_context({**values, **limits}))).strip()
+        try:
+            return "".join(self._template.blocks[name](self._template.new_context({**values, **limits}))).strip()
+        except TemplateError as error:
+            raise ConfigError(
+                f"its block `{name}` cannot be filled: {error}", place=self.name, remedy="Use what its inputs have."
+            ) from error
 
 
 def kinds() -> list[str]:
@@ -112,6 +125,8 @@ def _read(path: Path, language: Language) -> Kind:
     for name in _BLOCKS:
         if name not in template.blocks:
             raise _wrong(path, f"it has no block `{name}`")
+    if not _is_of_the_form(settings):
+        raise _wrong(path, "`inputs` must be a list of names, `sentences` and `words` whole numbers above 0")
     inputs = tuple(settings["inputs"])
     if strangers := sorted(set(inputs) - set(INPUTS)):
         raise _wrong(path, f"there is no input {strangers[0]!r} among {list(INPUTS)}")
@@ -125,11 +140,18 @@ def _settings(tree: nodes.Template) -> dict[str, Any]:
     """Return what a template sets outside its blocks."""
     from jinja2 import nodes
 
-    return {
-        node.target.name: node.node.as_const()
-        for node in tree.body
-        if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) and isinstance(node.node, nodes.Expr)
-    }
+    found: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) and isinstance(node.node, nodes.Expr):
+            with suppress(nodes.Impossible):
+                found[node.target.name] = node.node.as_const()
+    return found
+
+
+def _is_of_the_form(settings: Mapping[str, Any]) -> bool:
+    inputs, limits = settings["inputs"], (settings["sentences"], settings["words"])
+    named = isinstance(inputs, list) and all(isinstance(name, str) for name in inputs)
+    return named and all(type(limit) is int and limit > 0 for limit in limits)
 
 
 def _wrong(path: Path, problem: str) -> ConfigError:

@@ -19,19 +19,24 @@ _TENS: Final = {
 }
 _SCALES: Final = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 _WORD: Final = "|".join([*_UNITS, *_TENS, *_SCALES])
-_RUN: Final = re.compile(rf"\b(?:{_WORD})(?:(?:[\s-]+|\s+and\s+)(?:{_WORD}))*\b", re.IGNORECASE)
+_AND: Final = r"(?<=hundred)\s+and\s+|(?<=thousand)\s+and\s+|(?<=million)\s+and\s+"
+_RUN: Final = re.compile(rf"\b(?:{_WORD})(?:(?:[\s-]+|{_AND})(?:{_WORD}))*\b|\b(?:a )?dozen\b", re.IGNORECASE)
+CHINESE_DIGITS: Final = "零〇一二两三四五六七八九十百千万亿"
 _DIGITS: Final = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _CHINESE_SCALES: Final = {"十": 10, "百": 100, "千": 1_000, "万": 10_000, "亿": 100_000_000}
 
 
-def english_numbers(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the numbers that are written as words, as they stand and by their value.
+def english_numbers(text: str) -> Iterator[tuple[re.Match[str], int]]:
+    """Yield the numbers that are written as words, where they stand and by their value.
 
     A single "one" is left out: it counts nothing more often than it does.
     """
     for run in _RUN.finditer(text):
         words = [word for word in re.split(r"[\s-]+", run.group().lower()) if word != "and"]
         if words == ["one"]:
+            continue
+        if words[-1] == "dozen":
+            yield run, 12
             continue
         total = part = 0
         for word in words:
@@ -41,7 +46,7 @@ def english_numbers(text: str) -> Iterator[tuple[str, int]]:
                     total, part = total + part, 0
             else:
                 part += _UNITS.get(word, 0) + _TENS.get(word, 0)
-        yield run.group(), total + part
+        yield run, total + part
 
 
 def chinese_number(numeral: str) -> int:

@@ -35,8 +35,7 @@ class PlainWriter:
         ground = Ground(
             request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
         )
-        told = (*request.told, request.question)
-        return Checker(request.kind, request.facts, ground, told, self._least_told, banned=self._banned)
+        return Checker(request.kind, request.facts, ground, request.told, self._least_told, banned=self._banned)
 
     def flags(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """Return for what the moderator refuses each text; where there is none, nothing is refused."""
@@ -63,8 +62,8 @@ class PlainWriter:
                 "repaired": False,
                 **({} if provenance is None else provenance[at]),
             }
-            if flags[at]:
-                about["withheld"] = list(flags[at])
+            if flags[at] or not text:
+                about["withheld"] = list(flags[at]) or ["banned"]
             found.append(Written("" if flags[at] else text, "template", about))
         return found
 

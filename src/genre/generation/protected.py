@@ -1,6 +1,7 @@
 """Claims that somebody could be held to: prices, availability, health, awards, guarantees. English and Chinese.
 
-A pattern holds words that come to the same, so that a text may say in its own words what the facts say in theirs.
+A pattern holds words that come to the same, so that a text may say in its own words what the facts say in theirs, and
+nothing else: who is nominated has not won.
 """
 
 from __future__ import annotations
@@ -12,43 +13,72 @@ from typing import Final, Literal, TypeAlias
 Protected: TypeAlias = Literal["price", "availability", "health", "awards", "guarantees"]
 _WORDS: Final[dict[Protected, tuple[str, ...]]] = {
     "price": (
-        r"\b(?:cheap\w*|bargain\w*|discount\w*|affordabl\w+|inexpensive)\b|便宜|实惠|划算|打折|折扣|优惠",
-        r"\b(?:free of charge|for free|at no cost)\b|免费",
+        r"\b(?:cheap\w*|bargain\w*|affordabl\w+|inexpensive|great value)\b|便宜|实惠|划算|超值",
+        r"\b(?:discount\w*|(?:\d+|half)\s?(?:%|percent)?\s?(?:off|price)|half[- ]price|reduced)\b|\d+\s?% off"
+        r"|打折|折扣|优惠|半价|[一二三四五六七八九\d]\s?折",
+        r"\b(?:lowest|best|unbeatable) price\w*\b|最低价|全网最低",
+        r"\b(?:free of charge|for free|at no cost|free gift)\b|免费|赠送",
         r"\bon sale\b|\bspecial offer\w*\b|特价|促销",
+        r"\b(?:two for one|buy one)\b|买一送一",
     ),
     "availability": (
         r"\b(?:in stock|available now|now available|ready to ship)\b|现货|有货",
         r"\b(?:in (?:theaters|theatres|cinemas)|now (?:showing|playing)|streaming (?:on|now)|now streaming)\b"
         r"|正在热映|上映中|热播中",
-        r"\b(?:limited (?:time|edition|stock)|while stocks last|only \w+ left|selling fast)\b"
-        r"|限量|限时|售完即止|即将售罄",
-        r"\b(?:ships|delivered|delivery) (?:free|within|in|tomorrow|today)\b|包邮|次日达|当天发货",
+        r"\blimited edition\b|限量",
+        r"\b(?:limited time|limited stock|while stocks last|only \w+ left|selling fast|last chance)\b"
+        r"|限时|售完即止|即将售罄",
+        r"\bfree (?:shipping|delivery|returns)\b|\b(?:ships|delivered) free\b|包邮|免运费",
+        r"\b(?:ships|delivered|delivery) (?:within|in|tomorrow|today)\b|次日达|当天发货",
     ),
     "health": (
         r"\b(?:cur(?:e|es|ed|ing)|heal(?:s|ed|ing)?|treats?|remed(?:y|ies)|therapeutic|medicinal)\b"
-        r"|治疗|治愈|疗效|药效",
-        r"\b(?:clinically|medically|dermatologist\w*|doctor[- ]recommended|fda)\b|临床|医生推荐|药监",
-        r"\b(?:non-?toxic|hypoallergenic|safe for)\b|无毒|无副作用|不过敏",
-        r"\b(?:lose weight|weight loss|anti-?ag(?:e|ing)|boosts? immunity|detox\w*)\b|减肥|抗衰老|增强免疫|排毒",
+        r"|治疗|治愈|疗效|药效|包治",
+        r"\b(?:prevents?|reliev\w+|protects? against)\b|预防|缓解",
+        r"\b(?:clinically|medically) \w+|临床",
+        r"\b(?:dermatologist\w*|doctor|physician)[- ](?:recommended|approved|tested)\b|医生推荐",
+        r"\bfda\b|药监",
+        r"\bnon-?toxic\b|无毒",
+        r"\bhypoallergenic\b|不过敏|低敏",
+        r"\bsafe for\b|无副作用",
+        r"\b(?:lose weight|weight loss)\b|减肥",
+        r"\banti-?ag(?:e|ing)\b|抗衰老",
+        r"\b(?:boosts? immunity|detox\w*)\b|增强免疫|排毒",
     ),
     "awards": (
-        r"\b(?:award\w*|oscars?|emm(?:y|ies)|gramm(?:y|ies)|golden globes?|palme d'or|nobel|pulitzer)\b"
-        r"|获奖|奥斯卡|金像奖|金马奖|格莱美|诺贝尔|大奖",
-        r"\b(?:nominat\w+|acclaim\w*|critically praised)\b|提名|备受好评|广受赞誉",
-        r"\b(?:best-?sell\w+|chart-?topp\w+|number one|no\. ?1|top[- ]rated|box[- ]office)\b"
-        r"|畅销|热销|销量第一|票房冠军|榜首",
+        r"\baward-?\w*|\bprize\w*|获奖|得奖|大奖",
+        r"\boscars?\b|\bacademy award\w*|奥斯卡",
+        r"\bemm(?:y|ies)\b|艾美奖",
+        r"\bgramm(?:y|ies)\b|格莱美",
+        r"\bgolden globes?\b|金球奖",
+        r"\bpalme d'or\b|金棕榈",
+        r"金像奖|金马奖",
+        r"\bnobel\b|诺贝尔",
+        r"\bpulitzer\b|普利策",
+        r"\bnominat\w+|提名",
+        r"\b(?:acclaim\w*|critically praised|rave reviews)\b|备受好评|广受赞誉",
+        r"\bbest-?sell\w+|畅销|热销",
+        r"\b(?:chart-?topp\w+|number one|no\. ?1|top[- ]rated)\b|销量第一|榜首",
+        r"\b(?:box[- ]office (?:hit|success)|blockbuster)\b|票房冠军",
     ),
     "guarantees": (
-        r"\b(?:guarantee\w*|warrant(?:y|ies)|money[- ]back|risk[- ]free|refund\w*)\b"
-        r"|保证|保修|质保|退款|包退|无风险",
-        r"\b(?:100 ?%|completely|absolutely) (?:safe|natural|effective|satisfied|organic)\b"
-        r"|百分之百|绝对(?:安全|有效)",
-        r"\b(?:certified|officially approved|patented)\b|认证|专利",
+        r"\bguarantee\w*|保证",
+        r"\bwarrant(?:y|ies)\b|保修|质保",
+        r"\b(?:money[- ]back|refund\w*)\b|退款|包退",
+        r"\brisk[- ]free\b|无风险",
+        r"\b(?:100 ?%|completely|absolutely) (?:safe|natural|effective|satisfied|organic)\b|百分之百|绝对(?:安全|有效)",
+        r"\bcertified\b|\bofficially approved\b|认证",
+        r"\bpatented\b|专利",
     ),
 }
 _PATTERNS: Final = {
     kind: tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns) for kind, patterns in _WORDS.items()
 }
+_DENIED: Final = re.compile(
+    r"\b(?:not?|never|without|cannot|can't|isn't|doesn't|nominat\w+)\b|不|没|无|未|非|提名", re.IGNORECASE
+)
+"""Where facts say this, they promise nothing; the words that hold it themselves are kept."""
+_HOLDS_IT: Final = re.compile(r"nominat|提名|无毒|无副作用|无风险|免|不过敏|non-?toxic", re.IGNORECASE)
 
 
 def protected_claims(text: str, kinds: Iterable[Protected]) -> Iterator[tuple[Protected, str, str]]:
@@ -57,3 +87,11 @@ def protected_claims(text: str, kinds: Iterable[Protected]) -> Iterator[tuple[Pr
         for place, pattern in enumerate(_PATTERNS[kind]):
             for one in pattern.finditer(text):
                 yield kind, one.group(), f"{kind} {place}"
+
+
+def promised(sentence: str, kinds: Iterable[Protected]) -> Iterator[tuple[Protected, str]]:
+    """Yield the kind and the key of what a sentence of facts promises: nothing where it denies."""
+    denies = _DENIED.search(sentence) is not None
+    for kind, said, key in protected_claims(sentence, kinds):
+        if not denies or _HOLDS_IT.search(said):
+            yield kind, key

@@ -10,9 +10,12 @@ from genre.core.words import CJK, words_of
 from genre.features.text import Language
 
 _END: Final = re.compile(
-    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z\u00c0-\u00de0-9])|(?<=[。！？…])[”’」』）]*(?=[^”’」』）])"
+    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z\u00c0-\u00de0-9])|(?<=[。！？])[”’」』）]*(?=[^”’」』）])"
 )
 _ABBREVIATED: Final = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|etc|No|Vol|Prof)|\b[A-Z])\.$")
+_CHINESE_END: Final = re.compile(rf"[{CJK}。！？”’」』）]$")
+_CHINESE_BEGIN: Final = re.compile(rf"[{CJK}“‘「『（《]")
+_COUNTED: Final = re.compile(rf"[{CJK}]|[^\s{CJK}]*[^\W{CJK}][^\s{CJK}]*")
 _WHOLE: Final = re.compile(r"[.!?…。！？][\"'”’)\]」』）]*$")
 
 
@@ -36,12 +39,18 @@ def is_whole(sentence: str) -> bool:
 
 def length_of(text: str) -> int:
     """Return how long a text is: its words, and of Chinese its characters."""
-    return len(re.findall(rf"[{CJK}]|[^\s{CJK}]*[^\W{CJK}][^\s{CJK}]*", text))
+    return sum(1 for _ in _COUNTED.finditer(text))
+
+
+def first_words(text: str, count: int) -> str:
+    """Return the beginning of a text with so many words at most, and an ellipsis behind it."""
+    words = list(_COUNTED.finditer(text))
+    return text[: words[count - 1].end()].rstrip(",;:，；：、") + "…" if len(words) > count else text
 
 
 def first_sentences(text: str, count: int) -> str:
     """Return the beginning of a text."""
-    return _together(sentences_of(text)[:count])
+    return together(sentences_of(text)[:count])
 
 
 def best_sentences(text: str, words: Collection[str], count: int) -> str:
@@ -49,15 +58,15 @@ def best_sentences(text: str, words: Collection[str], count: int) -> str:
     sentences = sentences_of(text)
     overlap = [len(set(words_of(sentence)) & set(words)) for sentence in sentences]
     chosen = sorted(sorted(range(len(sentences)), key=lambda at: (-overlap[at], at))[:count])
-    return _together([sentences[at] for at in chosen])
+    return together([sentences[at] for at in chosen])
 
 
 def within(text: str, *, sentences: int, words: int) -> str:
     """Return as many whole sentences from the beginning as the limits allow, the first one at least."""
     kept = sentences_of(text)[:sentences]
-    while len(kept) > 1 and length_of(_together(kept)) > words:
+    while len(kept) > 1 and length_of(together(kept)) > words:
         kept.pop()
-    return _together(kept)
+    return together(kept)
 
 
 def joined(values: Sequence[str], language: Language) -> str:
@@ -67,8 +76,10 @@ def joined(values: Sequence[str], language: Language) -> str:
     return ", ".join(values[:-1]) + f" and {values[-1]}" if len(values) > 1 else "".join(values)
 
 
-def _together(sentences: Sequence[str]) -> str:
+def together(sentences: Sequence[str]) -> str:
+    """Return sentences as one text; between Chinese ones there is no space."""
     text = ""
     for sentence in sentences:
-        text += sentence if not text or re.search(rf"[{CJK}。！？]$", text) else f" {sentence}"
+        touches = _CHINESE_END.search(text) is not None and _CHINESE_BEGIN.match(sentence) is not None
+        text += sentence if not text or touches else f" {sentence}"
     return text

@@ -71,10 +71,15 @@ class TextsConfig(WriteConfig):
         """Make sure that all kinds can be read.
 
         Raises:
-            ConfigError: There is no such kind, or a file is not of the form.
+            ConfigError: There is no such kind, a file is not of the form, or it answers questions.
         """
         for name in self.kinds:
-            kind_of(name, self.language)
+            if "question" in kind_of(name, self.language).inputs:
+                raise ConfigError(
+                    f"{name!r} answers a question, and nobody asks one in a run",
+                    place="write.kinds",
+                    remedy="Leave it out; `genre write --kind answer --question` answers one.",
+                )
 
 
 def _measured(texts: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -103,20 +103,22 @@ def decided(
             if _allows(before, item, data.num_items) and not _allows(candidates, item, data.num_items):
                 forbidden.append(kind)
     answer = ranked(candidates)
-    moves = {"with fallback": answer}
+    moves = [("with fallback", answer)]
     for kind, part in parts:
         if isinstance(part, Strategy):
-            answer = moves[kind] = part(query, answer, rng)
-    moves["shown"] = answer.first(n)
+            answer = part(query, answer, rng)
+            moves.append((kind, answer))
+    shown = answer.first(n)
+    moves.append(("shown", shown))
     name, found = model.config.kind, attribute(model, query, item, candidates)
     titles, ids = data.items.title_in(language), data.items.vocabulary.ids
     stages = [Stage(name, _place(found.rank), _finite(found.score))]
     for member, other in members_of(model).items():
         scores, ranks = score_and_rank(other, query, item, candidates)
         stages.append(Stage(f"{name}.{member}", _place(ranks[0]), _finite(scores[0])))
-    stages += [Stage(move, _rank_in(answer, item)) for move, answer in moves.items()]
-    place = _rank_in(moves["shown"], item)
-    source = Source.NONE if place is None else Source(moves["shown"].sources[0, place - 1])
+    stages += [Stage(move, _rank_in(answer, item)) for move, answer in moves]
+    place = _rank_in(shown, item)
+    source = Source.NONE if place is None else Source(shown.sources[0, place - 1])
     cited = [int(query.history.item_rows[found.places[at]]) for at in found.best_first]
     events = tuple(
         EventEvidence(ids[row], titles[row], float(found.drops[at]), _place(found.ranks[at]))

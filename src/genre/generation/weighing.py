@@ -25,7 +25,7 @@ Scores = Mapping[str, float | None]
 
 
 class Weights(Config):
-    """The exponents of the product that makes a text the best, as weights of a sum of logarithms."""
+    """What counts how much in the sum by which one of several texts is the best."""
 
     grounding: float = Field(default=1.0, ge=0)
     """Of the share of its words that stand in the facts."""

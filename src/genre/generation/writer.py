@@ -1,4 +1,4 @@
-"""Personal texts about items: drawn from a language model, checked against the facts, and never shown untrue.
+"""Personal texts about items: drawn from a language model, and checked against the facts before they are shown.
 
 It takes ``P(text | person, item)`` for proportional to ``P(person likes | text) P(text | item)``. Candidates are drawn
 from the second factor, a language model that is shown the facts. Those that pass every check are weighed by how much of
@@ -17,10 +17,10 @@ from typing import Any
 
 from genre.core.run import RunContext
 from genre.features.store import ContentStore
-from genre.generation.checks import CHECKS, Checker, Problem
+from genre.generation.checks import CHECKS, Checker, Problem, repeats
 from genre.generation.plain import PlainWriter
 from genre.generation.requests import Request, Written
-from genre.generation.sentences import is_whole, length_of, sentences_of
+from genre.generation.sentences import is_whole, length_of, sentences_of, together
 from genre.generation.weighing import Scales, Scores
 from genre.generation.write_config import WriteConfig
 from genre.language.base import Completion, Generator, Prompt, Sampling
@@ -40,8 +40,8 @@ def writer_of(
     return plain if config.generator is None else ModelWriter(config, config.generator.build(), run, plain)
 
 
-def _sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield the whole sentences of a text that comes piece by piece; one without an end is not yielded."""
+def _sentences(pieces: Iterable[str], *, headline: bool) -> Iterator[str]:
+    """Yield the whole sentences of a text that comes piece by piece; one without an end only if it is a headline."""
     text = ""
     for piece in pieces:
         text += piece
@@ -49,7 +49,7 @@ def _sentences(pieces: Iterable[str]) -> Iterator[str]:
         yield from whole
         # A space behind it belongs to what comes next.
         text += " " if piece[-1:].isspace() else ""
-    if is_whole(text.strip()):
+    if is_whole(text.strip()) or (headline and text.strip()):
         yield text.strip()
 
 
@@ -114,10 +114,10 @@ class ModelWriter:
         one, shown = self._begun(request), list[str]()
         told = request.facts.is_told
         pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if told else iter(())
-        for sentence in _sentences(pieces):
+        for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))
-            longer = " ".join([*shown, tidied])
-            fits = tidied and length_of(longer) <= request.kind.words
+            longer = together([*shown, tidied])
+            fits = tidied and length_of(longer) <= request.kind.words and not repeats(longer)
             if fits and not one.checker.problems(tidied) and not self._plain.flags([tidied])[0]:
                 shown.append(tidied)
                 yield tidied
