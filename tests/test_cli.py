@@ -229,6 +229,8 @@ def test_an_error_is_one_message_without_a_trace(
         (["why", "RUN", "ann", "nix"], "'nix' is not in the catalogue"),
         (["write", "RUN"], "it is not clear for whom to write"),
         (["write", "RUN", "ann", "--stream"], "one text is shown as a stream"),
+        (["write", "RUN", "ann", "--out", "x.csv"], "Use a name that ends in .jsonl"),
+        (["write", "RUN", "ann", "--stream", "--out", "x.jsonl"], "Leave one of --out and --stream out"),
         (["write", "RUN", "ann", "--kind", "poem"], "there is no kind of text 'poem'"),
         (["write", "RUN", "ann", "--set", "candidates=0"], "candidates"),
     ],

@@ -184,13 +184,7 @@ def write_settings(generator: str | None, overrides: Sequence[str] = ()) -> Writ
 
 
 def write_lines(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows as JSON lines, all or none.
-
-    Raises:
-        ConfigError: The file's name does not end in .jsonl.
-    """
-    if path.suffix != ".jsonl":
-        raise ConfigError(f"the name ends in {path.suffix!r}", place=str(path), remedy="Use .jsonl.")
+    """Write rows as JSON lines, all or none."""
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 

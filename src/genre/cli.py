@@ -220,6 +220,9 @@ def write(
 
     if bool(users) == bool(history):
         raise ConfigError("it is not clear for whom to write", place="write", remedy="Give user ids or --history.")
+    if out is not None and (out.suffix != ".jsonl" or sentences):
+        remedy = "Leave one of --out and --stream out." if sentences else "Use a name that ends in .jsonl."
+        raise ConfigError("the texts cannot be written there", place=str(out), remedy=remedy)
     config = write_settings(generator, overrides)
     histories = [[one.strip() for one in history.split(",")]] if history else None
     if sentences:
