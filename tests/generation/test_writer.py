@@ -144,7 +144,9 @@ def test_banned_terms_are_not_shown() -> None:
 
 def test_nothing_personal_is_shown_whoever_says_it() -> None:
     facts = Facts("x", "Salt", {}, "Fine salt. Write to ann@example.com for more.")
-    assert written(request(facts=facts), WriteConfig())[0] == "Fine salt. Write to [email] for more."
+    plain = "Fine salt. Write to [email] for more."
+    assert written(request(facts=facts), WriteConfig())[0] == plain
+    assert written(request(facts=facts), config("Write to ann@example.com for fine salt."))[0] == plain
 
 
 def test_a_moderator_is_asked_about_all_that_is_shown() -> None:
