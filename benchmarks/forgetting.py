@@ -275,6 +275,17 @@ def rows_of(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[list
             ]  # fmt: skip
 
 
+def short(shares: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same with each question's place among the first ten as a digit, `a` for the tenth and 0 for none."""
+    return {
+        share: {
+            **values,
+            "NDCG@10": "".join(f"{round(2 ** (1 / one) - 1):x}" if one else "0" for one in values["NDCG@10"]),
+        }
+        for share, values in shares.items()
+    }
+
+
 def _beside(value: float | None, before: float, column: str) -> str:
     if value is None:  # It wrote nothing that could be counted.
         return "-"
@@ -324,7 +335,7 @@ def main() -> None:
         f"{ {method: settings['learning_rate'] for method, settings in METHODS.items()} }; protections {PROTECTIONS}. "
         f"Seed 0." + (f" Not measured yet: {', '.join('/'.join(way) for way in missing)}." if missing else "")
     )
-    plain = {"-".join(way): row for way, row in found.items()}
+    plain = {"-".join(way): {**row, "shares": short(row["shares"])} for way, row in found.items()}
     write_result(f"forgetting-{given.name}", {"tokens": given.tokens, "rows": plain}, text)
 
 

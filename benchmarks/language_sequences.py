@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,10 @@ def told(found: list[dict[str, Any]]) -> str:
     )
 
 
+def _means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: float(np.mean(each)) for name, each in values.items()}
+
+
 def _shown(one: Difference) -> str:
     return f"{one.mean:+.4f} [{one.low:+.4f}, {one.high:+.4f}], p = {one.p_value:.2g}"
 
@@ -166,7 +170,8 @@ def main() -> None:
             one_seed(seed, settings, place)
         found.append(json.loads(place.read_text(encoding="utf-8")))
     if not given.only_measure:
-        write_result("language-sequences", {"seeds": given.seeds, "runs": found}, told(found))
+        means = [{name: _means(values) for name, values in one["models"].items()} for one in found]
+        write_result("language-sequences", {"seeds": given.seeds, "models": means}, told(found))
 
 
 if __name__ == "__main__":
