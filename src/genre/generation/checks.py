@@ -28,6 +28,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     "nothing personal",
 )  # fmt: skip
 """Those that are always made, in this order; where there is a moderator, it is asked about what passes them."""
+_QUOTE: Final = re.compile("<<|>>|‹‹|››")
+"""What marks the quoted part of a prompt: who says it reads the prompt aloud."""
 _PIECE, _REPEATED = 4, 0.2
 """Words of a piece, and the share of pieces that may have stood in the text before."""
 _AROUND: Final = re.compile(
@@ -87,11 +89,11 @@ class Checker:
             found.append(Problem("language", f"it is not in {kind.language!r}"))
         if (length := length_of(text)) > kind.words:
             found.append(Problem("length", f"{length} words, {kind.words} at most"))
-        if gives_orders(text):
+        if gives_orders(text) or _QUOTE.search(text):
             found.append(Problem("no orders or links", "it addresses a model, or has a link"))
         if (share := share_told(text, [*self.facts.lines, *self.told])) < self.least_told:
             found.append(Problem("subject", f"{share:.0%} of its words were told, {self.least_told:.0%} at least"))
-        elif "question" in kind.inputs and not content_words([text]) & content_words(self.facts.lines):
+        elif not content_words([text]) & content_words([*self.facts.lines, *self.told]):
             found.append(Problem("subject", "it says nothing of the facts"))
         if repeats(text):
             found.append(Problem("no repetition", "it says the same again and again"))
