@@ -43,7 +43,7 @@ def test_texts_are_written_about_what_is_recommended(engine: Engine) -> None:
     assert [text["item_id"] for text in texts[::2]] == frame["item_id"].to_list()
     assert [text["kind"] for text in texts] == ["title", "summary"] * 4
     assert all(text["text"] and text["writer"] == "template" for text in texts)
-    (about,) = engine.write("u3", items=["i5"])
+    (about,) = engine.write("u3", items="i5")
     assert (about["rank"], about["item_id"], about["kind"]) == (1, "i5", "synopsis")
     assert engine.write("u3", n=0) == []
 
@@ -62,6 +62,8 @@ def test_writing_about_what_is_not_there_is_an_error(engine: Engine) -> None:
         engine.write("u3", items=["i999"])
     with pytest.raises(ConfigError, match="no kind of text 'poem'"):
         engine.write("u3", kinds="poem")
+    with pytest.raises(ConfigError, match="no column 'nosuch'"):
+        engine.write("u3", without="nosuch")
     with pytest.raises(ConfigError, match="no texts for 'fr'"):
         engine.write("u3", language="fr")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no texts for 'movies'"):

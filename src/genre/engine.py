@@ -148,7 +148,7 @@ class Engine:
         users: str | Sequence[str] | None = None,
         *,
         histories: Sequence[Sequence[str]] | None = None,
-        items: Sequence[str] | None = None,
+        items: str | Sequence[str] | None = None,
         n: int = 5,
         kinds: str | Sequence[str] = "synopsis",
         language: Language = "en",
@@ -184,6 +184,7 @@ class Engine:
         _require_count(n, "write")
         _require_known(language, scenario, "write")
         kinds = [kinds] if isinstance(kinds, str) else kinds
+        items = [items] if isinstance(items, str) else items
         settings = config or WriteConfig()
         settings.check_installed()
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import polars as pl
 
+from genre.core.errors import ConfigError
 from genre.core.words import is_unspaced, words_of
 from genre.data.columns import ITEM_ID
 from genre.data.dataset import Entities
@@ -57,7 +58,16 @@ class FactBook:
             items: The catalogue.
             language: A column `description_zh` is taken in the place of `description` for `zh`, and so on.
             without: A column that is not read.
+
+        Raises:
+            ConfigError: There is no such column.
         """
+        if without is not None and without not in items.frame.columns:
+            raise ConfigError(
+                f"there is no column {without!r}",
+                place="without",
+                remedy=f"Choose from {', '.join(items.frame.columns)}.",
+            )
         texts = set(items.roles.text)
         columns = default_columns(items, language)
         title = columns[:1] if texts else []
