@@ -48,7 +48,7 @@ class Request:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What a text for it is made of."""
+        """What a text for it may be made of."""
         facts = self.facts
         return {"facts": ["title", *facts.labels, *(["text"] if facts.text else [])], "left_out": len(facts.left_out)}
 
@@ -61,4 +61,4 @@ class Written:
     writer: str
     """`model`, or `template` where it was put together from the facts."""
     provenance: dict[str, Any]
-    """Model, hash of the prompt, facts used, checks, attempts, what was refused, scores."""
+    """Model, hash of the prompt, facts given, checks, attempts, how often which check refused, scores."""

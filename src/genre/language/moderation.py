@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from genre.core.errors import DependencyError, GenreError
+from genre.core.errors import GenreError
 from genre.core.run import Progress, Silent
 from genre.language._client import BadAnswerError, EndpointSettings, ask_all, gave_up, insist
+from genre.language.base import LanguageConfig
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 
-class ModerationConfig(EndpointSettings):
+class ModerationConfig(EndpointSettings, LanguageConfig):
     """Where texts are judged. They leave this machine unless the server is on it."""
 
     libraries: ClassVar[Mapping[str, str]] = {"openai": "endpoint"}
+    kind: Literal["moderation"] = "moderation"
     model: str = "omni-moderation-latest"
     """The name of the model on the server."""
-
-    def check_installed(self) -> None:
-        """Make sure that the client is there.
-
-        Raises:
-            DependencyError: It is not.
-        """
-        if find_spec("openai") is None:
-            raise DependencyError(
-                "needs the library 'openai', which is not installed",
-                place="moderation",
-                remedy="Install it with `pip install 'genre-rec[endpoint]'`.",
-            )
 
 
 class Moderator:
