@@ -5,6 +5,7 @@ Shapes: R texts of a step, L tokens of the longest, V tokens of the vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from genre.training.protection_config import ProtectionConfig
 
 _LONGEST = 128
 """Tokens of a text that are learned from at once: what follows is cut into another text."""
+_LEAST = 0.05
+"""Multiplier below which a protection is not worth its time; from here it can rise again."""
 _FISHER_TEXTS = 64
 """Texts whose gradients say which weights matter for writing."""
 
@@ -128,9 +131,10 @@ class ElasticWeights(Protection):
 class HeldBudget(Protection):
     """Another protection, whose weight rises while writing gets worse than allowed, and falls while it does not.
 
-    Dual ascent on ``min loss such that rise <= budget``: now and then ``u <- max(0, u + rate * (rise / budget - 1))``,
-    where the rise is that of the loss on texts which nothing is learned from, relative to the base's; the protection
-    counts u times (Bertsekas: Nonlinear Programming, section 6.3).
+    Dual ascent on ``min loss such that rise <= budget``, where the rise is that of the loss on texts which nothing is
+    learned from, relative to the base's; the protection counts u times (Bertsekas: Nonlinear Programming, section 6.3).
+    Now and then ``u <- u * exp(rate * (rise / budget - 1))``, the exponentiated gradient (Kivinen and Warmuth,
+    Information and Computation 1997): a training has few looks, and in equal steps u would not get far within them.
     """
 
     def __init__(
@@ -139,8 +143,8 @@ class HeldBudget(Protection):
         held_out: Texts,
         *,
         budget: float,
-        every: int = 10,
-        rate: float = 0.5,
+        every: int = 5,
+        rate: float = 0.7,
         most: float = 100.0,
     ) -> None:
         """Measure the base.
@@ -150,7 +154,7 @@ class HeldBudget(Protection):
             held_out: Texts that `inner` does not have.
             budget: Share by which their loss may rise.
             every: Steps between two looks.
-            rate: Of the ascent.
+            rate: Of the ascent. As it is, u at most halves from one look to the next, and at most becomes fourfold.
             most: Bound of the multiplier, so that one bad look does not end all learning.
         """
         self.inner, self.held_out, self.budget = inner, held_out, budget
@@ -161,7 +165,7 @@ class HeldBudget(Protection):
 
     def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
         """Return the inner penalty, so many times."""
-        if self.multiplier == 0:
+        if self.multiplier <= _LEAST:
             return torch.zeros(())
         return self.multiplier * self.inner.penalty(model, batch, rng)
 
@@ -170,8 +174,8 @@ class HeldBudget(Protection):
         if (step + 1) % self.every:
             return
         self.rise = loss_on(self.inner.tuned, self.held_out) / self.base - 1
-        moved = self.multiplier + self.rate * (self.rise / self.budget - 1)
-        self.multiplier = min(max(moved, 0.0), self.most)
+        pressure = min(max(self.rise / self.budget - 1, -1.0), 2.0)
+        self.multiplier = min(max(self.multiplier * math.exp(self.rate * pressure), _LEAST), self.most)
 
     def state(self) -> dict[str, float]:
         """Return the multiplier, and the last look."""
