@@ -20,6 +20,7 @@ import argparse
 import gc
 import json
 import os
+import pickle
 import resource
 import subprocess
 import sys
@@ -144,12 +145,19 @@ def shared(name: str, directory: Path) -> tuple[Split, Any]:
 
 @cache
 def scale_of(name: str, directory: Path) -> Scale:
-    """Return the base, asked once in a process."""
+    """Return the base; what it says is kept for the processes of the other rows."""
     part, _ = shared(name, directory)
     catalogue = [text for text in item_texts(part.train.items, TextConfig()) if text]
-    run = RunContext(progress=Bars())
+    run, kept = RunContext(progress=Bars()), directory / f"{name}-base.pickle"
     _, base = load_base(SmolLmConfig(), run)
-    return Scale.of(base, WritingConfig(general=general_texts(directory), languages=("en",)), catalogue, run)
+    config = WritingConfig(general=general_texts(directory), languages=("en",))
+    if kept.exists():
+        profile, reference = pickle.loads(kept.read_bytes())  # noqa: S301 - this benchmark wrote it.
+        return Scale(base, profile, config, catalogue, reference, run)
+    scale = Scale.of(base, config, catalogue, run)
+    with atomic_file(kept) as path:
+        path.write_bytes(pickle.dumps((scale.base, scale.reference)))
+    return scale
 
 
 def measured(name: str, method: str, protection: str, given: argparse.Namespace) -> None:
