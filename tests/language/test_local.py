@@ -54,6 +54,31 @@ def test_company_and_order_do_not_matter(tiny: LocalGenerator, sampling: Samplin
     assert len({one.text for one in together}) > 1
 
 
+def test_what_prompts_share_is_read_once_and_changes_nothing(directory: Path) -> None:
+    generator = LocalGeneratorConfig(model=str(directory), precision="fp32").build()
+    rules = "Say in one line what it is, and add nothing that is not there."
+    asked = [Prompt(text, system=rules, draw=draw) for text in ("a", "a longer one", "流浪猫") for draw in range(3)]
+    alone = [generator.generate([one], sampling=DRAWN)[0] for one in asked]
+    read: list[tuple[int, ...]] = []
+    embedding = generator.load().model.get_input_embeddings()
+    embedding.register_forward_pre_hook(lambda _, given: read.append(tuple(given[0].shape)))
+    assert generator.generate(asked, sampling=DRAWN) == alone
+    assert len({one.text for one in alone}) == len(asked)
+    shared, rests = read[0], read[1]
+    assert (shared[0], rests[0]) == (1, 3)
+    assert sum(rests) < shared[1]
+    # Another draw of a prompt is what another seed draws.
+    other = generator.generate([Prompt("a", system=rules)], sampling=DRAWN.model_copy(update={"seed": DRAWN.seed + 2}))
+    assert other == alone[2:3]
+    # A stream reads what was read before no more, and says the same.
+    assert "".join(generator.stream(asked[0], sampling=DRAWN)) == alone[0].text
+    read.clear()
+    assert "".join(generator.stream(asked[3], sampling=DRAWN)) == alone[3].text
+    assert "".join(generator.stream(asked[3], sampling=DRAWN)) == alone[3].text
+    assert read[0][1] < alone[3].prompt_tokens / 2
+    assert [length for _, length in read[1:]] == [1] * (len(read) - 1)
+
+
 def test_the_likeliest_tokens_are_those_of_the_library(tiny: LocalGenerator) -> None:
     loaded = tiny.load()
     for prompt in PROMPTS[:3]:

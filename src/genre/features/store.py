@@ -250,5 +250,6 @@ def _content_of_text(text: str, role: Role) -> bytes:
 
 def _content_of_prompt(prompt: Prompt, sampling: Sampling, schema: Schema | None) -> bytes:
     # The schema's keys keep their order, since constrained answers follow it.
-    asked: list[Any] = [prompt.system, prompt.user, sampling.model_dump(mode="json"), schema]
+    drawn = sampling.model_copy(update={"seed": sampling.seed + prompt.draw})
+    asked: list[Any] = [prompt.system, prompt.user, drawn.model_dump(mode="json"), schema]
     return hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).digest()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from genre.core.run import RunContext
@@ -132,16 +132,17 @@ class ModelWriter:
     def _draw(self, waiting: Sequence[_Attempt], draw: int) -> None:
         """Draw candidates for those that have none which may be shown."""
         first = self.config.sampling.seed + draw * self.config.candidates
-        for seed in range(first, first + self.config.candidates):
-            sampling = self.config.sampling.model_copy(update={"seed": seed})
-            for one, answer in zip(waiting, self._answers(waiting, sampling), strict=True):
-                one.drawn += 1
-                text = one.checker.tidied(answer)
-                failed = (answer.error or "no answer") if answer.finish == "error" else None
-                if problems := one.checker.problems(text, failed=failed):
-                    one.refused.append((text, problems))
-                elif text not in one.passed:
-                    one.passed.append(text)
+        drawn = [(one, replace(one.prompt, draw=at)) for one in waiting for at in range(self.config.candidates)]
+        sampling = self.config.sampling.model_copy(update={"seed": first})
+        answers = self._answers([prompt for _, prompt in drawn], sampling)
+        for (one, _), answer in zip(drawn, answers, strict=True):
+            one.drawn += 1
+            text = one.checker.tidied(answer)
+            failed = (answer.error or "no answer") if answer.finish == "error" else None
+            if problems := one.checker.problems(text, failed=failed):
+                one.refused.append((text, problems))
+            elif text not in one.passed:
+                one.passed.append(text)
         self._moderate(waiting)
 
     def _moderate(self, attempts: Sequence[_Attempt]) -> None:
@@ -152,8 +153,7 @@ class ModelWriter:
                 one.passed.remove(text)
                 one.refused.append((text, [Problem("moderated", ", ".join(flags))]))
 
-    def _answers(self, waiting: Sequence[_Attempt], sampling: Sampling) -> list[Completion]:
-        prompts = [one.prompt for one in waiting]
+    def _answers(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
         if self._run.store is None:
             return self.generator.generate(prompts, sampling=sampling, progress=self._run.progress)
         return ContentStore.open(self._run.store).completions(

@@ -71,6 +71,8 @@ class Prompt:
 
     user: str
     system: str | None = None
+    draw: int = 0
+    """Which of several answers to the same: it is added to the seed."""
 
     @property
     def messages(self) -> list[dict[str, str]]:

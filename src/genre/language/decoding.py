@@ -23,6 +23,8 @@ from genre.language.texts import cut_at_stop, held_back
 if TYPE_CHECKING:
     from torch import Tensor
 
+_SHARED = 16
+"""Tokens at the beginning of all prompts that are worth reading once for all."""
 _LIKELY = 1024
 """Tokens that hold the share `top_p` almost always; all are sorted only where they do not."""
 
@@ -85,10 +87,50 @@ class Row:
         return sure[: len(sure) - held_back(sure, stop)]
 
 
+class Remembered:
+    """Keys and values of prompts that were read last, for those that begin like them: a kind's instructions."""
+
+    def __init__(self, most: int = 4) -> None:
+        """Remember so many prompts."""
+        self._most = most
+        self._kept: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+
+    def beginning(self, prompt: tuple[int, ...], empty: Any) -> tuple[tuple[int, ...], Any]:
+        """Return the tokens that a prompt begins with and that are known, and the cache that holds them.
+
+        Args:
+            prompt: Its last token is never known, since what follows on it is asked for.
+            empty: The cache, which is returned as it is where nothing is known.
+        """
+        lengths = {kept: _shared([prompt, kept]) for kept in self._kept if kept != prompt}
+        if prompt in self._kept:
+            lengths[prompt] = len(prompt) - 1
+        best = max(lengths, key=lambda kept: lengths[kept], default=None)
+        if best is None or lengths[best] == 0:
+            return (), empty
+        for at, (keys, values) in enumerate(self._kept[best]):
+            empty.update(keys[..., : lengths[best], :], values[..., : lengths[best], :], at)
+        return prompt[: lengths[best]], empty
+
+    def keep(self, prompt: tuple[int, ...], cache: Any) -> None:
+        """Remember a prompt that was read, in the place of the oldest."""
+        # What is added to a cache later makes new tensors, and leaves these as they are.
+        kept = {**self._kept, prompt: [(layer.keys, layer.values) for layer in cache.layers]}
+        self._kept = dict(list(kept.items())[-self._most :])
+
+
 class Batch:
     """Rows that are written together."""
 
-    def __init__(self, loaded: LoadedModel, rows: Sequence[Row], sampling: Sampling, *, watched: bool = False) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        rows: Sequence[Row],
+        sampling: Sampling,
+        *,
+        watched: bool = False,
+        remembered: Remembered | None = None,
+    ) -> None:
         """Prepare; nothing is computed yet.
 
         Args:
@@ -96,6 +138,8 @@ class Batch:
             rows: B rows with prompts, which are changed in place.
             sampling: How the tokens are drawn.
             watched: Whether the text of each row is wanted after each step.
+            remembered: Prompts that the same weights have read before. Where the rows have one prompt, what it begins
+                with like one of them is not read again.
         """
         import torch
         from transformers import DynamicCache
@@ -104,20 +148,30 @@ class Batch:
         self._loaded, self._sampling = loaded, sampling
         self._watched = watched or bool(sampling.stop)
         self._cache: Any = DynamicCache(config=loaded.model.config)
-        longest = max(len(row.prompt) for row in rows)
-        padding = [longest - len(row.prompt) for row in rows]
-        inputs = [[0] * pad + row.prompt for pad, row in zip(padding, rows, strict=True)]
+        prompts = list(dict.fromkeys(tuple(row.prompt) for row in rows))
+        number = {prompt: at for at, prompt in enumerate(prompts)}
         device = loaded.model.device
-        self._inputs = torch.tensor(inputs, device=device)  # (B, P), later (B, 1)
-        places = torch.arange(longest, device=device)
-        self._attention = (places >= torch.tensor(padding, device=device)[:, None]).long()  # (B, tokens so far)
+        self._asks: Tensor | None = torch.tensor([number[tuple(row.prompt)] for row in rows], device=device)
+        """(B,) which of the different prompts is each row's."""
+        self._remembered = remembered
+        self._shared = prompts[0][: _shared(prompts) if self._can_share else 0]
+        if remembered is not None and len(prompts) == 1 and self._can_share:
+            self._shared, self._cache = remembered.beginning(prompts[0], self._cache)
+        rests = [prompt[len(self._shared) :] for prompt in prompts]
+        longest = max(map(len, rests))
+        padding = torch.tensor([longest - len(rest) for rest in rests], device=device)
+        # A row for each different prompt (U, P), later for each that is still being written (B, 1).
+        self._inputs = torch.tensor([[0] * (longest - len(rest)) + list(rest) for rest in rests], device=device)
+        there = (torch.arange(longest, device=device) >= padding[:, None]).long()
+        self._attention = torch.nn.functional.pad(there, (len(self._shared), 0), value=1)  # (U, tokens so far), later B
 
     def step(self) -> list[Row]:
         """Write one token in each row; return the rows that are done by it and leave the batch."""
         import torch
 
         with torch.inference_mode():
-            logits = self._logits()
+            asks, self._asks = self._asks, None
+            logits = self._logits() if asks is None else self._read(asks)
             if self.rows[0].matcher is not None:
                 logits = self._loaded.constraints.masked(logits, [row.matcher for row in self.rows])
             chosen = _chosen(logits, self.rows, self._sampling)
@@ -129,6 +183,34 @@ class Batch:
                 self._keep([at for at, row in enumerate(self.rows) if row.finish is None])
             self._attention = torch.nn.functional.pad(self._attention, (0, 1), value=1)
         return done
+
+    @property
+    def _can_share(self) -> bool:
+        """Whether what prompts begin with can be read once: every layer remembers all places, and they are told."""
+        from transformers.cache_utils import DynamicLayer
+
+        plain = all(type(layer) is DynamicLayer for layer in self._cache.layers)
+        learned = hasattr(self._loaded.model, "get_prompt")  # A learned prompt stands before each.
+        return plain and not learned and "position_ids" in self._loaded.accepted
+
+    def _read(self, asks: Tensor) -> Tensor:
+        """Read the prompts, what they share and equal ones once; return (B, V)."""
+        import torch
+
+        if self._shared and self._cache.get_seq_length() == 0:
+            rests, attention = self._inputs, self._attention
+            self._inputs = torch.tensor([self._shared], device=rests.device)
+            self._attention = torch.ones_like(self._inputs)
+            self._logits()
+            self._cache.batch_repeat_interleave(len(rests))
+            self._inputs, self._attention = rests, attention
+        logits = self._logits()
+        if self._remembered is not None and len(self._inputs) == 1 and self._can_share:
+            self._remembered.keep(tuple(self.rows[0].prompt), self._cache)
+        if len(asks) > len(logits):
+            self._attention = self._attention[asks]
+            self._cache.reorder_cache(asks)
+        return logits[asks]
 
     def _logits(self) -> Tensor:
         """Return (B, V) for the next token of each row."""
@@ -175,6 +257,16 @@ class Batch:
         self._inputs, self._attention = self._inputs[at], self._attention[at]
         if kept:
             self._cache.reorder_cache(at)
+
+
+def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
+    """Return with how many tokens all prompts begin, so that each has one more; 0 where it is not worth it."""
+    if len(prompts) == 1:
+        return 0
+    first, last = min(prompts), max(prompts)
+    most = min(map(len, prompts)) - 1
+    same = next((at for at in range(most) if first[at] != last[at]), most)
+    return same if same >= _SHARED else 0
 
 
 def _chosen(logits: Tensor, rows: Sequence[Row], sampling: Sampling) -> Tensor:

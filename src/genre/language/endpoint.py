@@ -265,7 +265,7 @@ class EndpointGenerator:
 
     def _question(self, prompt: Prompt, sampling: Sampling, schema: Schema | None, manners: _Manners) -> dict[str, Any]:
         messages = prompt.messages
-        options: dict[str, Any] = {manners.limit: sampling.max_tokens, "seed": sampling.seed}
+        options: dict[str, Any] = {manners.limit: sampling.max_tokens, "seed": sampling.seed + prompt.draw}
         options |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
         if sampling.stop:
             options["stop"] = list(sampling.stop)

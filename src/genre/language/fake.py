@@ -115,7 +115,7 @@ class FakeGenerator:
         text = next(self._answers, None)
         if text is None:
             # As with real models, the seed has a say only where something is drawn.
-            rng = _rng(sampling.seed if sampling.temperature else 0, prompt.system or "", prompt.user)
+            rng = _rng(sampling.seed + prompt.draw if sampling.temperature else 0, prompt.system or "", prompt.user)
             text = _echo(prompt, rng) if schema is None else json.dumps(filled(schema, rng), ensure_ascii=False)
         stopped = cut_at_stop(text, sampling.stop)
         text = text if stopped is None else stopped

@@ -20,7 +20,7 @@ from genre.core.errors import ConfigError, DependencyError, GenreError
 from genre.core.run import Progress, Silent
 from genre.language._batches import directory_hash, file_hash
 from genre.language.base import Completion, GeneratorConfig, Prompt, Sampling, Schema
-from genre.language.decoding import Batch, LoadedModel, Row
+from genre.language.decoding import Batch, LoadedModel, Remembered, Row
 from genre.language.hardware import Precision, best_device, dtype_of
 from genre.language.texts import short_key, without_control
 
@@ -123,6 +123,7 @@ class LocalGenerator:
         self.settings = settings
         self._source, self._key = source, key
         self._loaded: LoadedModel | None = None
+        self._remembered: Remembered | None = Remembered()
         self._lock = threading.Lock()
 
     @classmethod
@@ -136,7 +137,7 @@ class LocalGenerator:
         """
         # The source is asked for only where nothing is loaded.
         generator = cls(settings or LocalSettings(), lambda _: Source(""), lambda: key)
-        generator._loaded = loaded
+        generator._loaded, generator._remembered = loaded, None
         return generator
 
     @property
@@ -179,7 +180,7 @@ class LocalGenerator:
         (row,) = self._rows(loaded, [prompt], sampling, schema)
         if row.error is not None:
             raise ConfigError(row.error, place="prompt", remedy="Shorten it, or choose a model that reads more.")
-        batch, told = Batch(loaded, [row], sampling, watched=True), 0
+        batch, told = Batch(loaded, [row], sampling, watched=True, remembered=self._remembered), 0
         while batch.rows:
             batch.step()
             text = row.shown(sampling.stop)
@@ -209,7 +210,8 @@ class LocalGenerator:
             tokens = tokens_of(loaded.tokenizer, prompt)
             room = loaded.context - len(tokens)
             digest = hashlib.sha256(np.array(tokens, np.int64).tobytes()).digest()
-            row = Row(tokens, min(sampling.max_tokens, room), np.random.default_rng([sampling.seed, *digest]))
+            rng = np.random.default_rng([sampling.seed + prompt.draw, *digest])
+            row = Row(tokens, min(sampling.max_tokens, room), rng)
             row.matcher = None if first is None else first.deep_copy()
             if room < 1:
                 row.finish = "error"
