@@ -61,6 +61,7 @@ def test_chinese_by_hand() -> None:
     assert wrong("《城市之光》由查尔斯·卓别林执导，获奖影片，三个人。", CHINESE) == {
         ("title", "《城市之光》"),
         ("name", "由查尔斯·卓别林执导"),
+        ("credit", "由查尔斯·卓别林执导"),
         ("awards", "获奖"),
         ("number", "三"),
     }

@@ -65,8 +65,8 @@ class Checker:
     def tidied(self, completion: Completion) -> str:
         """Return an answer without what models put around it, cut to whole sentences within the limits."""
         text = _AROUND.sub("", completion.text.strip(_MARKS))
-        # A headline stands in quotation marks, a longer text may end with a quotation.
-        text = text.strip(_MARKS) if self.kind.sentences == 1 else text.strip()
+        # A headline is one line in quotation marks, a longer text may end with a quotation.
+        text = text.strip(_MARKS).partition("\n")[0].strip(_MARKS) if self.kind.sentences == 1 else text.strip()
         text = " ".join(text.split())
         pieces = sentences_of(text)
         if self.kind.sentences > 1 and len(pieces) > 1 and not is_whole(pieces[-1]):

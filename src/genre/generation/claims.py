@@ -1,4 +1,4 @@
-"""What a text claims: its numbers, months, prices, names and titles, and claims that somebody could be held to.
+"""What a text claims: its numbers, months, prices, names, titles and credits, and claims that somebody could be held to.
 
 English and Chinese. A claim is found by its form, without a dictionary; where a form is in doubt, it counts as a claim,
 since a text that is thought untrue costs another try, and one that is thought true is shown.
@@ -14,10 +14,11 @@ from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
 from genre.core.words import CJK
+from genre.generation.credits import credits_of
 from genre.generation.numerals import CHINESE_DIGITS, chinese_number, english_numbers
 from genre.generation.protected import Protected, protected_claims
 
-ClaimKind: TypeAlias = Literal["number", "percent", "decade", "month", "amount", "name", "title"] | Protected
+ClaimKind: TypeAlias = Literal["number", "percent", "decade", "month", "amount", "name", "title", "credit"] | Protected
 
 _DIGITS: Final = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _NUMBER: Final = re.compile(rf"(?<![A-Za-z0-9_.,])({_DIGITS})(?:\s*([万亿])|(\s?%))?|(?<=[A-Za-z])(\d+(?:\.\d+)?)")
@@ -95,6 +96,7 @@ def claims_of(
     """
     plain = normal(text)
     found = [*_numbers(plain), *_months(plain), *_amounts(plain), *_titles(plain), *_names(plain, common_words)]
+    found += [Claim("credit", one.said, f"{one.role} {' '.join(name_words(one.name))}") for one in credits_of(plain)]
     return found + [Claim(kind, said, key) for kind, said, key in protected_claims(plain, protected)]
 
 

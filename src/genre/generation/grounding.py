@@ -10,6 +10,7 @@ from typing import Final
 
 from genre.core.words import CJK
 from genre.generation.claims import Claim, claims_of, name_words, normal
+from genre.generation.credits import credited_by_labels, credits_of
 from genre.generation.facts import Facts
 from genre.generation.protected import Protected, promised
 from genre.generation.sentences import sentences_of
@@ -50,6 +51,10 @@ class Ground:
         self._known |= {("number", claim.key) for claim in known if claim.kind == "amount"}
         sentences = [sentence for line in facts.lines for sentence in sentences_of(normal(line))]
         self._known |= {claim for sentence in sentences for claim in promised(sentence, self._protected)}
+        self._credited = [
+            (one.role, f" {' '.join(name_words(one.name))} ")
+            for one in [*credited_by_labels(facts.labels), *(one for line in told for one in credits_of(normal(line)))]
+        ]
         for name, value in facts.labels.items():
             if _PRICES.search(name.casefold()):
                 self._known |= {("amount", claim.key) for claim in claims_of(value) if claim.kind == "number"}
@@ -67,6 +72,9 @@ class Ground:
             return any(year[-2] == claim.key[-1] and year.startswith(claim.key.lstrip("*")[:-1]) for year in years)
         if claim.kind == "title":
             return f" {claim.key} " in f" {self._text} " or (not claim.key.isascii() and claim.key in self._text)
+        if claim.kind == "credit":
+            role, _, name = claim.key.partition(" ")
+            return any(role == other and f" {name} " in names for other, names in self._credited)
         if claim.kind == "name":
             if _DOTTED.search(claim.said):
                 return self._is_dotted_name(claim.said)
