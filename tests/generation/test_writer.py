@@ -117,7 +117,26 @@ def test_a_stream_does_not_say_the_same_again_and_again() -> None:
 
 def test_a_headline_without_a_stop_is_streamed_too() -> None:
     writer = writer_of(config("A tramp finds a baby"), RunContext(), common_words=COMMON)
-    assert list(writer.stream(request(kind="title"))) == ["A tramp finds a baby"]
+    assert list(writer.stream(request(kind="title"))) == ["The Kid: A tramp finds a baby"]
+
+
+@pytest.mark.parametrize(
+    "answer", [" a tramp finds a baby.", "In The Kid, a tramp finds a baby.", "a tramp finds a baby."]
+)
+def test_a_kind_may_say_how_its_texts_begin(answer: str) -> None:
+    text, writer, _ = written(request(kind="ad"), config(answer))
+    assert (text, writer) == ("In The Kid, a tramp finds a baby.", "model")
+    model = writer_of(config(answer), RunContext(), common_words=COMMON)
+    assert list(model.stream(request(kind="ad"))) == [text]
+
+
+def test_the_beginning_is_not_what_the_model_says_of_the_item() -> None:
+    reason = replace(request(kind="reason"), reason="Because you liked City Lights: they share Charlie Chaplin.")
+    begin = "Because you liked City Lights: they share Charlie Chaplin. The Kid is about"
+    assert written(reason, config(" a tramp and a baby."))[0] == f"{begin} a tramp and a baby."
+    empty = written(reason, config(" the power of dreams and of hope."))
+    assert empty[:2] == (reason.reason, "template")
+    assert empty[2]["refused"] == {"subject": 4}
 
 
 @pytest.mark.parametrize("answer", ["Yes.", "It is suitable for vegans.", "Yes, for vegans it is."])

@@ -252,4 +252,5 @@ def _content_of_prompt(prompt: Prompt, sampling: Sampling, schema: Schema | None
     # The schema's keys keep their order, since constrained answers follow it.
     drawn = sampling.model_copy(update={"seed": sampling.seed + prompt.draw})
     asked: list[Any] = [prompt.system, prompt.user, drawn.model_dump(mode="json"), schema]
+    asked += [prompt.begin] if prompt.begin else []
     return hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).digest()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
-from genre.core.words import words_of
+from genre.core.words import is_unspaced, words_of
 from genre.data.privacy import mask_all
 from genre.features.enrich.checks import content_words, in_language
 from genre.features.enrich.untrusted import gives_orders
@@ -32,6 +33,8 @@ _QUOTE: Final = re.compile("<<|>>|‹‹|››")
 """What marks the quoted part of a prompt: who says it reads the prompt aloud."""
 _PIECE, _REPEATED = 4, 0.2
 """Words of a piece, and the share of pieces that may have stood in the text before."""
+_OFTEN: Final = 3
+"""Times that a word may not be said, if it is also more than a third of the words that say something."""
 _AROUND: Final = re.compile(
     r"^(?:(?:here (?:is|are)|sure|certainly)\b[^:\n]{0,80}:|"
     r"(?:title|headline|summary|synopsis|advertisement|ad|reason|answer|标题|摘要|简介|广告|理由|回答)\s*[:：])\s*",
@@ -61,6 +64,8 @@ class Checker:
     """Share of its words that must stand in the facts or in `told`."""
     banned: tuple[re.Pattern[str], ...] = ()
     """What may not be said, whatever the facts say."""
+    begin: str = ""
+    """What the text begins with, which the model has not written: it does not count for its subject."""
 
     def tidied(self, completion: Completion) -> str:
         """Return an answer without what models put around it, cut to whole sentences within the limits."""
@@ -91,9 +96,10 @@ class Checker:
             found.append(Problem("length", f"{length} words, {kind.words} at most"))
         if gives_orders(text) or _QUOTE.search(text):
             found.append(Problem("no orders or links", "it addresses a model, or has a link"))
-        if (share := share_told(text, [*self.facts.lines, *self.told])) < self.least_told:
+        own, told = self._own(text), [*self.facts.lines, *self.told]
+        if (share := share_told(own, told)) < self.least_told:
             found.append(Problem("subject", f"{share:.0%} of its words were told, {self.least_told:.0%} at least"))
-        elif not content_words([text]) & content_words([*self.facts.lines, *self.told]):
+        elif not content_words([own]) & content_words(told):
             found.append(Problem("subject", "it says nothing of the facts"))
         if repeats(text):
             found.append(Problem("no repetition", "it says the same again and again"))
@@ -102,6 +108,12 @@ class Checker:
         if mask_all(pl.Series([text], dtype=pl.String))[1]:
             found.append(Problem("nothing personal", "it holds an address or a number of somebody"))
         return found
+
+    def _own(self, text: str) -> str:
+        """Return what the model has written of a text, or of its last sentences."""
+        beginnings = [self.begin, *sentences_of(self.begin)[-1:]]
+        begin = next((one for one in beginnings if text.startswith(one)), "")
+        return text.removeprefix(begin)
 
     def allowed(self, text: str) -> str:
         """Return a text that was put together from the facts without what may not be shown whoever says it.
@@ -139,4 +151,9 @@ def repeats(text: str) -> bool:
     """Tell whether a text says the same again and again."""
     words = words_of(text)
     pieces = [tuple(words[at : at + _PIECE]) for at in range(len(words) - _PIECE + 1)]
-    return bool(pieces) and 1 - len(set(pieces)) / len(pieces) > _REPEATED
+    if pieces and 1 - len(set(pieces)) / len(pieces) > _REPEATED:
+        return True
+    telling = content_words([text])
+    counts = Counter(word for word in words if word in telling and not is_unspaced(word))
+    most = max(counts.values(), default=0)
+    return most >= _OFTEN and most > counts.total() / _OFTEN

@@ -1,4 +1,4 @@
-"""What a text claims: its numbers, months, prices, names, titles and credits, and claims that somebody could be held to.
+"""What a text claims: numbers, months, prices, names, titles, credits, and what somebody could be held to.
 
 English and Chinese. A claim is found by its form, without a dictionary; where a form is in doubt, it counts as a claim,
 since a text that is thought untrue costs another try, and one that is thought true is shown.

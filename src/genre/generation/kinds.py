@@ -10,6 +10,8 @@ A kind in a language is one Jinja2 file, as
     {% block system %}...{% endblock %}
     {% block user %}...{% endblock %}
     {% block plain %}...{% endblock %}
+
+A block `begin` may say how the text begins where a language model writes it: a small one then goes on in its way.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ INPUTS: Final = ("facts", "person", "reason", "question", "scenario")
 """What a template may be given: the item's `Facts`, the `Person`, the reason as a sentence, what is asked about the
 item, and the `Scenario`."""
 _BLOCKS: Final = ("system", "user", "plain")
+_BEGIN: Final = "begin"
 _SPACES: Final = re.compile(rf"(?<=[{CJK}，。：；！？、》」』]) (?=[{CJK}《「『])")
 """What a template leaves between Chinese sentences."""
 
@@ -58,7 +61,11 @@ class Kind:
 
     def prompt(self, given: Mapping[str, Any]) -> Prompt:
         """Return how a language model is asked; `given` holds the inputs."""
-        return Prompt(self._block("user", given), system=self._block("system", given))
+        return Prompt(self._block("user", given), system=self._block("system", given), begin=self.begin(given))
+
+    def begin(self, given: Mapping[str, Any]) -> str:
+        """Return the words that the text begins with where a language model writes it; "" where it is free."""
+        return " ".join(self._block(_BEGIN, given).split()) if _BEGIN in self._template.blocks else ""
 
     def plain(self, given: Mapping[str, Any]) -> str:
         """Return the text that is put together without a model: it says only what the facts say.

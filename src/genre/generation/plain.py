@@ -35,7 +35,8 @@ class PlainWriter:
         ground = Ground(
             request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
         )
-        return Checker(request.kind, request.facts, ground, request.told, self._least_told, banned=self._banned)
+        begin = request.kind.begin(request.given)
+        return Checker(request.kind, request.facts, ground, request.told, self._least_told, self._banned, begin)
 
     def flags(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """Return for what the moderator refuses each text; where there is none, nothing is refused."""

@@ -64,5 +64,7 @@ def requests_for(
         for item, why in zip(items.tolist(), sentences[row], strict=True):
             person = Person.of(str(name), liked.items[row], book, but=item)
             texts = tuple(" ".join(filter(None, book[other].lines)) for other in person.items[:_READ])
-            found += [Request(kind, place, book[item], person, why.text, texts, asked) for kind in wanted]
+            # Its titles are strangers' words too.
+            reason = neutralise(why.text).text
+            found += [Request(kind, place, book[item], person, reason, texts, asked) for kind in wanted]
     return found

@@ -53,6 +53,24 @@ def _sentences(pieces: Iterable[str], *, headline: bool) -> Iterator[str]:
         yield text.strip()
 
 
+def _after(begin: str, text: str) -> str:
+    """Return an answer with what it was to begin with, whether the model has said that again or not."""
+    if not begin or not text.strip() or text.lstrip().startswith(begin):
+        return text
+    return begin + (" " if begin[-1].isascii() and not text[0].isspace() else "") + text
+
+
+def _pieces_after(begin: str, pieces: Iterator[str]) -> Iterator[str]:
+    """Yield an answer piece by piece, from where it was to begin."""
+    head = ""
+    for piece in pieces:
+        head += piece
+        if len(head.lstrip()) >= len(begin) or not begin.startswith(head.lstrip()):
+            break
+    yield _after(begin, head)
+    yield from pieces
+
+
 @dataclass(eq=False)
 class _Attempt:
     """What has become of one request by now."""
@@ -114,6 +132,7 @@ class ModelWriter:
         one, shown = self._begun(request), list[str]()
         told = request.facts.is_told
         pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if told else iter(())
+        pieces = _pieces_after(one.prompt.begin, pieces)
         for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))
             longer = together([*shown, tidied])
@@ -137,7 +156,7 @@ class ModelWriter:
         answers = self._answers([prompt for _, prompt in drawn], sampling)
         for (one, _), answer in zip(drawn, answers, strict=True):
             one.drawn += 1
-            text = one.checker.tidied(answer)
+            text = one.checker.tidied(replace(answer, text=_after(one.prompt.begin, answer.text)))
             failed = (answer.error or "no answer") if answer.finish == "error" else None
             if problems := one.checker.problems(text, failed=failed):
                 one.refused.append((text, problems))
@@ -164,7 +183,8 @@ class ModelWriter:
         """Leave out of the candidates what may not be shown."""
         for one in attempts:
             shorter = dict.fromkeys(one.checker.repaired(text) for text, _ in one.refused if text)
-            one.passed = [text for text in shorter if text and not one.checker.problems(text)]
+            own = [text for text in shorter if text and not one.prompt.begin.startswith(text)]
+            one.passed = [text for text in own if not one.checker.problems(text)]
         self._moderate(attempts)
         for one in attempts:
             one.repaired = bool(one.passed)

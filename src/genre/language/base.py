@@ -73,6 +73,8 @@ class Prompt:
     system: str | None = None
     draw: int = 0
     """Which of several answers to the same: it is added to the seed."""
+    begin: str = ""
+    """How the answer begins: small models then go on in its way. It is no part of the completion."""
 
     @property
     def messages(self) -> list[dict[str, str]]:

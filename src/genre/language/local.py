@@ -245,7 +245,7 @@ def _completion(row: Row) -> Completion:
 def tokens_of(tokenizer: Any, prompt: Prompt) -> list[int]:
     """Return what the model reads of a prompt, up to where its answer begins."""
     has_template = bool(tokenizer.chat_template)
-    text = chat_text(tokenizer, prompt)
+    text = chat_text(tokenizer, prompt) + without_control(prompt.begin, tokenizer.all_special_tokens)
     tokens: list[int] = tokenizer(text, add_special_tokens=not has_template, verbose=False)["input_ids"]
     return tokens
 
