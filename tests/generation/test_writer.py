@@ -53,7 +53,8 @@ def test_without_a_model_a_text_is_put_together_from_the_facts() -> None:
     assert text == KID.text
     assert writer == "template"
     facts = ["title", "director", "year", "text"]
-    assert about == {"facts": facts, "left_out": 0, "fell_back": False, "repaired": False}
+    claims = {"made": 3, "grounded": 3}
+    assert about == {"facts": facts, "left_out": 0, "fell_back": False, "repaired": False, "claims": claims}
 
 
 def test_a_text_that_passes_is_shown_with_where_it_comes_from() -> None:
@@ -64,6 +65,8 @@ def test_a_text_that_passes_is_shown_with_where_it_comes_from() -> None:
     assert (about["fell_back"], about["repaired"]) == (False, False)
     assert str(about["model"]).startswith("fake-")
     assert about["scores"] == {"grounding": 1.0, "fluency": None, "preference": None}
+    assert about["claims"] == {"made": 0, "grounded": 0}
+    assert about["drawn_claims"] == {"texts": 2, "true": 1, "made": 1, "grounded": 0}
 
 
 def test_where_none_passes_more_are_drawn() -> None:

@@ -103,6 +103,11 @@ class Checker:
             found.append(Problem("nothing personal", "it holds an address or a number of somebody"))
         return found
 
+    def claims(self, text: str) -> dict[str, int]:
+        """Return how many claims a text makes, and how many of them stand in the facts."""
+        found = [holds for _, holds in self.ground.claims(text)]
+        return {"made": len(found), "grounded": sum(found)}
+
     def allowed(self, text: str) -> str:
         """Return a text that was put together from the facts without what may not be shown whoever says it.
 

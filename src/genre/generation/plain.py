@@ -52,7 +52,11 @@ class PlainWriter:
             requests: What is wanted.
             provenance: What is known of each request by now.
         """
-        texts = [self.checker(request).allowed(request.kind.plain(request.given)) for request in requests]
+        checkers = [self.checker(request) for request in requests]
+        texts = [
+            checker.allowed(request.kind.plain(request.given))
+            for checker, request in zip(checkers, requests, strict=True)
+        ]
         flags = self.flags(texts)
         found = []
         for at, (request, text) in enumerate(zip(requests, texts, strict=True)):
@@ -60,6 +64,7 @@ class PlainWriter:
                 **request.provenance,
                 "fell_back": False,
                 "repaired": False,
+                "claims": checkers[at].claims(text),
                 **({} if provenance is None else provenance[at]),
             }
             if flags[at] or not text:

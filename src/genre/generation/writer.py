@@ -65,6 +65,13 @@ class _Attempt:
     """Texts that may be shown."""
     refused: list[tuple[str, list[Problem]]] = field(default_factory=list)
     repaired: bool = False
+    claims: Counter[str] = field(default_factory=Counter)
+    """What all drawn texts claim, before the checks."""
+
+    def count(self, text: str) -> None:
+        """Count what a drawn text claims."""
+        found = self.checker.claims(text)
+        self.claims.update({"texts": 1, "true": int(found["made"] == found["grounded"]), **found})
 
 
 class ModelWriter:
@@ -138,6 +145,8 @@ class ModelWriter:
                 one.drawn += 1
                 text = one.checker.tidied(answer)
                 failed = (answer.error or "no answer") if answer.finish == "error" else None
+                if text and failed is None:
+                    one.count(text)
                 if problems := one.checker.problems(text, failed=failed):
                     one.refused.append((text, problems))
                 elif text not in one.passed:
@@ -176,11 +185,12 @@ class ModelWriter:
             "prompt": hashlib.sha256(repr(asdict(one.prompt)).encode()).hexdigest()[:16],
             "attempts": one.drawn,
             "refused": dict(refused),
+            "drawn_claims": dict(one.claims),
             "fell_back": not scores,
             "repaired": one.repaired,
         }
 
     def _best(self, one: _Attempt, scores: Mapping[str, Scores], about: Mapping[str, Any]) -> Written:
         best = max(scores, key=lambda text: self.config.weights.total(scores[text]))
-        told = one.request.provenance
-        return Written(best, "model", {**told, **about, "checks": list(CHECKS), "scores": dict(scores[best])})
+        told = {**one.request.provenance, **about, "claims": one.checker.claims(best), "checks": list(CHECKS)}
+        return Written(best, "model", {**told, "scores": dict(scores[best])})
