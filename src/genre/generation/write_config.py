@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from genre.core.config import Config
 from genre.generation.weighing import Weights
+from genre.generation.weight_fitting import read_comparisons
 from genre.language.base import Sampling
 from genre.language.encoders import AnyEncoder
 from genre.language.generators import AnyGenerator
@@ -28,6 +31,9 @@ class WriteConfig(Config):
     """Share of a text's words that must stand in the facts. What a model makes up without a name or a number in it is
     found by no other check; half leaves room for words of its own."""
     weights: Weights = Weights()
+    weights_from: Path | None = None
+    """JSON lines as `genre write --out` writes them, with the place of the candidate that somebody preferred added to
+    each as `preferred`, from 0. The weights are fitted to them, and held near `weights` where they say little."""
     encoder: AnyEncoder = HashingEncoderConfig()
     """What preference is measured with. The default needs no model, and takes any language."""
     banned: tuple[str, ...] = ()
@@ -38,11 +44,14 @@ class WriteConfig(Config):
     """Prompts that the language model gets together."""
 
     def check_installed(self) -> None:
-        """Make sure that the libraries of model and moderation are there.
+        """Make sure that the libraries of model and moderation, and the files that are named, are there.
 
         Raises:
-            DependencyError: One of them is not.
+            DataError: What was preferred cannot be read.
+            DependencyError: A library is not there.
         """
+        if self.weights_from is not None:
+            read_comparisons(self.weights_from)
         if self.generator is not None:
             self.generator.check_installed()
             self.encoder.check_installed()

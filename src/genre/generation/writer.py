@@ -22,6 +22,7 @@ from genre.generation.plain import PlainWriter
 from genre.generation.requests import Request, Written
 from genre.generation.sentences import is_whole, length_of, sentences_of, together
 from genre.generation.weighing import Scales, Scores
+from genre.generation.weight_fitting import fit_weights, read_comparisons
 from genre.generation.write_config import WriteConfig
 from genre.language.base import Completion, Generator, Prompt, Sampling
 
@@ -88,6 +89,9 @@ class ModelWriter:
         """
         self.config, self.generator, self._run, self._plain = config, generator, run, plain
         self._scales = Scales(generator, config.encoder.build())
+        self._weights = config.weights
+        if config.weights_from is not None:
+            self._weights = fit_weights(read_comparisons(config.weights_from), default=config.weights)
 
     def write(self, requests: Sequence[Request]) -> list[Written]:
         """Return a text for each request, in this order."""
@@ -191,6 +195,8 @@ class ModelWriter:
         }
 
     def _best(self, one: _Attempt, scores: Mapping[str, Scores], about: Mapping[str, Any]) -> Written:
-        best = max(scores, key=lambda text: self.config.weights.total(scores[text]))
+        best = max(scores, key=lambda text: self._weights.total(scores[text]))
         told = {**one.request.provenance, **about, "claims": one.checker.claims(best), "checks": list(CHECKS)}
-        return Written(best, "model", {**told, "scores": dict(scores[best])})
+        told |= {"scores": dict(scores[best]), "weights": self._weights.model_dump()}
+        told["candidates"] = [{"text": text, "scores": dict(found)} for text, found in scores.items()]
+        return Written(best, "model", told)

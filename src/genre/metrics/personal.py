@@ -70,7 +70,7 @@ def _expected(count: int, drawn: int) -> NDArray[np.float64]:
 
     nearer = np.arange(count + 1)[:, None]
     places = np.arange(drawn + 1)
-    chances = stats.hypergeom.pmf(places[None, :], count, nearer, drawn)  # (count + 1, drawn + 1)
+    chances = np.asarray(stats.hypergeom.pmf(places, count, nearer, drawn), np.float64)  # (count + 1, drawn + 1)
     return np.stack([1 + chances @ places, chances[:, 0], chances @ (1 / (1 + places))], axis=1)
 
 
