@@ -63,7 +63,7 @@ def spread(data: Dataset, count: int, rows: NDArray[np.integer] | None = None) -
     """Return rows of users, of all or of `rows`, spread over those with the shortest to the longest histories."""
     among = np.arange(data.num_users) if rows is None else rows
     by_length = among[np.argsort(data.interactions.lengths[among], kind="stable")]
-    picked = np.unique(np.linspace(0, len(by_length) - 1, count).astype(int)) if len(by_length) else []
+    picked = np.unique(np.linspace(0, len(by_length) - 1, min(count, len(by_length))).astype(int))
     return np.asarray(by_length[picked], np.int64)
 
 
@@ -165,8 +165,8 @@ def _judged(
     found = {}
     for kind in kinds:
         by_model = [text for text in texts if text["kind"] == kind and text["writer"] == "model"]
-        chosen = np.linspace(0, len(by_model) - 1, max(1, judge.pairs // len(kinds))).astype(int) if by_model else []
-        own = [by_model[at] for at in np.unique(chosen).tolist()] if by_model else []
+        share = min(len(by_model), max(1, judge.pairs // len(kinds)))
+        own = [by_model[at] for at in np.linspace(0, len(by_model) - 1, share).astype(int).tolist()]
         pairs = [_pair(text, other[text[USER_ID], text[ITEM_ID], kind], engine.data, book) for text in own]
         if pairs:
             verdict = judge_pairs(judge, pairs, wanted.language, run=run, rng=run.rng("judge"))

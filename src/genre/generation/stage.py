@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from pydantic import Field, field_validator, model_validator
@@ -24,6 +24,9 @@ from genre.metrics.personal import AMONG
 from genre.metrics.readability import chinese_reading, flesch
 from genre.metrics.texts import bleu, check_sacrebleu, chrf, rouge_l, rouge_n
 from genre.metrics.variety import distinct
+
+_READING: Final = ("reading_ease", "school_grade")
+_CHINESE_READING: Final = ("sentence_characters", "clause_characters", "rare_characters")
 
 
 class PersonalFitConfig(Config):
@@ -134,10 +137,9 @@ def _measured(texts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     # All texts are read as one passage, since measures of readability are made for longer ones.
     passage = [[sentence for text in written for sentence in sentences_of(text)]]
     if texts[0]["language"] == "zh":
-        names, values = ("sentence_characters", "clause_characters", "rare_characters"), chinese_reading(passage)[0]
+        found |= zip(_CHINESE_READING, chinese_reading(passage)[0].tolist(), strict=True)
     else:
-        names, values = ("reading_ease", "school_grade"), flesch(passage)[0]
-    found |= dict(zip(names, values.tolist(), strict=True))
+        found |= zip(_READING, flesch(passage)[0].tolist(), strict=True)
     pairs = [(text["text"], text["reference"]) for text in texts if text.get("reference")]
     if pairs:
         own, wanted = zip(*pairs, strict=True)
