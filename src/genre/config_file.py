@@ -20,7 +20,7 @@ from genre.core.files import sha256
 Place = tuple[str | int, ...]
 ConfigT = TypeVar("ConfigT", bound=Config)
 _PATHS = ("interactions", "items", "users", "impressions")
-_WRITE_PATHS = ("weights_from",)
+_WRITE_PATHS = ("weights_from", "audit")
 _PYDANTIC = ("function-", "lax-or-strict[", "tuple[", "[key]")
 """How pydantic calls steps of its own that stand between settings in a location."""
 
@@ -67,9 +67,9 @@ def digest_of(experiment: Experiment) -> str:
     settings = experiment.model_dump(mode="json", exclude={"tune"})
     for name in _PATHS:
         settings["data"].pop(name, None)
-    write = experiment.write
-    if write is not None and write.weights_from is not None:
-        settings["write"]["weights_from"] = sha256(write.weights_from)
+    if (write := experiment.write) is not None:
+        del settings["write"]["audit"]
+        settings["write"]["weights_from"] = write.weights_from and sha256(write.weights_from)
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 

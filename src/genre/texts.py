@@ -117,7 +117,11 @@ def _personal(
         name: [" ".join(filter(None, book[int(item)].lines)) for item in some]
         for name, some in zip(names, later, strict=True)
     }
-    texts = _written(engine, wanted, run, users=names, histories=histories, items=items, kinds=kinds)
+    # Nobody is shown these, so they are not in the audit log.
+    texts = _written(
+        engine, wanted, run, users=names, histories=histories, items=items, kinds=kinds,
+        config=wanted.model_copy(update={"audit": None}),
+    )  # fmt: skip
     found = {}
     for kind in dict.fromkeys(text["kind"] for text in texts):
         own = [text for text in texts if text["kind"] == kind]
@@ -156,7 +160,7 @@ def _judged(
     engine: Engine, wanted: TextsConfig, judge: JudgeConfig, texts: Sequence[Mapping[str, Any]], run: RunContext
 ) -> dict[str, Any]:
     """Let a language model compare what a language model wrote with what is put together from the facts."""
-    plain = wanted.model_copy(update={"generator": None, "moderation": None})
+    plain = wanted.model_copy(update={"generator": None, "moderation": None, "audit": None})
     names = list(dict.fromkeys(text[USER_ID] for text in texts))
     baseline = _written(engine, wanted, run, users=names, n=wanted.n, config=plain)
     other = {(text[USER_ID], text[ITEM_ID], text["kind"]): text["text"] for text in baseline}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from genre.core.run import RunContext
-from genre.generation.checks import Checker, banned_patterns
+from genre.generation.checks import Check, Checker, banned_patterns
 from genre.generation.grounding import Ground
 from genre.generation.requests import Request, Written
 from genre.generation.sentences import sentences_of
 from genre.generation.write_config import WriteConfig
 from genre.language.moderation import Moderator
+
+_CHECKS: Final[tuple[Check, ...]] = ("allowed", "nothing personal")
+"""What facts are kept from."""
 
 
 class PlainWriter:
@@ -29,6 +32,8 @@ class PlainWriter:
         self._banned = banned_patterns(config.banned)
         self._least_told = config.least_told
         self._moderator = None if config.moderation is None else Moderator(config.moderation)
+        self.moderated: tuple[Check, ...] = () if self._moderator is None else ("moderated",)
+        """Checks that are made beside those of the checker."""
 
     def checker(self, request: Request) -> Checker:
         """Return what judges texts for a request."""
@@ -65,6 +70,7 @@ class PlainWriter:
                 "fell_back": False,
                 "repaired": False,
                 "claims": checkers[at].claims(text),
+                "checks": [*_CHECKS, *self.moderated],
                 **({} if provenance is None else provenance[at]),
             }
             if flags[at] or not text:
@@ -72,7 +78,14 @@ class PlainWriter:
             found.append(Written("" if flags[at] else text, "template", about))
         return found
 
-    def stream(self, request: Request) -> Iterator[str]:
-        """Yield one text sentence by sentence."""
-        (written,) = self.write([request])
+    def stream(self, request: Request, about: dict[str, Any] | None = None) -> Iterator[str]:
+        """Yield one text sentence by sentence.
+
+        Args:
+            request: What is wanted.
+            about: What is known of it by now; filled with where the text comes from.
+        """
+        told = {} if about is None else about
+        (written,) = self.write([request], [told])
+        told.update(written.provenance, writer=written.writer)
         yield from sentences_of(written.text)

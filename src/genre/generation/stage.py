@@ -76,9 +76,10 @@ class TextsConfig(WriteConfig):
         return self
 
     def check_installed(self) -> None:
-        """Make sure that the libraries of models and measures, and the files that are named, are there.
+        """Make sure that the libraries of models and measures are there, and the files that are named can be used.
 
         Raises:
+            ConfigError: The audit log cannot be written.
             DataError: What was preferred cannot be read.
             DependencyError: A library is not there.
         """

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from genre.core.config import Config
+from genre.generation.audit import AuditLog
 from genre.generation.weighing import Weights
 from genre.generation.weight_fitting import read_comparisons
 from genre.language.base import Sampling
@@ -40,18 +41,25 @@ class WriteConfig(Config):
     """Terms that no text may hold."""
     moderation: ModerationConfig | None = None
     """Who is asked about every text before it is shown, beside the checks that are made here; nobody by default."""
+    audit: Path | None = None
+    """A file of JSON lines to which one is added for each text that is shown or withheld: when, of which kind, about
+    which item, by which model and prompt, what the checks said, and a hash of the text; for whom, by a salted hash.
+    None keeps no log."""
     at_once: int = Field(default=64, ge=1)
     """Prompts that the language model gets together."""
 
     def check_installed(self) -> None:
-        """Make sure that the libraries of model and moderation, and the files that are named, are there.
+        """Make sure that the libraries of model and moderation are there, and the files that are named can be used.
 
         Raises:
+            ConfigError: The audit log cannot be written.
             DataError: What was preferred cannot be read.
             DependencyError: A library is not there.
         """
         if self.weights_from is not None:
             read_comparisons(self.weights_from)
+        if self.audit is not None:
+            AuditLog(self.audit).check()
         if self.generator is not None:
             self.generator.check_installed()
             self.encoder.check_installed()

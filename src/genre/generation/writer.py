@@ -17,7 +17,8 @@ from typing import Any
 
 from genre.core.run import RunContext
 from genre.features.store import ContentStore
-from genre.generation.checks import CHECKS, Checker, Problem, repeats
+from genre.generation.audit import AuditedWriter, AuditLog
+from genre.generation.checks import CHECKS, Check, Checker, Problem, repeats
 from genre.generation.plain import PlainWriter
 from genre.generation.requests import Request, Written
 from genre.generation.sentences import is_whole, length_of, sentences_of, together
@@ -29,7 +30,7 @@ from genre.language.base import Completion, Generator, Prompt, Sampling
 
 def writer_of(
     config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()
-) -> PlainWriter | ModelWriter:
+) -> PlainWriter | ModelWriter | AuditedWriter:
     """Return what writes as the config says; a model is loaded when it is first asked.
 
     Args:
@@ -38,7 +39,8 @@ def writer_of(
         common_words: Words that are no names though a sentence begins with them.
     """
     plain = PlainWriter(config, run, common_words=common_words)
-    return plain if config.generator is None else ModelWriter(config, config.generator.build(), run, plain)
+    writer = plain if config.generator is None else ModelWriter(config, config.generator.build(), run, plain)
+    return writer if config.audit is None else AuditedWriter(writer, AuditLog(config.audit))
 
 
 def _sentences(pieces: Iterable[str], *, headline: bool) -> Iterator[str]:
@@ -75,6 +77,10 @@ class _Attempt:
         self.claims.update({"texts": 1, "true": int(found["made"] == found["grounded"]), **found})
 
 
+def _moderated(flags: Sequence[str]) -> list[Problem]:
+    return [Problem("moderated", ", ".join(flags))] if flags else []
+
+
 class ModelWriter:
     """Writes with a language model, and puts together from the facts what it cannot write."""
 
@@ -104,7 +110,7 @@ class ModelWriter:
         by_attempt: dict[_Attempt, dict[str, Scores]] = {one: {} for one in attempts}
         for (one, text), found in zip(passed, scores, strict=True):
             by_attempt[one][text] = found
-        about = [self._about(one, by_attempt[one]) for one in attempts]
+        about = [self._about(one) for one in attempts]
         plain = iter(
             self._plain.write(
                 [one.request for one in attempts if not one.passed],
@@ -116,26 +122,36 @@ class ModelWriter:
             for one, told in zip(attempts, about, strict=True)
         ]
 
-    def stream(self, request: Request) -> Iterator[str]:
+    def stream(self, request: Request, about: dict[str, Any] | None = None) -> Iterator[str]:
         """Yield one text sentence by sentence, each as soon as it is whole and passes the checks.
 
         It is drawn once. A sentence that may not be shown is left out; where none may, the text that is put together
         from the facts is yielded in its place. What has been yielded is never taken back.
+
+        Args:
+            request: What is wanted.
+            about: Filled with where the text comes from, as far as it is known by then.
         """
-        one, shown = self._begun(request), list[str]()
-        told = request.facts.is_told
-        pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if told else iter(())
+        one, shown, told = self._begun(request), list[str](), {} if about is None else about
+        told.update(self._about(one), fell_back=False, checks=self._checks, writer="model")
+        is_told = request.facts.is_told
+        pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if is_told else iter(())
         for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))
             longer = together([*shown, tidied])
-            fits = tidied and length_of(longer) <= request.kind.words and not repeats(longer)
-            if fits and not one.checker.problems(tidied) and not self._plain.flags([tidied])[0]:
-                shown.append(tidied)
-                yield tidied
+            if not tidied or length_of(longer) > request.kind.words or repeats(longer):
+                continue
+            if problems := one.checker.problems(tidied) or _moderated(self._plain.flags([tidied])[0]):
+                one.refused.append((tidied, problems))
+                told.update(self._refused(one))
+                continue
+            shown.append(tidied)
+            yield tidied
             if len(shown) == request.kind.sentences:
                 return
         if not shown:
-            yield from self._plain.stream(request)
+            told.update(fell_back=True)
+            yield from self._plain.stream(request, told)
 
     def _begun(self, request: Request) -> _Attempt:
         return _Attempt(request, self._plain.checker(request), request.kind.prompt(request.given))
@@ -163,7 +179,7 @@ class ModelWriter:
         for (one, text), flags in zip(texts, self._plain.flags([text for _, text in texts]), strict=True):
             if flags:
                 one.passed.remove(text)
-                one.refused.append((text, [Problem("moderated", ", ".join(flags))]))
+                one.refused.append((text, _moderated(flags)))
 
     def _answers(self, waiting: Sequence[_Attempt], sampling: Sampling) -> list[Completion]:
         prompts = [one.prompt for one in waiting]
@@ -182,21 +198,31 @@ class ModelWriter:
         for one in attempts:
             one.repaired = bool(one.passed)
 
-    def _about(self, one: _Attempt, scores: Mapping[str, Scores]) -> dict[str, Any]:
-        refused = Counter(problem.check for _, problems in one.refused for problem in problems)
+    @property
+    def _checks(self) -> list[Check]:
+        return [*CHECKS, *self._plain.moderated]
+
+    def _about(self, one: _Attempt) -> dict[str, Any]:
         return {
             "model": self.generator.key,
             "prompt": hashlib.sha256(repr(asdict(one.prompt)).encode()).hexdigest()[:16],
             "attempts": one.drawn,
-            "refused": dict(refused),
+            **self._refused(one),
             "drawn_claims": dict(one.claims),
-            "fell_back": not scores,
+            "fell_back": not one.passed,
             "repaired": one.repaired,
         }
 
+    def _refused(self, one: _Attempt) -> dict[str, Any]:
+        """Return how often which check refused one, and for what the moderator did."""
+        problems = [problem for _, some in one.refused for problem in some]
+        flags = {flag for problem in problems if problem.check == "moderated" for flag in problem.detail.split(", ")}
+        refused = dict(Counter(problem.check for problem in problems))
+        return {"refused": refused, **({"moderation": sorted(flags)} if flags else {})}
+
     def _best(self, one: _Attempt, scores: Mapping[str, Scores], about: Mapping[str, Any]) -> Written:
         best = max(scores, key=lambda text: self._weights.total(scores[text]))
-        told = {**one.request.provenance, **about, "claims": one.checker.claims(best), "checks": list(CHECKS)}
+        told = {**one.request.provenance, **about, "claims": one.checker.claims(best), "checks": self._checks}
         told |= {"scores": dict(scores[best]), "weights": self._weights.model_dump()}
         told["candidates"] = [{"text": text, "scores": dict(found)} for text, found in scores.items()]
         return Written(best, "model", told)
