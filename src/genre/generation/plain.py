@@ -40,7 +40,8 @@ class PlainWriter:
         ground = Ground(
             request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
         )
-        return Checker(request.kind, request.facts, ground, request.told, self._least_told, banned=self._banned)
+        banned = (*self._banned, *request.scenario.banned)
+        return Checker(request.kind, request.facts, ground, request.told, self._least_told, banned=banned)
 
     def flags(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """Return for what the moderator refuses each text; where there is none, nothing is refused."""
