@@ -81,7 +81,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         load=Prepared.load,
     )
     if experiment.write is not None:
-        experiment.write.check_columns(prepared.data.items)
+        experiment.write.check_columns(prepared.data.items, prepared.data.users)
     plan = make_plan(experiment, prepared.data, work.done(MODELS))
     reading = represent(experiment, prepared, work.store, progress)
     judges = [make_judge(experiment, prepared, index) for index in range(len(prepared.splits))]

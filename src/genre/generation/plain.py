@@ -8,6 +8,7 @@ from typing import Any, Final
 from genre.core.run import RunContext
 from genre.generation.checks import Check, Checker, banned_patterns
 from genre.generation.grounding import Ground
+from genre.generation.own_data import OwnData
 from genre.generation.requests import Request, Written
 from genre.generation.sentences import sentences_of
 from genre.generation.write_config import WriteConfig
@@ -20,15 +21,23 @@ _CHECKS: Final[tuple[Check, ...]] = ("allowed", "nothing personal")
 class PlainWriter:
     """Writes without a model: what it writes is faithful, and the same every time."""
 
-    def __init__(self, config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        config: WriteConfig,
+        run: RunContext,
+        *,
+        common_words: frozenset[str] = frozenset(),
+        own: OwnData | None = None,
+    ) -> None:
         """Keep the settings; nobody is asked yet.
 
         Args:
             config: How to write.
             run: Store of what was written before, and progress.
             common_words: Words that are no names though a sentence begins with them.
+            own: What people agreed to be addressed by.
         """
-        self._run, self._common = run, common_words
+        self._run, self._common, self._own = run, common_words, own
         self._banned = banned_patterns(config.banned)
         self._least_told = config.least_told
         self._moderator = None if config.moderation is None else Moderator(config.moderation)
@@ -41,7 +50,16 @@ class PlainWriter:
             request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
         )
         banned = (*self._banned, *request.scenario.banned)
-        return Checker(request.kind, request.facts, ground, request.told, self._least_told, banned=banned)
+        return Checker(
+            request.kind,
+            request.facts,
+            ground,
+            request.told,
+            self._least_told,
+            banned=banned,
+            given=request.person.given if "person" in request.kind.inputs else {},
+            own=self._own,
+        )
 
     def flags(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """Return for what the moderator refuses each text; where there is none, nothing is refused."""

@@ -15,6 +15,7 @@ from genre.data.dataset import Entities
 from genre.features.text import Language
 from genre.generation.judging import JudgeConfig
 from genre.generation.kinds import kind_of
+from genre.generation.own_data import check_columns
 from genre.generation.scenarios import ScenarioName
 from genre.generation.sentences import length_of, sentences_of
 from genre.generation.write_config import WriteConfig
@@ -98,12 +99,13 @@ class TextsConfig(WriteConfig):
             raise ValueError(f"{list(kinds)} names a kind twice")
         return kinds
 
-    def check_columns(self, items: Entities) -> None:
-        """Make sure that the references are there.
+    def check_columns(self, items: Entities, users: Entities) -> None:
+        """Make sure that the references are there, and what people are addressed by.
 
         Raises:
             ConfigError: There is no such column, or it holds no texts.
         """
+        check_columns(users, self.address_by)
         texts = [name for name, dtype in items.frame.schema.items() if dtype == pl.String]
         if self.references is not None and self.references not in texts:
             raise ConfigError(

@@ -39,6 +39,9 @@ class WriteConfig(Config):
     """What preference is measured with. The default needs no model, and takes any language."""
     banned: tuple[str, ...] = ()
     """Terms that no text may hold."""
+    address_by: tuple[str, ...] = ()
+    """Columns of the user table that people agreed to be addressed by, such as `name`. A kind of your own finds them in
+    `person.given`, and they go to the language model; a text for anybody else may not hold them."""
     moderation: ModerationConfig | None = None
     """Who is asked about every text before it is shown, beside the checks that are made here; nobody by default."""
     audit: Path | None = None

@@ -19,6 +19,7 @@ from genre.core.run import RunContext
 from genre.features.store import ContentStore
 from genre.generation.audit import AuditedWriter, AuditLog
 from genre.generation.checks import CHECKS, Check, Checker, Problem, repeats
+from genre.generation.own_data import OwnData
 from genre.generation.plain import PlainWriter
 from genre.generation.requests import Request, Written
 from genre.generation.sentences import is_whole, length_of, sentences_of, together
@@ -29,7 +30,11 @@ from genre.language.base import Completion, Generator, Prompt, Sampling
 
 
 def writer_of(
-    config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()
+    config: WriteConfig,
+    run: RunContext,
+    *,
+    common_words: frozenset[str] = frozenset(),
+    own: OwnData | None = None,
 ) -> PlainWriter | ModelWriter | AuditedWriter:
     """Return what writes as the config says; a model is loaded when it is first asked.
 
@@ -37,8 +42,9 @@ def writer_of(
         config: How to write.
         run: Store of what was written before, and progress.
         common_words: Words that are no names though a sentence begins with them.
+        own: What people agreed to be addressed by.
     """
-    plain = PlainWriter(config, run, common_words=common_words)
+    plain = PlainWriter(config, run, common_words=common_words, own=own)
     writer = plain if config.generator is None else ModelWriter(config, config.generator.build(), run, plain)
     return writer if config.audit is None else AuditedWriter(writer, AuditLog(config.audit))
 
