@@ -116,7 +116,8 @@ def speeds(wanted: Sequence[Request]) -> dict[str, float]:
 
 def judged(kind: str, wanted: Sequence[Request], texts: Sequence[Written]) -> dict[str, Any]:
     """Return what became of the texts of a kind."""
-    rows = [{"kind": kind, "writer": text.writer, "provenance": text.provenance, "text": text.text} for text in texts]
+    about = {"kind": kind, "language": "en"}
+    rows = [about | {"writer": text.writer, "provenance": text.provenance, "text": text.text} for text in texts]
     wrong = [untrue(request, text.text) for request, text in zip(wanted, texts, strict=True)]
     by_model = [at for at, text in enumerate(texts) if text.writer == "model"]
     return {

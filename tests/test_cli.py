@@ -156,6 +156,24 @@ def test_write_asks_a_language_model_and_says_what_it_could_not_use(own: Path) -
     assert "the language model wrote nothing that may be shown" in " ".join(shown.split())
 
 
+def test_what_was_preferred_weighs_texts_and_what_is_shown_is_logged(own: Path) -> None:
+    run, out, log = str(own / "runs" / "films"), own / "candidates.jsonl", own / "audit.jsonl"
+    answers = "generator={kind: fake, answers: [Solaris is a drama., Solaris is science fiction.]}"
+    asked = ["ann", "--item", "solaris", "--set", answers, "--set", "candidates=2", "--audit", str(log)]
+    genre("write", run, *asked, "--out", str(out))
+    line = json.loads(out.read_text(encoding="utf-8"))
+    assert len(line["provenance"]["candidates"]) == 2
+    out.write_text(json.dumps(line | {"preferred": 1}) + "\n", encoding="utf-8")
+    again = own / "again.jsonl"
+    genre("write", run, *asked, "--set", f"weights_from={out}", "--out", str(again))
+    weights = json.loads(again.read_text(encoding="utf-8"))["provenance"]["weights"]
+    assert weights != line["provenance"]["weights"]
+    out.write_text(json.dumps(line | {"preferred": 7}) + "\n", encoding="utf-8")
+    result = CliRunner().invoke(app, ["write", run, *asked, "--set", f"weights_from={out}"])
+    assert "candidates.jsonl:1: `preferred` is 7" in str(result.exception)
+    assert len(log.read_text(encoding="utf-8").splitlines()) == 2
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
 def test_recommend_writes_everybody_to_a_file(own: Path, suffix: str) -> None:
     out = own / f"recs.{suffix}"

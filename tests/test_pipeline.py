@@ -112,6 +112,33 @@ def test_a_run_writes_the_texts_that_are_wanted(tmp_path: Path) -> None:
     assert "ROUGE-L" in page
 
 
+def test_a_run_measures_its_texts(tmp_path: Path) -> None:
+    hashing = {"kind": "hashing", "size": 256}
+    wanted = {
+        "kinds": ["ad", "reason"], "users": 4, "n": 2, "scenario": "video", "candidates": 1, "draws": 1,
+        "generator": {"kind": "fake", "answers": ["Because it is good.", "A film."]},
+        "personal": {"encoder": hashing, "people": 12, "items": 1},
+        "judge": {"generator": {"kind": "fake", "answers": ['{"better": "A"}']}},
+        "least_told": 0,
+    }  # fmt: skip
+    run = pipeline.run(experiment(name="measured", write=wanted), tmp_path)
+    told = json.loads((run / "account.json").read_text(encoding="utf-8"))["texts"]
+    assert told["reasons"]["reasons"] == 8
+    assert 0 <= told["reasons"]["share"]["mean"] <= 1
+    assert set(told["personal"]) == {"ad", "reason"}
+    assert (told["personal"]["ad"]["texts"], told["personal"]["ad"]["people"]) == (12, 12)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Texts against chance" in page
+    assert "name an event of the history" in page
+
+
+def test_who_weighs_texts_does_not_measure_them() -> None:
+    with pytest.raises(ValueError, match=r"`personal\.encoder` is the `encoder` that texts are chosen with"):
+        experiment(write={"personal": {"encoder": {"kind": "hashing"}}})
+    with pytest.raises(ValueError, match="there is no `generator`"):
+        experiment(write={"judge": {"generator": {"kind": "fake"}}})
+
+
 def test_references_that_are_not_there_are_found_before_anything_is_fitted(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no references in 'tagline'.*\n?.*title"):
         pipeline.run(experiment(name="none", write={"references": "tagline"}), tmp_path)

@@ -166,17 +166,18 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         writers[path.suffix](frame, temporary)
 
 
-def write_settings(generator: str | None, overrides: Sequence[str] = ()) -> WriteConfig:
+def write_settings(generator: str | None, overrides: Sequence[str] = (), audit: Path | None = None) -> WriteConfig:
     """Return how texts are written.
 
     Args:
         generator: `smollm2`, or the hub id, directory or .gguf file of another language model; none writes without.
         overrides: `candidates=5` and so on.
+        audit: Where a line is added for each text that is shown or withheld.
 
     Raises:
         ConfigError: A setting is wrong.
     """
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {} if audit is None else {"audit": audit}
     if generator is not None:
         own = {"kind": "local", "model": generator}
         settings["generator"] = {"kind": generator} if generator == SMOLLM else own

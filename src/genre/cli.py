@@ -209,6 +209,7 @@ def write(
     overrides: SetOption = [],  # noqa: B006
     model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="Write to a .jsonl file, with provenance.")] = None,  # noqa: UP045
+    audit: Annotated[Optional[Path], typer.Option(help="Add a line for each text to this .jsonl file.")] = None,  # noqa: UP045
     sentences: Annotated[
         bool, typer.Option("--stream", help="Show one text about one item sentence by sentence, as it is written.")
     ] = False,
@@ -223,7 +224,7 @@ def write(
     if out is not None and (out.suffix != ".jsonl" or sentences):
         remedy = "Leave one of --out and --stream out." if sentences else "Use a name that ends in .jsonl."
         raise ConfigError("the texts cannot be written there", place=str(out), remedy=remedy)
-    config = write_settings(generator, overrides)
+    config = write_settings(generator, overrides, audit)
     histories = [[one.strip() for one in history.split(",")]] if history else None
     if sentences:
         if not item or len(item) != 1 or len(kind) != 1 or len(users or [""]) != 1:

@@ -15,10 +15,12 @@ from pydantic import BaseModel, ValidationError
 from genre.config import Experiment
 from genre.core.config import Config
 from genre.core.errors import ConfigError
+from genre.core.files import sha256
 
 Place = tuple[str | int, ...]
 ConfigT = TypeVar("ConfigT", bound=Config)
 _PATHS = ("interactions", "items", "users", "impressions")
+_WRITE_PATHS = ("weights_from", "audit")
 _PYDANTIC = ("function-", "lax-or-strict[", "tuple[", "[key]")
 """How pydantic calls steps of its own that stand between settings in a location."""
 
@@ -65,6 +67,9 @@ def digest_of(experiment: Experiment) -> str:
     settings = experiment.model_dump(mode="json", exclude={"tune"})
     for name in _PATHS:
         settings["data"].pop(name, None)
+    if (write := experiment.write) is not None:
+        del settings["write"]["audit"]
+        settings["write"]["weights_from"] = write.weights_from and sha256(write.weights_from)
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -196,8 +201,12 @@ def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
     """Let all that names a file hold from anywhere."""
     _resolve_texts(settings, base)
     write = settings.get("write")
-    if isinstance(write, dict) and isinstance(write.get("kinds"), list):
-        write["kinds"] = [str(base / kind) if str(kind).endswith(".j2") else kind for kind in write["kinds"]]
+    if isinstance(write, dict):
+        if isinstance(write.get("kinds"), list):
+            write["kinds"] = [str(base / kind) if str(kind).endswith(".j2") else kind for kind in write["kinds"]]
+        for key in _WRITE_PATHS:
+            if isinstance(write.get(key), str):
+                write[key] = str(base / write[key])
     data = settings.get("data")
     if not isinstance(data, dict):
         return

@@ -25,6 +25,7 @@ from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset
 from genre.data.growth import extended
 from genre.generation.facts import FactBook
+from genre.generation.own_data import OwnData
 from genre.generation.reasons import Language, Reasons
 from genre.generation.scenarios import ScenarioName
 from genre.generation.trace import Trace, decided
@@ -189,13 +190,13 @@ class Engine:
         settings.check_installed()
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)
         answer = self.answer(queries, n) if items is None else self._about(queries, self._item_rows(items))
-        book = FactBook(self.data.items, language, without=without)
+        book, own = FactBook(self.data.items, language, without=without), OwnData(self.data.users, settings.address_by)
         requests = requests_for(
             book, self._reasons, names, queries, answer,
-            kinds=kinds, language=language, scenario=scenario, question=question,
+            kinds=kinds, language=language, scenario=scenario, question=question, own=own,
         )  # fmt: skip
         run = RunContext(seed=self.seed, store=self.store, progress=progress or Silent())
-        texts = writer_of(settings, run, common_words=book.common_words).write(requests)
+        texts = writer_of(settings, run, common_words=book.common_words, own=own).write(requests)
         places = [place for place in self.to_frame(names, answer, language).to_dicts() for _ in kinds]
         return [
             {name: place[name] for name in (USER_ID, RANK, ITEM_ID, TITLE)}
@@ -236,13 +237,14 @@ class Engine:
         settings = config or WriteConfig()
         settings.check_installed()
         names, query = self._ask_one(user, history, "stream")
-        book = FactBook(self.data.items, language)
+        book, own = FactBook(self.data.items, language), OwnData(self.data.users, settings.address_by)
         answer = self._about(query, self._item_rows([item_id]))
         (request,) = requests_for(
             book, self._reasons, names, query, answer,
-            kinds=[kind], language=language, scenario=scenario, question=question,
+            kinds=[kind], language=language, scenario=scenario, question=question, own=own,
         )  # fmt: skip
-        return writer_of(settings, RunContext(seed=self.seed), common_words=book.common_words).stream(request)
+        run = RunContext(seed=self.seed)
+        return writer_of(settings, run, common_words=book.common_words, own=own).stream(request)
 
     def why(
         self,

@@ -11,17 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from genre._version import __version__
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import Progress, RunContext, Silent
-from genre.data.columns import ITEM_ID
-from genre.data.dataset import Dataset
 from genre.data.sample import NOTICE, SampleConfig
 from genre.engine import Engine
 from genre.enrichment import enriched
@@ -49,6 +44,7 @@ from genre.stages import (
     represent,
     source_key,
 )
+from genre.texts import spread, write_texts
 from genre.workspace import ACCOUNT, STORE, Workspace, read_manifest, verify
 
 EXAMPLE = "example"
@@ -85,7 +81,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         load=Prepared.load,
     )
     if experiment.write is not None:
-        experiment.write.check_columns(prepared.data.items)
+        experiment.write.check_columns(prepared.data.items, prepared.data.users)
     plan = make_plan(experiment, prepared.data, work.done(MODELS))
     reading = represent(experiment, prepared, work.store, progress)
     judges = [make_judge(experiment, prepared, index) for index in range(len(prepared.splits))]
@@ -98,13 +94,14 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     chosen = _answering(experiment.answer.model, ranking, over)
     engine = open_engine(experiment, work.directory, prepared.data, chosen)
     _recommend(engine, experiment, work.directory)
-    _write(engine, experiment, work.directory, progress)
+    told = _write(engine, experiment, work.directory, progress)
 
     account = {
         "data": prepared.account,
         "reading": reading,
         "plan": [_plain(planned) for planned in plan],
         "accounts": accounts_of(work.directory, [planned.name for planned in plan]),
+        "texts": told,
     }
     work.write(ACCOUNT, json.dumps(account, indent=2))
     skipped = {planned.name: planned.skipped for planned in plan if planned.skipped}
@@ -220,10 +217,10 @@ def _recommend(engine: Engine, experiment: Experiment, directory: Path) -> None:
         frame.write_parquet(path)
 
 
-def _write(engine: Engine, experiment: Experiment, directory: Path, progress: Progress) -> None:
-    """Write examples, with reasons if wanted, and the texts that are wanted."""
+def _write(engine: Engine, experiment: Experiment, directory: Path, progress: Progress) -> dict[str, Any]:
+    """Write examples, with reasons if wanted, and the texts that are wanted; return what was measured of these."""
     data, language = engine.data, experiment.answer.reasons
-    queries = data.queries(_spread(data, experiment.answer.examples))
+    queries = data.queries(spread(data, experiment.answer.examples))
     users = data.users.vocabulary.names(queries.user_rows)
     answer = engine.answer(queries, experiment.answer.n)
     rows = engine.to_frame(users, answer, language).to_dicts()
@@ -235,26 +232,14 @@ def _write(engine: Engine, experiment: Experiment, directory: Path, progress: Pr
     histories = {user: titles.gather(liked[row][-10:]).to_list() for row, user in enumerate(users)}
     about = {"kind": EXAMPLE, "language": language, "reason": None}
     lines = [about | {"history": histories[row["user_id"]]} | row for row in rows]
-    if (wanted := experiment.write) is not None:
-        names = data.users.vocabulary.names(_spread(data, wanted.users)).to_list()
-        texts = engine.write(
-            names, n=wanted.n, kinds=wanted.kinds, language=wanted.language, scenario=wanted.scenario,
-            without=wanted.references, config=wanted, progress=progress,
-        )  # fmt: skip
-        lines += [text | {"reference": _reference(data, text[ITEM_ID], wanted.references)} for text in texts]
+    told: dict[str, Any] = {}
+    if experiment.write is not None:
+        run = RunContext(seed=engine.seed, store=engine.store, progress=progress)
+        texts, told = write_texts(engine, experiment.write, run)
+        lines += texts
     with atomic_file(directory / CONTENT) as path, path.open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-
-
-def _reference(data: Dataset, item_id: str, column: str | None) -> str | None:
-    return None if column is None else data.items.frame[column][int(data.items.vocabulary.rows([item_id])[0])]
-
-
-def _spread(data: Dataset, count: int) -> NDArray[np.int64]:
-    """Return rows of users, spread over those with the shortest to the longest histories."""
-    by_length = np.argsort(data.interactions.lengths, kind="stable")
-    picked = np.unique(np.linspace(0, len(by_length) - 1, count).astype(int))
-    return np.asarray(by_length[picked], np.int64)
+    return told
 
 
 def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]) -> Path:
@@ -271,6 +256,7 @@ def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]
         results=Results.load(directory).to_dict(),
         examples=[line for line in lines if line["kind"] == EXAMPLE],
         texts=[line for line in lines if line["kind"] != EXAMPLE],
+        measured=account.get("texts", {}),
         notice=NOTICE if isinstance(experiment.data, SampleConfig) else None,
     )
     with atomic_file(directory / REPORT) as path:

@@ -142,6 +142,7 @@ def render(results: Results | None = None, **changes: Any) -> str:
             {**example, "history": ["oldest", "newest"], "rank": 1, "title": "first"},
         ],
         "texts": [],
+        "measured": {},
         "notice": None,
     }
     return render_report(**arguments | changes)
@@ -395,9 +396,50 @@ def test_texts_stand_with_who_wrote_them_and_what_was_refused(page: Page) -> Non
     assert "put together from the facts" in written.words
     assert "true: 3" in written.words
     assert "distinct-2" in written.words
-    assert "ROUGE-L" not in written.words
+    for absent in (
+        "ROUGE-L",
+        "bits per byte",
+        "claims in the facts",
+        "rare characters",
+        "against chance",
+        "position bias",
+    ):
+        assert absent not in written.words
+    assert "reading ease" in written.words
+    assert "How long the texts are" in written.words
     assert not written.open
     assert "Texts" not in page.words
+
+
+def test_what_was_measured_of_texts_stands_in_words_columns_and_a_plot() -> None:
+    claims = {"claims": {"made": 4, "grounded": 4}, "drawn_claims": {"texts": 4, "true": 3, "made": 9, "grounded": 8}}
+    about = {"fell_back": False, "repaired": False, "scores": {"fluency": -1.25, "grounding": 1.0}, **claims}
+    text = {"user_id": "u1", "item_id": "i1", "title": "异形", "kind": "ad", "language": "zh", "rank": 1}
+    texts = [{**text, "text": "船员遇到怪物，逃走了。", "writer": "model", "provenance": about}]
+    share = {"mean": 0.42, "low": 0.3, "high": 0.5}
+    rest = {"rank": {"mean": 2.5}, "mrr": {"mean": 0.6}, "distinct_2": 0.3, "texts": 40, "people": 20, "among": 10}
+    unknown = {"mean": None, "low": None, "high": None}
+    verdict = {"wins": 5, "ties": 3, "losses": 2, "invalid": 1, "position_bias": 0.25, "share": share}
+    measured = {
+        "reasons": {"reasons": 60, "coverage": 0.9, "cases": 50, "share": {"mean": 0.7, "low": 0.6, "high": 0.8}},
+        "personal": {
+            "ad": {**rest, "first": share, "samples": [{"user_id": "u7", "title": "T", "text": f"For you, {EVIL}"}]},
+            "title": {**rest, "first": unknown, "samples": []},
+        },
+        "judge": {"ad": {**verdict, "samples": [{"title": "T", "text": "Own.", "other": "Plain.", "outcome": "win"}]}},
+    }
+    page = Page(render(texts=texts, measured=json.loads(json.dumps(measured))))
+    for words in (
+        "bits per byte", "1.25", "claims in the facts", "100.0 %", "88.9 %", "75.0 %", "rare characters",
+        "characters a clause", "Texts against chance", "for 42 % of 20 people (chance 10 %)", "its mean rank is 2.5",
+        "Personal fit of title: too few people", "90 % of 60 reasons name an event", "70 % of the comparisons",
+        "5 better, 3 equal or undecided, 2 worse, 1 without an answer", "Its position bias is +0.25", "judged: win",
+        "Plain.", "u7",
+    ):  # fmt: skip
+        assert words in page.words, words
+    assert "reading ease" not in page.words
+    assert EVIL not in render(texts=texts, measured=measured)
+    assert not page.open
 
 
 def test_examples_show_the_history_newest_first_beside_ranked_titles_with_reasons(page: Page) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from genre.core.errors import ResourceError
+from genre.core.errors import DataError, ResourceError
 from genre.core.run import RunContext
 from genre.generation.facts import Facts
 from genre.generation.kinds import kind_of
@@ -53,7 +54,9 @@ def test_without_a_model_a_text_is_put_together_from_the_facts() -> None:
     assert text == KID.text
     assert writer == "template"
     facts = ["title", "director", "year", "text"]
-    assert about == {"facts": facts, "left_out": 0, "fell_back": False, "repaired": False}
+    claims = {"made": 3, "grounded": 3}
+    told = {"facts": facts, "left_out": 0, "fell_back": False, "repaired": False, "claims": claims}
+    assert about == {**told, "checks": ["allowed", "nothing personal"]}
 
 
 def test_a_text_that_passes_is_shown_with_where_it_comes_from() -> None:
@@ -64,6 +67,8 @@ def test_a_text_that_passes_is_shown_with_where_it_comes_from() -> None:
     assert (about["fell_back"], about["repaired"]) == (False, False)
     assert str(about["model"]).startswith("fake-")
     assert about["scores"] == {"grounding": 1.0, "fluency": None, "preference": None}
+    assert about["claims"] == {"made": 0, "grounded": 0}
+    assert about["drawn_claims"] == {"texts": 2, "true": 1, "made": 1, "grounded": 0}
 
 
 def test_where_none_passes_more_are_drawn() -> None:
@@ -95,6 +100,25 @@ def test_of_an_item_without_facts_nothing_is_asked() -> None:
 def test_the_best_is_what_the_person_likes(liked: str, text: str) -> None:
     settings = config(TRAMP, MISCHIEF, weights=Weights(preference=1, grounding=0))
     assert written(request(liked=(liked,)), settings)[0] == text
+
+
+def test_what_was_preferred_decides_what_is_the_best(tmp_path: Path) -> None:
+    (first,) = writer_of(config(TRAMP, MISCHIEF), RunContext(), common_words=COMMON).write([request(liked=("baby",))])
+    candidates = first.provenance["candidates"]
+    assert [one["text"] for one in candidates] == [TRAMP, MISCHIEF]
+    assert first.provenance["weights"] == Weights().model_dump()
+    assert first.text == TRAMP
+    feedback = tmp_path / "feedback.jsonl"
+    line = json.dumps({"provenance": {"candidates": [{"text": "", "scores": {"grounding": 1.0, "preference": 0.0}},
+                                                     {"text": "", "scores": {"grounding": 0.0, "preference": 0.9}}]},
+                       "preferred": 0})  # fmt: skip
+    feedback.write_text(f"{line}\n" * 200, encoding="utf-8")
+    settings = config(TRAMP, MISCHIEF, weights_from=feedback)
+    settings.check_installed()
+    weights = written(request(liked=("baby",)), settings)[2]["weights"]
+    assert weights["preference"] < 0.1 < 1 < weights["grounding"]  # type: ignore[index]
+    with pytest.raises(DataError, match="cannot be read"):
+        config(TRAMP, weights_from=tmp_path / "none.jsonl").check_installed()
 
 
 def streamed(answer: str, *, facts: Facts = KID) -> list[str]:

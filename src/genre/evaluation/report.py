@@ -15,17 +15,16 @@ from genre.evaluation._frontier import frontiers
 from genre.evaluation._labels import duration
 from genre.evaluation._measures import Measure, measure, number, percent, size
 from genre.evaluation._pictures import calibration, gaps, overview, slices
-from genre.evaluation._view import headline, leaderboard, lengths, measured, read_models
+from genre.evaluation._texts import view_of_texts
+from genre.evaluation._view import headline, leaderboard, lengths, read_models
+from genre.evaluation._view import measured as columns_of
 from genre.evaluation.results import Intervals
 from genre.features.enrich.account import in_words
-from genre.generation.stage import account_of_texts
 from genre.metrics.ranking import METRICS
 
 TEMPLATE: Final = "report.html.j2"
 NUM_EXAMPLES: Final = 12
 """People whose recommendations are shown."""
-NUM_TEXTS: Final = 24
-"""Texts that are shown, of all that were written."""
 BEYOND: Final = ("coverage", "novelty", "diversity", "serendipity", "gini", "popularity_lift", "entropy", "reachable")
 CLICKS: Final = ("auc", "gauc", "log_loss", "calibration_error")
 
@@ -42,6 +41,7 @@ def render_report(
     results: Mapping[str, Any],
     examples: Sequence[Mapping[str, Any]],
     texts: Sequence[Mapping[str, Any]],
+    measured: Mapping[str, Any],
     notice: str | None,
 ) -> str:
     """Return the report as HTML.
@@ -58,6 +58,7 @@ def render_report(
         results: The content of `metrics.json`; see `genre.evaluation.results`.
         examples: Rows of answers: user_id, history (titles, newest last), rank, item_id, title, score, source, reason.
         texts: What was written: user_id, item_id, title, kind, language, text, writer, provenance.
+        measured: What was found out about the texts by more than reading them; see `genre.texts.write_texts`.
         notice: A sentence that must stand above all results, or None.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -91,11 +92,11 @@ def render_report(
         headline=headline(models, primary),
         pictures=overview(models, results),
         board=leaderboard(models, primary),
-        every_metric=measured(ranking, tests),
-        beyond=measured(BEYOND, beyond),
+        every_metric=columns_of(ranking, tests),
+        beyond=columns_of(BEYOND, beyond),
         slices=slices(models, primary),
         gaps=gaps(models),
-        clicks=measured(CLICKS, clicks),
+        clicks=columns_of(CLICKS, clicks),
         calibration=calibration(models),
         meanings={
             "ranking": _meanings([f"{name}@{primary.partition('@')[2]}" for name in METRICS], tests),
@@ -103,8 +104,7 @@ def render_report(
             "clicks": _meanings(CLICKS, clicks),
         },
         examples=_examples(examples),
-        written=account_of_texts(texts),
-        texts=texts[:NUM_TEXTS],
+        written=view_of_texts(texts, measured) if texts else None,
     )
 
 

@@ -67,21 +67,30 @@ def attribute(model: Recommender, query: Queries, item: int, candidates: Candida
 
 
 def score_and_rank(
-    model: Recommender, queries: Queries, item: int, candidates: Candidates
+    model: Recommender, queries: Queries, items: int | NDArray[np.integer], candidates: Candidates
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the score (B,) and the rank (B,) of an item for each query, minus infinity and infinity for no answer."""
+    """Return the score (B,) and the rank (B,) of an item for each query, minus infinity and infinity for no answer.
+
+    Args:
+        model: Any.
+        queries: B queries.
+        items: Row of the item, or (B,) one for each query.
+        candidates: Of the queries.
+    """
+    rows, wanted = np.arange(len(queries)), np.broadcast_to(np.asarray(items, np.int64), len(queries))
     if isinstance(model, Scorer):
         scores = model.score(queries)
         candidates.hide(scores)
-        own = scores[:, item].astype(np.float64)
-        above = (scores > own[:, None]).sum(1) + (scores[:, :item] == own[:, None].astype(np.float32)).sum(1)
-        return own, np.where(np.isfinite(own), 1.0 + above, np.inf)
+        own = scores[rows, wanted]
+        before = np.arange(scores.shape[1]) < wanted[:, None]
+        above = (scores > own[:, None]).sum(1) + ((scores == own[:, None]) & before).sum(1)
+        return own.astype(np.float64), np.where(np.isfinite(own), 1.0 + above, np.inf)
     answer = model.recommend(queries, _LISTED, candidates=candidates)
-    there = answer.item_rows == item
+    there = answer.item_rows == wanted[:, None]
     found = there.any(1)
     place = there.argmax(1)
-    own = np.where(found, answer.scores[np.arange(len(place)), place], -np.inf).astype(np.float64)
-    return own, np.where(found, 1.0 + place, np.inf)
+    own = np.where(found, answer.scores[rows, place], -np.inf)
+    return own.astype(np.float64), np.where(found, 1.0 + place, np.inf)
 
 
 def _falls(scores: NDArray[np.float64]) -> NDArray[np.float64]:

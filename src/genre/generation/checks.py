@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 import polars as pl
@@ -17,6 +17,7 @@ from genre.features.enrich.untrusted import gives_orders
 from genre.generation.facts import Facts
 from genre.generation.grounding import Ground
 from genre.generation.kinds import Kind
+from genre.generation.own_data import OwnData, restored, spared
 from genre.generation.sentences import is_whole, length_of, sentences_of, together, within
 from genre.language.base import Completion
 
@@ -66,6 +67,10 @@ class Checker:
     """What may not be said, whatever the facts say."""
     begin: str = ""
     """What the text begins with, which the model has not written: it does not count for its subject."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """What the reader agreed to be addressed by."""
+    own: OwnData | None = None
+    """Knows what others are called."""
 
     def tidied(self, completion: Completion) -> str:
         """Return an answer without what models put around it, cut to whole sentences within the limits."""
@@ -105,8 +110,7 @@ class Checker:
             found.append(Problem("no repetition", "it says the same again and again"))
         found += [Problem("true", f"{claim.kind} {claim.said!r}") for claim in self.ground.ungrounded(text)]
         found += [Problem("allowed", repr(one.group())) for pattern in self.banned for one in pattern.finditer(text)]
-        if mask_all(pl.Series([text], dtype=pl.String))[1]:
-            found.append(Problem("nothing personal", "it holds an address or a number of somebody"))
+        found += [Problem("nothing personal", detail) for detail in self._personal(text)]
         return found
 
     def _own(self, text: str) -> str:
@@ -114,6 +118,11 @@ class Checker:
         beginnings = [self.begin, *sentences_of(self.begin)[-1:]]
         begin = next((one for one in beginnings if text.startswith(one)), "")
         return text.removeprefix(begin)
+
+    def claims(self, text: str) -> dict[str, int]:
+        """Return how many claims a text makes, and how many of them stand in the facts."""
+        found = [holds for _, holds in self.ground.claims(text)]
+        return {"made": len(found), "grounded": sum(found)}
 
     def allowed(self, text: str) -> str:
         """Return a text that was put together from the facts without what may not be shown whoever says it.
@@ -125,7 +134,21 @@ class Checker:
         else:
             sentences = sentences_of(text)
             kept = together([one for one in sentences if not any(pattern.search(one) for pattern in self.banned)])
-        return str(mask_all(pl.Series([kept], dtype=pl.String))[0][0])
+        return self._masked(kept)[0]
+
+    def _personal(self, text: str) -> list[str]:
+        """Return what a text holds of anybody but its reader."""
+        found = ["it holds an address or a number of somebody"] if self._masked(text)[1] else []
+        if self.own is not None:
+            allowed = [self.facts.name, *self.facts.lines, *self.told, *self.given.values()]
+            found += [f"{other!r} is what somebody else is called" for other in self.own.others_in(text, allowed)]
+        return found
+
+    def _masked(self, text: str) -> tuple[str, int]:
+        """Return a text with personal data masked, but for what the reader agreed to be addressed by, and the finds."""
+        plain, values = spared(text, self.given)
+        masked, finds = mask_all(pl.Series([plain], dtype=pl.String))
+        return restored(str(masked[0]), values), finds
 
     def repaired(self, text: str) -> str:
         """Return the sentences that may be shown by themselves: nothing that is added, something that is left out."""

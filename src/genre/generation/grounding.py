@@ -59,10 +59,14 @@ class Ground:
             if _PRICES.search(name.casefold()):
                 self._known |= {("amount", claim.key) for claim in claims_of(value) if claim.kind == "number"}
 
+    def claims(self, text: str) -> list[tuple[Claim, bool]]:
+        """Return what a text claims, each with whether it stands in the facts."""
+        found = claims_of(text, common_words=self._common, protected=self._protected)
+        return [(claim, self._holds(claim)) for claim in found]
+
     def ungrounded(self, text: str) -> list[Claim]:
         """Return the claims of a text that do not stand in the facts."""
-        claims = claims_of(text, common_words=self._common, protected=self._protected)
-        return [claim for claim in claims if not self._holds(claim)]
+        return [claim for claim, holds in self.claims(text) if not holds]
 
     def _holds(self, claim: Claim) -> bool:
         if (claim.kind, claim.key) in self._known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,9 +34,20 @@ class Person:
     """Words that the texts of what was liked share."""
     items: tuple[int, ...] = field(default=(), repr=False)
     """Rows of what was liked, the newest first."""
+    given: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the person agreed to be addressed by, by the names of the columns, "" where nothing is known; see
+    `WriteConfig.address_by`."""
 
     @classmethod
-    def of(cls, user_id: str, liked: NDArray[np.integer], book: FactBook, *, but: int | None = None) -> Person:
+    def of(
+        cls,
+        user_id: str,
+        liked: NDArray[np.integer],
+        book: FactBook,
+        *,
+        but: int | None = None,
+        given: Mapping[str, str] | None = None,
+    ) -> Person:
         """Read a history.
 
         Args:
@@ -44,6 +55,7 @@ class Person:
             liked: Rows of liked items, oldest first.
             book: What is known of items.
             but: Row of the item that is written about, which says nothing of itself.
+            given: What the person agreed to be addressed by.
         """
         rows = [int(row) for row in dict.fromkeys(liked[::-1].tolist()) if row != but][:_READ]
         read = [book[row] for row in rows]
@@ -55,6 +67,7 @@ class Person:
             tuple(label for label, count in labels.most_common(_LABELS) if count > 1),
             frozenset(word for word, count in words.items() if count > 1),
             tuple(rows),
+            given or {},
         )
 
     def shared(self, facts: Facts) -> tuple[str, ...]:

@@ -3,40 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from genre.core.run import RunContext
-from genre.generation.checks import Checker, banned_patterns
+from genre.generation.checks import Check, Checker, banned_patterns
 from genre.generation.grounding import Ground
+from genre.generation.own_data import OwnData
 from genre.generation.requests import Request, Written
 from genre.generation.sentences import sentences_of
 from genre.generation.write_config import WriteConfig
 from genre.language.moderation import Moderator
 
+_CHECKS: Final[tuple[Check, ...]] = ("allowed", "nothing personal")
+"""What facts are kept from."""
+
 
 class PlainWriter:
     """Writes without a model: what it writes is faithful, and the same every time."""
 
-    def __init__(self, config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        config: WriteConfig,
+        run: RunContext,
+        *,
+        common_words: frozenset[str] = frozenset(),
+        own: OwnData | None = None,
+    ) -> None:
         """Keep the settings; nobody is asked yet.
 
         Args:
             config: How to write.
             run: Store of what was written before, and progress.
             common_words: Words that are no names though a sentence begins with them.
+            own: What people agreed to be addressed by.
         """
-        self._run, self._common = run, common_words
+        self._run, self._common, self._own = run, common_words, own
         self._banned = banned_patterns(config.banned)
         self._least_told = config.least_told
         self._moderator = None if config.moderation is None else Moderator(config.moderation)
+        self.moderated: tuple[Check, ...] = () if self._moderator is None else ("moderated",)
+        """Checks that are made beside those of the checker."""
 
     def checker(self, request: Request) -> Checker:
         """Return what judges texts for a request."""
         ground = Ground(
             request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
         )
-        begin = request.kind.begin(request.given)
-        return Checker(request.kind, request.facts, ground, request.told, self._least_told, self._banned, begin)
+        banned = (*self._banned, *request.scenario.banned)
+        return Checker(
+            request.kind,
+            request.facts,
+            ground,
+            request.told,
+            self._least_told,
+            banned=banned,
+            given=request.person.given if "person" in request.kind.inputs else {},
+            own=self._own,
+            begin=request.kind.begin(request.given),
+        )
 
     def flags(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """Return for what the moderator refuses each text; where there is none, nothing is refused."""
@@ -53,7 +77,11 @@ class PlainWriter:
             requests: What is wanted.
             provenance: What is known of each request by now.
         """
-        texts = [self.checker(request).allowed(request.kind.plain(request.given)) for request in requests]
+        checkers = [self.checker(request) for request in requests]
+        texts = [
+            checker.allowed(request.kind.plain(request.given))
+            for checker, request in zip(checkers, requests, strict=True)
+        ]
         flags = self.flags(texts)
         found = []
         for at, (request, text) in enumerate(zip(requests, texts, strict=True)):
@@ -61,6 +89,8 @@ class PlainWriter:
                 **request.provenance,
                 "fell_back": False,
                 "repaired": False,
+                "claims": checkers[at].claims(text),
+                "checks": [*_CHECKS, *self.moderated],
                 **({} if provenance is None else provenance[at]),
             }
             if flags[at] or not text:
@@ -68,7 +98,14 @@ class PlainWriter:
             found.append(Written("" if flags[at] else text, "template", about))
         return found
 
-    def stream(self, request: Request) -> Iterator[str]:
-        """Yield one text sentence by sentence."""
-        (written,) = self.write([request])
+    def stream(self, request: Request, about: dict[str, Any] | None = None) -> Iterator[str]:
+        """Yield one text sentence by sentence.
+
+        Args:
+            request: What is wanted.
+            about: What is known of it by now; filled with where the text comes from.
+        """
+        told = {} if about is None else about
+        (written,) = self.write([request], [told])
+        told.update(written.provenance, writer=written.writer)
         yield from sentences_of(written.text)

@@ -1,4 +1,6 @@
-"""Claims that somebody could be held to: prices, availability, health, awards, guarantees. English and Chinese.
+"""Claims that somebody could be held to, from prices to superlatives, and tones that promise more than there is.
+
+English and Chinese.
 
 A pattern holds words that come to the same, so that a text may say in its own words what the facts say in theirs, and
 nothing else: who is nominated has not won.
@@ -10,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, TypeAlias
 
-Protected: TypeAlias = Literal["price", "availability", "health", "awards", "guarantees"]
+Protected: TypeAlias = Literal["price", "availability", "health", "awards", "guarantees", "superlatives", "sensation"]
 _WORDS: Final[dict[Protected, tuple[str, ...]]] = {
     "price": (
         r"\b(?:cheap\w*|bargain\w*|affordabl\w+|inexpensive|great value)\b|便宜|实惠|划算|超值",
@@ -70,6 +72,27 @@ _WORDS: Final[dict[Protected, tuple[str, ...]]] = {
         r"\bcertified\b|\bofficially approved\b|认证",
         r"\bpatented\b|专利",
     ),
+    # What the Advertising Law of China, article 9 (3), forbids in advertisements, and its like.
+    "superlatives": (
+        r"\b(?:the|world'?s|our|your)\s(?:very |absolute )?(?:best|finest|greatest|ultimate)\b"
+        r"|\b(?:best|finest|greatest) (?:ever|of all time|in the (?:world|country|market))\b"
+        r"|最佳|最好|最优|最棒|最强|最先进|最高级|顶级|顶尖|极品|极致|终极",
+        r"\b(?:number one|no\. ?1|first[- ]class|top[- ]of[- ]the[- ](?:line|range))\b"
+        r"|第一(?:品牌|名牌|[名家])|(?:全国|全球|全网|世界|行业|销量|排名|质量|品质)第一|第一(?=[的，。！、；]|$)",
+        r"\b(?:unrivall?ed|unbeatable|unmatched|unparalleled|unequall?ed|second to none)\b"
+        r"|无与伦比|无可比拟|绝无仅有|史无前例|空前绝后|万能",
+        r"\b(?:world[- ]class|state[- ]of[- ]the[- ]art|market[- ]leading|world'?s leading)\b"
+        r"|国家级|世界级|全球级|宇宙级",
+        r"\bthe only one\b|\bexclusive(?:ly)?\b|唯一|独家|首选|首家|独一无二",
+    ),
+    "sensation": (
+        r"\bshock(?:ing|ingly|er|ed|s)?\b|\bbombshell\b|震惊|惊天|骇人听闻|重磅|炸裂",
+        r"\b(?:unbelievabl[ey]|incredibl[ey]|jaw-?dropping|mind-?blowing|stunned)\b|难以置信|惊呆|目瞪口呆|惊掉下巴",
+        r"\b(?:you won'?t believe|what happen(?:s|ed) next|leave you speechless|one (?:weird|simple) trick)\b"
+        r"|你绝对想不到|万万没想到|看完.{0,4}(?:沉默|泪|哭|惊)|不转不是|速看|99%的人",
+        r"\b(?:they don'?t want you to know|secrets? revealed|finally exposed)\b|内幕|真相曝光|惊人真相|不为人知|揭秘",
+        r"\b(?:breaking|urgent)\s?[:!]|突发[：！]|紧急[：！]|紧急扩散",
+    ),
 }
 _PATTERNS: Final = {
     kind: tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns) for kind, patterns in _WORDS.items()
@@ -78,7 +101,11 @@ _DENIED: Final = re.compile(
     r"\b(?:not?|never|without|cannot|can't|isn't|doesn't|nominat\w+)\b|不|没|无|未|非|提名", re.IGNORECASE
 )
 """Where facts say this, they promise nothing; the words that hold it themselves are kept."""
-_HOLDS_IT: Final = re.compile(r"nominat|提名|无毒|无副作用|无风险|免|不过敏|non-?toxic", re.IGNORECASE)
+_HOLDS_IT: Final = re.compile(
+    r"nominat|提名|无毒|无副作用|无风险|免|不过敏|non-?toxic|无与伦比|无可比拟|绝无仅有|史无前例|独一无二|想不到|没想到|不转"
+    r"|不为人知|won'?t believe|don'?t want",
+    re.IGNORECASE,
+)
 
 
 def protected_claims(text: str, kinds: Iterable[Protected]) -> Iterator[tuple[Protected, str, str]]:

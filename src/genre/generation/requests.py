@@ -44,7 +44,8 @@ class Request:
         Labels that the person likes are not among it: of an item that has them, the facts say so.
         """
         reason = (self.reason,) if "reason" in self.kind.inputs else ()
-        return reason + (self.person.liked if "person" in self.kind.inputs else ())
+        person = (*self.person.liked, *filter(None, self.person.given.values()))
+        return reason + (person if "person" in self.kind.inputs else ())
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -4,20 +4,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from genre.core.config import Config
 from genre.core.errors import ConfigError
 from genre.data.dataset import Entities
 from genre.features.text import Language
+from genre.generation.judging import JudgeConfig
 from genre.generation.kinds import kind_of
+from genre.generation.own_data import check_columns
 from genre.generation.scenarios import ScenarioName
-from genre.generation.sentences import length_of
+from genre.generation.sentences import length_of, sentences_of
 from genre.generation.write_config import WriteConfig
+from genre.language.encoders import AnyEncoder
+from genre.language.minilm import MiniLmConfig
+from genre.metrics.personal import AMONG
+from genre.metrics.readability import chinese_reading, flesch
 from genre.metrics.texts import bleu, check_sacrebleu, chrf, rouge_l, rouge_n
 from genre.metrics.variety import distinct
+
+_READING: Final = ("reading_ease", "school_grade")
+_CHINESE_READING: Final = ("sentence_characters", "clause_characters", "rare_characters")
+
+
+class PersonalFitConfig(Config):
+    """Whether one can tell from a text for whom it was written. Texts about the same items are written for it."""
+
+    encoder: AnyEncoder = MiniLmConfig()
+    """What texts and people are compared with: another than `encoder`, or the writer would judge itself. The default
+    knows next to no Chinese."""
+    people: int = Field(default=20, ge=AMONG)
+    """For how many people: spread over those with the shortest to the longest histories."""
+    items: int = Field(default=2, ge=1)
+    """About how many items, the same for all."""
+    withheld: float = Field(default=0.33, gt=0, lt=1)
+    """Share of the newest likes of each person that the writer is not shown, and the person is known by."""
 
 
 class TextsConfig(WriteConfig):
@@ -35,16 +59,38 @@ class TextsConfig(WriteConfig):
     references: str | None = None
     """An item column with texts that people wrote of the same, such as taglines; no facts are read from it, and the
     report says how near to it what was written comes."""
+    personal: PersonalFitConfig | None = None
+    """Measures how well texts fit their readers; none writes no further texts."""
+    judge: JudgeConfig | None = None
+    """A language model that compares what `generator` wrote with what is put together from the facts; nobody by
+    default."""
+    reason_draws: int = Field(default=8, ge=0)
+    """Where reasons are written: with how many choices of other events each is compared, to see whether the model goes
+    by what it cites. Each takes the model another answer; 0 leaves it out."""
+
+    @model_validator(mode="after")
+    def _is_judged_by_others(self) -> TextsConfig:
+        if self.personal is not None and self.personal.encoder == self.encoder:
+            raise ValueError("`personal.encoder` is the `encoder` that texts are chosen with: take another")
+        if self.judge is not None and self.generator is None:
+            raise ValueError("a `judge` compares what a language model wrote, and there is no `generator`")
+        return self
 
     def check_installed(self) -> None:
-        """Make sure that the libraries of model and measures are there.
+        """Make sure that the libraries of models and measures are there, and the files that are named can be used.
 
         Raises:
-            DependencyError: One of them is not.
+            ConfigError: The audit log cannot be written.
+            DataError: What was preferred cannot be read.
+            DependencyError: A library is not there.
         """
         super().check_installed()
         if self.references is not None:
             check_sacrebleu()
+        if self.personal is not None:
+            self.personal.encoder.check_installed()
+        if self.judge is not None:
+            self.judge.generator.check_installed()
 
     @field_validator("kinds")
     @classmethod
@@ -53,12 +99,13 @@ class TextsConfig(WriteConfig):
             raise ValueError(f"{list(kinds)} names a kind twice")
         return kinds
 
-    def check_columns(self, items: Entities) -> None:
-        """Make sure that the references are there.
+    def check_columns(self, items: Entities, users: Entities) -> None:
+        """Make sure that the references are there, and what people are addressed by.
 
         Raises:
             ConfigError: There is no such column, or it holds no texts.
         """
+        check_columns(users, self.address_by)
         texts = [name for name, dtype in items.frame.schema.items() if dtype == pl.String]
         if self.references is not None and self.references not in texts:
             raise ConfigError(
@@ -83,13 +130,19 @@ class TextsConfig(WriteConfig):
 
 
 def _measured(texts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the mean length in words, distinct-2 over all texts, and how near they come to their references."""
+    """Return what can be measured of texts of one kind: length, variety, readability, and nearness to references."""
     written = [text["text"] for text in texts]
     different, every = distinct(written, 2).sum(0)
     found = {
         "words": sum(map(length_of, written)) / len(written),
         "distinct_2": float(different / every) if every else float("nan"),
     }
+    # All texts are read as one passage, since measures of readability are made for longer ones.
+    passage = [[sentence for text in written for sentence in sentences_of(text)]]
+    if texts[0]["language"] == "zh":
+        found |= zip(_CHINESE_READING, chinese_reading(passage)[0].tolist(), strict=True)
+    else:
+        found |= zip(_READING, flesch(passage)[0].tolist(), strict=True)
     pairs = [(text["text"], text["reference"]) for text in texts if text.get("reference")]
     if pairs:
         own, wanted = zip(*pairs, strict=True)
@@ -98,11 +151,32 @@ def _measured(texts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return found
 
 
+def _told_of(about: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return what the provenance of texts of one kind says of truth and fluency."""
+    found: dict[str, float] = {}
+    shown = [one["claims"] for one in about if "claims" in one]
+    if made := sum(one["made"] for one in shown):
+        found["claims_true"] = sum(one["grounded"] for one in shown) / made
+    if shown:
+        found["texts_true"] = sum(one["made"] == one["grounded"] for one in shown) / len(shown)
+    drawn: Counter[str] = Counter()
+    for one in about:
+        drawn.update(one.get("drawn_claims", {}))
+    if drawn["made"]:
+        found["drawn_claims_true"] = drawn["grounded"] / drawn["made"]
+    if drawn["texts"]:
+        found["drawn_texts_true"] = drawn["true"] / drawn["texts"]
+    fluency = [one["scores"]["fluency"] for one in about if one.get("scores", {}).get("fluency") is not None]
+    if fluency:
+        found["bits_per_byte"] = -sum(fluency) / len(fluency)
+    return found
+
+
 def account_of_texts(texts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return, for each kind in what was written, how many texts came from where, what was refused, and measures.
 
     Args:
-        texts: With `kind`, `text`, `writer` and `provenance`, and `reference` where there is one.
+        texts: With `kind`, `language`, `text`, `writer` and `provenance`, and `reference` where there is one.
     """
     found = []
     for kind in dict.fromkeys(text["kind"] for text in texts):
@@ -120,6 +194,7 @@ def account_of_texts(texts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
                 "fell back": sum(one["fell_back"] for one in about),
                 "refused": dict(refused.most_common()),
                 **_measured(own),
+                **_told_of(about),
             }
         )
     return found

@@ -15,6 +15,7 @@ from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language
 from genre.generation.facts import FactBook
 from genre.generation.kinds import kind_of
+from genre.generation.own_data import OwnData
 from genre.generation.person import Person
 from genre.generation.reasons import Reasons
 from genre.generation.requests import Request
@@ -35,6 +36,7 @@ def requests_for(
     language: Language,
     scenario: ScenarioName,
     question: str = "",
+    own: OwnData | None = None,
 ) -> list[Request]:
     """Return what is wanted about every filled place (B, n) of the answers, kind by kind at each place.
 
@@ -48,6 +50,7 @@ def requests_for(
         language: Of the texts.
         scenario: Where they are shown.
         question: What is asked about the items.
+        own: What people agreed to be addressed by.
 
     Raises:
         ConfigError: There is no such kind, or one that answers and no question.
@@ -61,8 +64,9 @@ def requests_for(
     found = []
     for row, name in enumerate(names):
         items = answer.item_rows[row][answer.filled[row]]
+        given = {} if own is None else own.of(int(queries.user_rows[row]))
         for item, why in zip(items.tolist(), sentences[row], strict=True):
-            person = Person.of(str(name), liked.items[row], book, but=item)
+            person = Person.of(str(name), liked.items[row], book, but=item, given=given)
             texts = tuple(" ".join(filter(None, book[other].lines)) for other in person.items[:_READ])
             # Its titles are strangers' words too.
             reason = neutralise(why.text).text

@@ -17,27 +17,36 @@ from typing import Any
 
 from genre.core.run import RunContext
 from genre.features.store import ContentStore
-from genre.generation.checks import CHECKS, Checker, Problem, repeats
+from genre.generation.audit import AuditedWriter, AuditLog
+from genre.generation.checks import CHECKS, Check, Checker, Problem, repeats
+from genre.generation.own_data import OwnData
 from genre.generation.plain import PlainWriter
 from genre.generation.requests import Request, Written
 from genre.generation.sentences import is_whole, length_of, sentences_of, together
 from genre.generation.weighing import Scales, Scores
+from genre.generation.weight_fitting import fit_weights, read_comparisons
 from genre.generation.write_config import WriteConfig
 from genre.language.base import Completion, Generator, Prompt, Sampling
 
 
 def writer_of(
-    config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()
-) -> PlainWriter | ModelWriter:
+    config: WriteConfig,
+    run: RunContext,
+    *,
+    common_words: frozenset[str] = frozenset(),
+    own: OwnData | None = None,
+) -> PlainWriter | ModelWriter | AuditedWriter:
     """Return what writes as the config says; a model is loaded when it is first asked.
 
     Args:
         config: How to write.
         run: Store of what was written before, and progress.
         common_words: Words that are no names though a sentence begins with them.
+        own: What people agreed to be addressed by.
     """
-    plain = PlainWriter(config, run, common_words=common_words)
-    return plain if config.generator is None else ModelWriter(config, config.generator.build(), run, plain)
+    plain = PlainWriter(config, run, common_words=common_words, own=own)
+    writer = plain if config.generator is None else ModelWriter(config, config.generator.build(), run, plain)
+    return writer if config.audit is None else AuditedWriter(writer, AuditLog(config.audit))
 
 
 def _sentences(pieces: Iterable[str], *, headline: bool) -> Iterator[str]:
@@ -83,6 +92,17 @@ class _Attempt:
     """Texts that may be shown."""
     refused: list[tuple[str, list[Problem]]] = field(default_factory=list)
     repaired: bool = False
+    claims: Counter[str] = field(default_factory=Counter)
+    """What all drawn texts claim, before the checks."""
+
+    def count(self, text: str) -> None:
+        """Count what a drawn text claims."""
+        found = self.checker.claims(text)
+        self.claims.update({"texts": 1, "true": int(found["made"] == found["grounded"]), **found})
+
+
+def _moderated(flags: Sequence[str]) -> list[Problem]:
+    return [Problem("moderated", ", ".join(flags))] if flags else []
 
 
 class ModelWriter:
@@ -99,6 +119,9 @@ class ModelWriter:
         """
         self.config, self.generator, self._run, self._plain = config, generator, run, plain
         self._scales = Scales(generator, config.encoder.build())
+        self._weights = config.weights
+        if config.weights_from is not None:
+            self._weights = fit_weights(read_comparisons(config.weights_from), default=config.weights)
 
     def write(self, requests: Sequence[Request]) -> list[Written]:
         """Return a text for each request, in this order."""
@@ -111,7 +134,7 @@ class ModelWriter:
         by_attempt: dict[_Attempt, dict[str, Scores]] = {one: {} for one in attempts}
         for (one, text), found in zip(passed, scores, strict=True):
             by_attempt[one][text] = found
-        about = [self._about(one, by_attempt[one]) for one in attempts]
+        about = [self._about(one) for one in attempts]
         plain = iter(
             self._plain.write(
                 [one.request for one in attempts if not one.passed],
@@ -123,27 +146,37 @@ class ModelWriter:
             for one, told in zip(attempts, about, strict=True)
         ]
 
-    def stream(self, request: Request) -> Iterator[str]:
+    def stream(self, request: Request, about: dict[str, Any] | None = None) -> Iterator[str]:
         """Yield one text sentence by sentence, each as soon as it is whole and passes the checks.
 
         It is drawn once. A sentence that may not be shown is left out; where none may, the text that is put together
         from the facts is yielded in its place. What has been yielded is never taken back.
+
+        Args:
+            request: What is wanted.
+            about: Filled with where the text comes from, as far as it is known by then.
         """
-        one, shown = self._begun(request), list[str]()
-        told = request.facts.is_told
-        pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if told else iter(())
+        one, shown, told = self._begun(request), list[str](), {} if about is None else about
+        told.update(self._about(one), fell_back=False, checks=self._checks, writer="model")
+        is_told = request.facts.is_told
+        pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if is_told else iter(())
         pieces = _pieces_after(one.prompt.begin, pieces)
         for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))
             longer = together([*shown, tidied])
-            fits = tidied and length_of(longer) <= request.kind.words and not repeats(longer)
-            if fits and not one.checker.problems(tidied) and not self._plain.flags([tidied])[0]:
-                shown.append(tidied)
-                yield tidied
+            if not tidied or length_of(longer) > request.kind.words or repeats(longer):
+                continue
+            if problems := one.checker.problems(tidied) or _moderated(self._plain.flags([tidied])[0]):
+                one.refused.append((tidied, problems))
+                told.update(self._refused(one))
+                continue
+            shown.append(tidied)
+            yield tidied
             if len(shown) == request.kind.sentences:
                 return
         if not shown:
-            yield from self._plain.stream(request)
+            told.update(fell_back=True)
+            yield from self._plain.stream(request, told)
 
     def _begun(self, request: Request) -> _Attempt:
         return _Attempt(request, self._plain.checker(request), request.kind.prompt(request.given))
@@ -158,6 +191,8 @@ class ModelWriter:
             one.drawn += 1
             text = one.checker.tidied(replace(answer, text=_after(one.prompt.begin, answer.text)))
             failed = (answer.error or "no answer") if answer.finish == "error" else None
+            if text and failed is None:
+                one.count(text)
             if problems := one.checker.problems(text, failed=failed):
                 one.refused.append((text, problems))
             elif text not in one.passed:
@@ -170,7 +205,7 @@ class ModelWriter:
         for (one, text), flags in zip(texts, self._plain.flags([text for _, text in texts]), strict=True):
             if flags:
                 one.passed.remove(text)
-                one.refused.append((text, [Problem("moderated", ", ".join(flags))]))
+                one.refused.append((text, _moderated(flags)))
 
     def _answers(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
         if self._run.store is None:
@@ -189,18 +224,31 @@ class ModelWriter:
         for one in attempts:
             one.repaired = bool(one.passed)
 
-    def _about(self, one: _Attempt, scores: Mapping[str, Scores]) -> dict[str, Any]:
-        refused = Counter(problem.check for _, problems in one.refused for problem in problems)
+    @property
+    def _checks(self) -> list[Check]:
+        return [*CHECKS, *self._plain.moderated]
+
+    def _about(self, one: _Attempt) -> dict[str, Any]:
         return {
             "model": self.generator.key,
             "prompt": hashlib.sha256(repr(asdict(one.prompt)).encode()).hexdigest()[:16],
             "attempts": one.drawn,
-            "refused": dict(refused),
-            "fell_back": not scores,
+            **self._refused(one),
+            "drawn_claims": dict(one.claims),
+            "fell_back": not one.passed,
             "repaired": one.repaired,
         }
 
+    def _refused(self, one: _Attempt) -> dict[str, Any]:
+        """Return how often which check refused one, and for what the moderator did."""
+        problems = [problem for _, some in one.refused for problem in some]
+        flags = {flag for problem in problems if problem.check == "moderated" for flag in problem.detail.split(", ")}
+        refused = dict(Counter(problem.check for problem in problems))
+        return {"refused": refused, **({"moderation": sorted(flags)} if flags else {})}
+
     def _best(self, one: _Attempt, scores: Mapping[str, Scores], about: Mapping[str, Any]) -> Written:
-        best = max(scores, key=lambda text: self.config.weights.total(scores[text]))
-        told = one.request.provenance
-        return Written(best, "model", {**told, **about, "checks": list(CHECKS), "scores": dict(scores[best])})
+        best = max(scores, key=lambda text: self._weights.total(scores[text]))
+        told = {**one.request.provenance, **about, "claims": one.checker.claims(best), "checks": self._checks}
+        told |= {"scores": dict(scores[best]), "weights": self._weights.model_dump()}
+        told["candidates"] = [{"text": text, "scores": dict(found)} for text, found in scores.items()]
+        return Written(best, "model", told)
