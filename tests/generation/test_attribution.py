@@ -81,7 +81,7 @@ def test_it_is_what_the_model_says_without_each_event(config: ItemKnnConfig | Gr
     found = attribute(model, asked, item, candidates)
     assert found.rank == 3
     for at, place in enumerate(found.places):
-        kept = np.arange(len(asked.history.item_rows)) != place
+        kept = asked.history.item_rows != asked.history.item_rows[place]
         without = model.score(replace(asked, history=asked.history.where(kept)))
         assert found.score - found.drops[at] == pytest.approx(float(without[0, item]), rel=1e-5, abs=1e-7)
         candidates.hide(without)

@@ -1,5 +1,7 @@
 """Which events of a history raise an item: each is left out in turn, and the model is asked again.
 
+Whoever chose an item several times is asked about all of these at once, by the newest.
+
 Shapes: E events of a history, I items.
 """
 
@@ -14,7 +16,7 @@ from genre.core.queries import Candidates, Queries
 from genre.recommenders.base import Recommender, Scorer
 
 MOST_EVENTS = 100
-"""Newest events of a history that are left out in turn."""
+"""Items of a history, those chosen last, that are left out in turn."""
 _LISTED = 200
 """Places that a model is asked for which ranks and does not score."""
 
@@ -27,7 +29,7 @@ class Attribution:
     rank: float
     """From 1; infinity where the model does not return the item."""
     places: NDArray[np.int64]
-    """(E,) places of the history's events that were left out, the oldest first."""
+    """(E,) places of the newest events of the history's items, the oldest first."""
     drops: NDArray[np.float64]
     """(E,) by how much the score falls without each; what is below 0 speaks against the item."""
     ranks: NDArray[np.float64]
@@ -44,7 +46,7 @@ class Attribution:
 
 
 def attribute(model: Recommender, query: Queries, item: int, candidates: Candidates) -> Attribution:
-    """Ask a model about an item with the whole history, and without each event of it, in one batch.
+    """Ask a model about an item with the whole history, and without each item of it, in one batch.
 
     It is exact for every model: what it says is what the model would have said. Events that only matter together show
     little each.
@@ -55,11 +57,12 @@ def attribute(model: Recommender, query: Queries, item: int, candidates: Candida
         item: Row of the item.
         candidates: Of the one query. They stay as they are, so that an event that is left out is no answer for it.
     """
-    count = len(query.history.item_rows)
-    places = np.arange(max(0, count - MOST_EVENTS), count)
+    items = query.history.item_rows
+    _, newest = np.unique(items[::-1], return_index=True)
+    places = np.sort(len(items) - 1 - newest)[-MOST_EVENTS:]
     times = np.zeros(1 + len(places), np.int64)
-    kept = np.ones((len(times), count), bool)
-    kept[1 + np.arange(len(places)), places] = False
+    kept = np.ones((len(times), len(items)), bool)
+    kept[1:] = items[None, :] != items[places, None]
     asked = query.take(times)
     asked = replace(asked, history=asked.history.where(kept.ravel()))
     scores, ranks = score_and_rank(model, asked, item, candidates.take(times))

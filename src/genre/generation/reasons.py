@@ -69,7 +69,7 @@ class Reason:
 
 
 class Reasons:
-    """Finds, for each recommended item, the liked item that speaks most for it."""
+    """Finds, for each recommended item, the liked item that speaks most for it, and puts it into words."""
 
     def __init__(self, data: Dataset) -> None:
         """Index who liked what, and which labels each item has."""
@@ -84,29 +84,54 @@ class Reasons:
     def explain(
         self, queries: Queries, recommendations: Recommendations, language: Language = "en"
     ) -> list[list[Reason]]:
-        """Return a reason for every filled place of every answer."""
+        """Return a reason for every filled place of every answer, by the liked item that goes best with it."""
         titles = self._data.items.title_in(language)
         liked = queries.history.liked()
         return [
             [
-                self._reason(liked.items[row], int(item), Source(source), titles, language)
+                self._reason(self._best_evidence(liked.items[row], int(item)), int(item), source, titles, language)
                 for item, source in zip(recommendations.item_rows[row], recommendations.sources[row], strict=True)
                 if source != Source.NONE
             ]
             for row in range(len(queries))
         ]
 
+    def proven(self, queries: Queries, recommendations: Recommendations, language: Language = "en") -> list[Reason]:
+        """Return a reason for each answer of one item, that names the one event of its query whatever else is known.
+
+        Args:
+            queries: With the event in their history that is known to have raised the item, or with none: see `cited`.
+            recommendations: One item for each.
+            language: Of the reasons.
+        """
+        titles = self._data.items.title_in(language)
+        found = []
+        for row, (item, source) in enumerate(
+            zip(recommendations.item_rows[:, 0].tolist(), recommendations.sources[:, 0], strict=True)
+        ):
+            named = queries.history.items[row]
+            evidence = None
+            if len(named):
+                together, _, facts = self._between(named, item)
+                evidence = int(named[0]), facts[0], int(together[0])
+            found.append(self._reason(evidence, item, source, titles, language))
+        return found
+
     def _reason(
-        self, history: NDArray[np.int32], item: int, source: Source, titles: pl.Series, language: Language
+        self,
+        best: tuple[int, tuple[str, ...], int] | None,
+        item: int,
+        source: int,
+        titles: pl.Series,
+        language: Language,
     ) -> Reason:
         words = _SENTENCES[language]
         liked_by = int(self._liked_by[item])
-        best = None if source is Source.POPULAR else self._best_evidence(history, item)
-        if best is None:
-            kind = "new" if liked_by == 0 else "segment" if source is Source.SEGMENT else "popular"
+        if best is None or source == Source.POPULAR:
+            kind = "new" if liked_by == 0 else "segment" if source == Source.SEGMENT else "popular"
             return Reason(words[kind].format(count=liked_by) + words["end"], None, (), 0, liked_by)
         evidence, facts, together = best
-        shared = self._shared_words(item, evidence, language) if source is Source.CONTENT else ()
+        shared = self._shared_words(item, evidence, language) if source == Source.CONTENT else ()
         clauses = []
         if facts:
             clauses.append(words["shared"].format(facts=words["and"].join(facts)))
@@ -115,7 +140,7 @@ class Reasons:
         if together:
             clauses.append(words["together"].format(count=together))
         opening = words["because"].format(title=titles[evidence])
-        text = opening + words["clause"] + words["join"].join(clauses) + words["end"]
+        text = opening + (words["clause"] if clauses else "") + words["join"].join(clauses) + words["end"]
         return Reason(text, self._data.items.vocabulary.ids[evidence], facts, together, liked_by, shared)
 
     def _shared_words(self, item: int, evidence: int, language: Language) -> tuple[str, ...]:
@@ -128,6 +153,16 @@ class Reasons:
         others = np.unique(history[history != item])
         if not len(others):
             return None
+        together, near, common = self._between(others, item)
+        best = int(np.argmax(near))
+        if together[best] == 0 and not common[best]:
+            return None
+        return int(others[best]), common[best], int(together[best])
+
+    def _between(
+        self, others: NDArray[np.integer], item: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], list[tuple[str, ...]]]:
+        """Return, for each of some items, how many liked both, how much they have in common, and which labels."""
         people = self._likes.indices[self._likes.indptr[item] : self._likes.indptr[item + 1]]
         mine = sparse.csr_matrix(
             (np.ones(len(people), np.float32), people, np.array([0, len(people)])), shape=(1, self._likes.shape[1])
@@ -137,10 +172,7 @@ class Reasons:
         labels = self._labels[item]
         common = [tuple(label for label in labels if label in self._labels[other]) for other in others]
         shared = np.array([len(facts) / max(1, len(labels)) for facts in common])
-        best = int(np.argmax(cosine + shared))
-        if together[best] == 0 and not common[best]:
-            return None
-        return int(others[best]), common[best], int(together[best])
+        return together, cosine + shared, common
 
 
 def _texts(items: Entities, language: Language) -> list[str]:

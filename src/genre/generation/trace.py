@@ -10,13 +10,11 @@ import numpy as np
 from genre.core.queries import Candidates, Queries, Recommendations, Source
 from genre.data.dataset import Dataset
 from genre.features.text import Language
-from genre.generation.attribution import Attribution, attribute, score_and_rank
+from genre.generation.attribution import attribute, score_and_rank
+from genre.generation.evidence import strongest
 from genre.generation.reasons import Reasons
 from genre.recommenders.base import Recommender
 from genre.strategies.base import Rule, Strategy
-
-_CITED = 3
-"""Events that a reason may be made of."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,8 @@ def decided(
         EventEvidence(ids[row], titles[row], float(found.drops[at]), _place(found.ranks[at]))
         for row, at in zip(cited, found.best_first.tolist(), strict=True)
     )
-    why = reasons.explain(_citing(query, found), _one(item, source), language)[0] if source != Source.NONE else []
+    named = replace(query, history=query.history.where(strongest(query, item, found)))
+    why = reasons.proven(named, _one(item, source), language) if source != Source.NONE else []
     return Trace(
         user_id,
         ids[item],
@@ -144,13 +143,6 @@ def members_of(model: Recommender) -> dict[str, Recommender]:
     """Return the models that a composite one is made of, by their names."""
     members = getattr(model, "members", None) or {}
     return dict(members) if isinstance(members, Mapping) else dict(zip(model.config.member_names, members, strict=True))
-
-
-def _citing(query: Queries, found: Attribution) -> Queries:
-    """Return the query with nothing in its history but the events that raised the item most."""
-    kept = np.zeros(len(query.history.item_rows), bool)
-    kept[found.places[found.best_first[:_CITED]]] = True
-    return replace(query, history=query.history.where(kept))
 
 
 def _one(item: int, source: Source) -> Recommendations:
