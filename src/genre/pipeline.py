@@ -246,8 +246,11 @@ def _write(engine: Engine, experiment: Experiment, directory: Path, progress: Pr
         stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _reference(data: Dataset, item_id: str, column: str | None) -> str | None:
-    return None if column is None else data.items.frame[column][int(data.items.vocabulary.rows([item_id])[0])]
+def _reference(data: Dataset, item_id: str | None, column: str | None) -> str | None:
+    if column is None or item_id is None:
+        return None
+    text: str | None = data.items.frame[column][int(data.items.vocabulary.rows([item_id])[0])]
+    return text
 
 
 def _spread(data: Dataset, count: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from genre.data.dataset import Entities, Roles, Vocabulary
 from genre.features.enrich.untrusted import gives_orders
 from genre.generation.facts import FactBook
 from genre.generation.kinds import kind_of, kinds
+from genre.generation.paths import Step
 from genre.generation.person import Person
 from genre.generation.requests import Request
 from genre.generation.scenarios import scenario_of
@@ -34,7 +35,15 @@ def request(text: str, kind: str) -> Request:
     items = Entities(Vocabulary(frame["item_id"]), frame, Roles(text=("title", "description")))
     facts = FactBook(items, "en")[0]
     scenario = scenario_of("video", "en")
-    return Request(kind_of(kind, "en"), scenario, facts, Person("u"), "Liked by 3 people.", question="Who repairs it?")
+    return Request(
+        kind_of(kind, "en"),
+        scenario,
+        facts,
+        Person("u"),
+        "Liked by 3 people.",
+        question="Who repairs it?",
+        step=Step(1, 1),
+    )
 
 
 @pytest.mark.parametrize("attack", [*ATTACKS, *MORE])

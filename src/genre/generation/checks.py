@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -34,7 +34,7 @@ _PIECE, _REPEATED = 4, 0.2
 """Words of a piece, and the share of pieces that may have stood in the text before."""
 _AROUND: Final = re.compile(
     r"^(?:(?:here (?:is|are)|sure|certainly)\b[^:\n]{0,80}:|"
-    r"(?:title|headline|summary|synopsis|advertisement|ad|reason|answer|标题|摘要|简介|广告|理由|回答)\s*[:：])\s*",
+    r"(?:title|headline|summary|synopsis|advertisement|ad|reason|answer|profile|step|continuation|translation|标题|摘要|简介|广告|理由|回答|画像|步骤|续文|译文)\s*[:：])\s*",
     re.IGNORECASE,
 )
 _MARKS: Final = '"“”*#` \n'
@@ -48,6 +48,10 @@ class Problem:
     detail: str
 
 
+Further: TypeAlias = Callable[[str], Iterable[Problem]]
+"""Looks for what only texts of one sort can get wrong."""
+
+
 @dataclass(frozen=True, eq=False)
 class Checker:
     """Judges texts of one kind about one item."""
@@ -57,10 +61,14 @@ class Checker:
     ground: Ground
     told: tuple[str, ...] = ()
     """What may be told beside the facts."""
-    least_told: float = 0.5
-    """Share of its words that must stand in the facts or in `told`."""
+    least_told: float | None = 0.5
+    """Share of its words that must stand in the facts or in `told`; None where they are of another language."""
     banned: tuple[re.Pattern[str], ...] = ()
     """What may not be said, whatever the facts say."""
+    begin: str = ""
+    """What the text continues: what a model repeats of it is left out."""
+    further: tuple[Further, ...] = ()
+    """What else is looked for in texts of this sort."""
 
     def tidied(self, completion: Completion) -> str:
         """Return an answer without what models put around it, cut to whole sentences within the limits."""
@@ -69,9 +77,18 @@ class Checker:
         text = text.strip(_MARKS) if self.kind.sentences == 1 else text.strip()
         text = " ".join(text.split())
         pieces = sentences_of(text)
+        if self.begin:
+            pieces = self._continuing(pieces)
+            text = together(pieces)
         if self.kind.sentences > 1 and len(pieces) > 1 and not is_whole(pieces[-1]):
             text = text[: text.rindex(pieces[-1])].strip()
         return within(text, sentences=self.kind.sentences, words=self.kind.words)
+
+    def _continuing(self, pieces: Sequence[str]) -> list[str]:
+        """Return sentences without those of the beginning, and without its end where it ends inside a sentence."""
+        *whole, last = sentences_of(self.begin)
+        cut = [piece if piece == last or is_whole(last) else piece.removeprefix(last).strip() for piece in pieces]
+        return [piece for piece in cut if piece and piece not in (*whole, last)]
 
     def problems(self, text: str, *, failed: str | None = None) -> list[Problem]:
         """Return what is wrong with a text; nothing where it may be shown.
@@ -91,17 +108,24 @@ class Checker:
             found.append(Problem("length", f"{length} words, {kind.words} at most"))
         if gives_orders(text) or _QUOTE.search(text):
             found.append(Problem("no orders or links", "it addresses a model, or has a link"))
-        if (share := share_told(text, [*self.facts.lines, *self.told])) < self.least_told:
-            found.append(Problem("subject", f"{share:.0%} of its words were told, {self.least_told:.0%} at least"))
-        elif not content_words([text]) & content_words([*self.facts.lines, *self.told]):
-            found.append(Problem("subject", "it says nothing of the facts"))
+        found += self._strange(text)
         if repeats(text):
             found.append(Problem("no repetition", "it says the same again and again"))
         found += [Problem("true", f"{claim.kind} {claim.said!r}") for claim in self.ground.ungrounded(text)]
         found += [Problem("allowed", repr(one.group())) for pattern in self.banned for one in pattern.finditer(text)]
         if mask_all(pl.Series([text], dtype=pl.String))[1]:
             found.append(Problem("nothing personal", "it holds an address or a number of somebody"))
-        return found
+        return found + [problem for look in self.further for problem in look(text)]
+
+    def _strange(self, text: str) -> Iterator[Problem]:
+        """Yield whether a text is about something else."""
+        if self.least_told is None:
+            return
+        told = [*self.facts.lines, *self.told]
+        if (share := share_told(text, told)) < self.least_told:
+            yield Problem("subject", f"{share:.0%} of its words were told, {self.least_told:.0%} at least")
+        elif not content_words([text]) & content_words(told):
+            yield Problem("subject", "it says nothing of the facts")
 
     def allowed(self, text: str) -> str:
         """Return a text that was put together from the facts without what may not be shown whoever says it.

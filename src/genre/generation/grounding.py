@@ -10,11 +10,11 @@ from typing import Final
 
 from genre.core.words import CJK
 from genre.generation.claims import Claim, claims_of, name_words, normal
+from genre.generation.disputes import PRICES
 from genre.generation.facts import Facts
 from genre.generation.protected import Protected, promised
 from genre.generation.sentences import sentences_of
 
-_PRICES: Final = re.compile(r"price|cost|价")
 _SMALL: Final = frozenset("of the de van von der da di la le el and a an in at on for to with".split())  # noqa: SIM905
 _UNSPACED: Final = re.compile(f"[{CJK}]")
 _DOTTED: Final = re.compile(r"[·•]")
@@ -51,7 +51,7 @@ class Ground:
         sentences = [sentence for line in facts.lines for sentence in sentences_of(normal(line))]
         self._known |= {claim for sentence in sentences for claim in promised(sentence, self._protected)}
         for name, value in facts.labels.items():
-            if _PRICES.search(name.casefold()):
+            if PRICES.search(name):
                 self._known |= {("amount", claim.key) for claim in claims_of(value) if claim.kind == "number"}
 
     def ungrounded(self, text: str) -> list[Claim]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from genre.core.run import RunContext
 from genre.generation.checks import Checker, banned_patterns
+from genre.generation.further import further_checks
 from genre.generation.grounding import Ground
 from genre.generation.requests import Request, Written
 from genre.generation.sentences import sentences_of
@@ -35,7 +36,16 @@ class PlainWriter:
         ground = Ground(
             request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
         )
-        return Checker(request.kind, request.facts, ground, request.told, self._least_told, banned=self._banned)
+        return Checker(
+            request.kind,
+            request.facts,
+            ground,
+            request.told,
+            self._least_told if request.source is None else None,
+            banned=self._banned,
+            begin=request.begin,
+            further=further_checks(request, self._common),
+        )
 
     def flags(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """Return for what the moderator refuses each text; where there is none, nothing is refused."""
@@ -64,6 +74,8 @@ class PlainWriter:
             }
             if flags[at] or not text:
                 about["withheld"] = list(flags[at]) or ["banned"]
+            elif request.source is not None:
+                about["withheld"] = ["not translated"]
             found.append(Written("" if flags[at] else text, "template", about))
         return found
 

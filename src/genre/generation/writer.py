@@ -86,7 +86,7 @@ class ModelWriter:
         """Return a text for each request, in this order."""
         attempts = [self._begun(request) for request in requests]
         for draw in range(self.config.draws):
-            self._draw([one for one in attempts if not one.passed and one.request.facts.is_told], draw)
+            self._draw([one for one in attempts if not one.passed and one.request.can_be_drawn], draw)
         self._repair([one for one in attempts if not one.passed])
         passed = [(one, text) for one in attempts for text in one.passed]
         scores = self._scales.scores([(one.request, text) for one, text in passed], self._run.progress)
@@ -109,11 +109,15 @@ class ModelWriter:
         """Yield one text sentence by sentence, each as soon as it is whole and passes the checks.
 
         It is drawn once. A sentence that may not be shown is left out; where none may, the text that is put together
-        from the facts is yielded in its place. What has been yielded is never taken back.
+        from the facts is yielded in its place. What has been yielded is never taken back. A translation, of which
+        only the whole can be compared with its source, is written first.
         """
+        if request.source is not None:
+            yield from sentences_of(self.write([request])[0].text)
+            return
         one, shown = self._begun(request), list[str]()
-        told = request.facts.is_told
-        pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if told else iter(())
+        asked = request.can_be_drawn
+        pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if asked else iter(())
         for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))
             longer = together([*shown, tidied])
