@@ -93,11 +93,13 @@ def losses(source: Facts, own: Facts, text: str, language: Language, common_word
         language: Of the translation.
         common_words: Words that are no names though a sentence begins with them.
     """
-    said = counted(text)
     wanted = claims_of(source.text, common_words=common_words)
+    numbers, said = counted(text), {(claim.kind, claim.key) for claim in claims_of(text)}
     for claim in dict.fromkeys(claim for claim in wanted if claim.kind in _COUNTS):
-        tail = claim.key[-1] if claim.kind == "decade" else None
-        if claim.key not in said and not (tail and any(key[-1] == tail for key in said if len(key) in (2, 3))):
+        known = claim.key in numbers if claim.kind == "number" else (claim.kind, claim.key) in said
+        # "The twenties" and 1920年代 are the same decade, as far as can be known.
+        alike = claim.kind == "decade" and any(kind == "decade" and key[-1] == claim.key[-1] for kind, key in said)
+        if not known and not alike:
             yield Loss("whole", f"{claim.kind} {claim.said!r} is missing")
     for claim in dict.fromkeys(claim for claim in wanted if claim.kind == "name"):
         if not _is_kept(claim, source, own, text):

@@ -15,6 +15,7 @@ import polars as pl
 
 from genre.data.dataset import Entities
 from genre.features.enrich.checks import content_words
+from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language, spoken_columns
 from genre.generation.facts import FactBook, Facts
 from genre.generation.person import labels_of
@@ -64,7 +65,7 @@ class Step:
     @property
     def told(self) -> tuple[str, ...]:
         """What may be named beside the facts of the item."""
-        return (*self.earlier, *self.needs)
+        return (*self.earlier, *self.needs, self.level)
 
 
 class Paths:
@@ -131,7 +132,7 @@ class Paths:
         return Step(
             at + 1,
             len(order),
-            next((self._book[row].labels.get(name, "") for name in self._levels), ""),
+            neutralise(self._said_level(row)).text,
             tuple(self._book[other].name for other in direct if other in before),
             tuple(self._book[other].name for other in missing),
             tuple(label for label in own if label not in seen)[:_ADDS],
@@ -153,9 +154,12 @@ class Paths:
             found.append(0.25 - share * (1 - share))
         return found[0], found[1]
 
+    def _said_level(self, row: int) -> str:
+        return next((cells[row] for cells in self._levels.values()), "")
+
     def _level(self, row: int) -> float:
         """Return how hard an item is; infinity where it is not said."""
-        value = next((cells[row] for cells in self._levels.values()), "")
+        value = self._said_level(row)
         for level, pattern in enumerate(_LEVELS):
             if pattern.search(value):
                 return float(level)

@@ -120,6 +120,8 @@ class Wanted:
             refused.update(part.provenance.get("refused", {}))
         about = {
             **self.provenance,
+            "facts": list(dict.fromkeys(name for part in parts for name in part.provenance["facts"])),
+            "left_out": sum(part.provenance["left_out"] for part in parts),
             "steps": [{"writer": part.writer, **part.provenance} for part in parts],
             "refused": dict(refused),
             "fell_back": all(part.provenance["fell_back"] for part in parts),
