@@ -155,7 +155,7 @@ def _read(path: Path, language: Language) -> Kind:
     if not _is_of_the_form(settings):
         raise _wrong(path, "`inputs` must be a list of names, `sentences` and `words` whole numbers above 0")
     inputs, about = tuple(settings["inputs"]), settings.get("about", "item")
-    if about not in INPUTS:
+    if about not in list(INPUTS):
         raise _wrong(path, f"`about` is {about!r}, and must be one of {list(INPUTS)}")
     if strangers := sorted(set(inputs) - set(INPUTS[about])):
         raise _wrong(path, f"there is no input {strangers[0]!r} among {list(INPUTS[about])}, for texts about {about!r}")
