@@ -150,6 +150,18 @@ def test_write_shows_one_text_as_a_stream(own: Path) -> None:
     assert shown.strip() == "Solaris is a drama."
 
 
+def test_write_knows_texts_about_somebody_about_several_items_and_beginnings(own: Path) -> None:
+    run = str(own / "runs" / "films")
+    shown = genre("write", run, "ann", "--kind", "profile", "--kind", "path", "-n", "2", "--scenario", "video")
+    assert "profile for ann\n  Lately you liked " in shown
+    assert "path for ann\n  1. Start with " in shown
+    assert "\n  2. End with " in shown
+    assert genre("write", run, "ann", "--kind", "path", "-n", "2", "--stream").startswith("1. Start with ")
+    begun = ["--kind", "continuation", "--item", "solaris", "--begin"]
+    assert "Solaris: genres Science Fiction, Drama." in genre("write", run, "ann", *begun, "Far away")
+    assert "Nothing more is known." in genre("write", run, "ann", *begun, "Science Fiction, Drama")
+
+
 def test_write_asks_a_language_model_and_says_what_it_could_not_use(own: Path) -> None:
     answers = "generator={kind: fake, answers: [Nothing of the kind.]}"
     shown = genre("write", str(own / "runs" / "films"), "ann", "-n", "1", "--set", answers, "--set", "draws=1")

@@ -139,6 +139,16 @@ def test_who_weighs_texts_does_not_measure_them() -> None:
         experiment(write={"judge": {"generator": {"kind": "fake"}}})
 
 
+def test_a_run_writes_about_people_and_about_several_items(tmp_path: Path) -> None:
+    wanted = {"kinds": ["profile", "path", "translation"], "users": 2, "n": 2, "scenario": "video", "language": "zh"}
+    run = pipeline.run(experiment(name="kinds", write={**wanted, "references": "title"}), tmp_path)
+    texts = [json.loads(line) for line in (run / "content.jsonl").read_text(encoding="utf-8").splitlines()]
+    texts = [line for line in texts if line["kind"] != "example"]
+    assert [line["kind"] for line in texts] == ["profile", "path", "translation", "translation"] * 2
+    assert [line["reference"] is None for line in texts] == [True, True, False, False] * 2
+    assert "None" not in (run / "report.html").read_text(encoding="utf-8").partition("<h2>Texts</h2>")[2]
+
+
 def test_references_that_are_not_there_are_found_before_anything_is_fitted(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no references in 'tagline'.*\n?.*title"):
         pipeline.run(experiment(name="none", write={"references": "tagline"}), tmp_path)

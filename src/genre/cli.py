@@ -195,13 +195,20 @@ def write(
     item: Annotated[Optional[list[str]], typer.Option(help="Write about this item. May be repeated.")] = None,  # noqa: UP045
     n: Annotated[int, typer.Option("-n", help="Recommended items to write about.")] = 3,
     kind: Annotated[
-        list[str], typer.Option(help="title, summary, synopsis, ad, reason, answer, or a .j2 file. May be repeated.")
+        list[str],
+        typer.Option(
+            help="title, summary, synopsis, ad, reason, answer, continuation, translation: about an item. profile: "
+            "about the person. path: the items in an order. Or a .j2 file. May be repeated."
+        ),
     ] = ["synopsis"],  # noqa: B006
     language: Annotated[Literal["en", "zh"], typer.Option(help="Of the texts.")] = "en",
     scenario: Annotated[
         Literal["shop", "news", "video", "music", "social", "courses"], typer.Option(help="Where they are shown.")
     ] = "shop",
     question: Annotated[str, typer.Option(help="What to answer about the items, with --kind answer.")] = "",
+    begin: Annotated[
+        str, typer.Option(help="What to go on with, with --kind continuation; else each item's own first sentence.")
+    ] = "",
     generator: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="A language model: smollm2, a hub id, a directory or a .gguf file. None writes without one."),
@@ -211,7 +218,7 @@ def write(
     out: Annotated[Optional[Path], typer.Option(help="Write to a .jsonl file, with provenance.")] = None,  # noqa: UP045
     audit: Annotated[Optional[Path], typer.Option(help="Add a line for each text to this .jsonl file.")] = None,  # noqa: UP045
     sentences: Annotated[
-        bool, typer.Option("--stream", help="Show one text about one item sentence by sentence, as it is written.")
+        bool, typer.Option("--stream", help="Show one text sentence by sentence, as it is written.")
     ] = False,
 ) -> None:
     """Write about what is recommended to somebody, true to the facts: --set candidates=5 changes how."""
@@ -227,19 +234,17 @@ def write(
     config = write_settings(generator, overrides, audit)
     histories = [[one.strip() for one in history.split(",")]] if history else None
     if sentences:
-        if not item or len(item) != 1 or len(kind) != 1 or len(users or [""]) != 1:
-            raise ConfigError(
-                "one text is shown as a stream", place="write", remedy="Give one user, --item and --kind."
-            )
+        if len(kind) != 1 or len(users or [""]) != 1:
+            raise ConfigError("one text is shown as a stream", place="write", remedy="Give one user and one --kind.")
         for sentence in open_run(run, model=model).stream(
-            users[0] if users else None, item[0], history=histories[0] if histories else None, kind=kind[0],
-            language=language, scenario=scenario, question=question, config=config,
+            users[0] if users else None, item, history=histories[0] if histories else None, n=n, kind=kind[0],
+            language=language, scenario=scenario, question=question, begin=begin, config=config,
         ):  # fmt: skip
             typer.echo(sentence)
         return
     texts = open_run(run, model=model).write(
         users or None, histories=histories, items=item, n=n, kinds=kind, language=language, scenario=scenario,
-        question=question, config=config, progress=Bars(),
+        question=question, begin=begin, config=config, progress=Bars(),
     )  # fmt: skip
     if out is None:
         show_texts(texts)

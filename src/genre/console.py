@@ -89,9 +89,10 @@ def show_texts(texts: Sequence[Mapping[str, Any]]) -> None:
         by = "put together from the facts" if text["writer"] == "template" else "written by the language model"
         by += " (the language model wrote nothing that may be shown)" if about["fell_back"] else ""
         by += ", with sentences left out" if about["repaired"] else ""
-        console.print(f"[bold]{escape(str(text['title']))}[/bold], {text['kind']} for {escape(text['user_id'])}")
+        title = "" if text["title"] is None else f"[bold]{escape(text['title'])}[/bold], "
+        console.print(f"{title}{text['kind']} for {escape(text['user_id'])}")
         withheld = f"nothing that may be shown ({', '.join(about.get('withheld', []))})"
-        console.print(f"  {escape(text['text'] or withheld)}")
+        console.print("\n".join(f"  {escape(line)}" for line in (text["text"] or withheld).splitlines()))
         console.print(f"  [dim]{by}[/dim]\n")
 
 

@@ -6,7 +6,7 @@ Shapes: B queries, n answers for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -15,23 +15,23 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from genre.core.errors import ConfigError, DataError, ModelError
+from genre.asking import asked_by, rows_of
+from genre.core.errors import ConfigError, ModelError
 from genre.core.interactions import Interactions
-from genre.core.queries import UNKNOWN_USER, Candidates, Queries, Recommendations, Source
-from genre.core.ragged import Ragged
+from genre.core.queries import Candidates, Queries, Recommendations, Source
 from genre.core.run import Progress, RunContext, Silent
 from genre.core.topn import top_n
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset
 from genre.data.growth import extended
-from genre.generation.facts import FactBook
+from genre.generation.desk import Desk
+from genre.generation.evidence import proven
 from genre.generation.own_data import OwnData
 from genre.generation.reasons import Language, Reasons
 from genre.generation.scenarios import ScenarioName
 from genre.generation.trace import Trace, decided
-from genre.generation.wanted import requests_for
+from genre.generation.wanted import Brief
 from genre.generation.write_config import WriteConfig
-from genre.generation.writer import writer_of
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
@@ -93,13 +93,17 @@ class Engine:
         model, *fallback = (grown(model, longer, self.data.num_items, run) for model in (self.model, *self.fallback))
         return replace(self, data=data, model=model, fallback=tuple(fallback))
 
-    def answer(self, queries: Queries, n: int) -> Recommendations:
-        """Return the best n items for each query, in dense rows."""
-        n = min(n, self.data.num_items)
+    def candidates(self, queries: Queries) -> Candidates:
+        """Return what the rules leave."""
         candidates = Candidates()
         for rule in self.rules:
             candidates = rule.narrow(queries, candidates)
-        answer = self._ranked(queries, n, candidates)
+        return candidates
+
+    def answer(self, queries: Queries, n: int) -> Recommendations:
+        """Return the best n items for each query, in dense rows."""
+        n = min(n, self.data.num_items)
+        answer = self._ranked(queries, n, self.candidates(queries))
         rng = np.random.default_rng(self.seed)
         for strategy in self.strategies:
             answer = strategy(queries, answer, rng)
@@ -155,96 +159,85 @@ class Engine:
         language: Language = "en",
         scenario: ScenarioName = "shop",
         question: str = "",
+        begin: str = "",
         without: str | None = None,
         config: WriteConfig | None = None,
         progress: Progress | None = None,
     ) -> list[dict[str, Any]]:
-        """Write about what is recommended, for whom it is recommended to; nothing that is not in the facts.
+        """Write about what is recommended, and about whom it is recommended to; nothing that is not in the facts.
 
         Args:
             users: Ids; None asks for every known user. Somebody unknown is answered without a history.
             histories: For each user, the ids of liked items, oldest first, in place of what the log knows.
             items: Ids to write about in place of what would be recommended.
             n: Answers for each user.
-            kinds: What is written, such as `title` or `synopsis`, or the path of a file of your own.
+            kinds: What is written, such as `title` or `synopsis`, or the path of a file of your own. A `profile` is
+                about the person, and a `path` about all n items in an order: there is one for each user.
             language: Of the texts; facts are in it too where the catalogue has them.
             scenario: Where the texts are shown.
             question: What is asked about the items, for kinds that answer.
+            begin: What is continued, for kinds that continue; "" continues each item's own first sentence.
             without: A column of the catalogue that is no fact here.
             config: How they are written; by default put together from the facts, without a language model.
             progress: Shows how far it has come.
 
         Returns:
-            For each user, item and kind `user_id, rank, item_id, title, kind, language, text, writer, provenance`.
+            For each user, item and kind `user_id, rank, item_id, title, kind, language, text, writer, provenance`;
+            rank, item and title are None for what is not about one item.
 
         Raises:
-            ConfigError: `n` is negative, there is no such kind, or there are not as many histories as users.
+            ConfigError: `n` is negative, there is no such kind, there are not as many histories as users, or the
+                beginning could pass for an order to a language model.
             DataError: A history or `items` names an item that is not in the catalogue.
             DependencyError: The language model is not there.
         """
         _require_count(n, "write")
-        _require_known(language, scenario, "write")
         kinds = [kinds] if isinstance(kinds, str) else kinds
+        brief = Brief.of(kinds, language, scenario, question=question, begin=begin)
         items = [items] if isinstance(items, str) else items
-        settings = config or WriteConfig()
-        settings.check_installed()
+        desk = self._desk(brief, config, progress, without=without, chosen=items is not None)
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)
-        answer = self.answer(queries, n) if items is None else self._about(queries, self._item_rows(items))
-        book, own = FactBook(self.data.items, language, without=without), OwnData(self.data.users, settings.address_by)
-        requests = requests_for(
-            book, self._reasons, names, queries, answer,
-            kinds=kinds, language=language, scenario=scenario, question=question, own=own,
-        )  # fmt: skip
-        run = RunContext(seed=self.seed, store=self.store, progress=progress or Silent())
-        texts = writer_of(settings, run, common_words=book.common_words, own=own).write(requests)
-        places = [place for place in self.to_frame(names, answer, language).to_dicts() for _ in kinds]
-        return [
-            {name: place[name] for name in (USER_ID, RANK, ITEM_ID, TITLE)}
-            | {"kind": request.kind.name, "language": language, **asdict(text)}
-            for place, request, text in zip(places, requests, texts, strict=True)
-        ]
+        return desk.write(names, queries, self._subjects(queries, items, n if brief.is_about_items else 0))
 
     def stream(
         self,
         user: str | None,
-        item_id: str,
+        item_id: str | Sequence[str] | None = None,
         *,
         history: Sequence[str] | None = None,
+        n: int = 5,
         kind: str = "synopsis",
         language: Language = "en",
         scenario: ScenarioName = "shop",
         question: str = "",
+        begin: str = "",
         config: WriteConfig | None = None,
     ) -> Iterator[str]:
-        """Yield one text about an item for somebody, sentence by sentence, each when it is known that it may be shown.
+        """Yield one text for somebody, sentence by sentence, each when it is known that it may be shown.
 
         Args:
             user: Id; None with a history of somebody who has none.
-            item_id: The item.
+            item_id: The item; several for a kind about several, for which None takes what is recommended.
             history: Ids of liked items, oldest first, in place of what the log knows.
+            n: Recommended items that a kind about several is about.
             kind: What is written; see `write`.
             language: Of the text.
             scenario: Where it is shown.
             question: What is asked about it, for a kind that answers.
+            begin: What is continued, for a kind that continues.
             config: How it is written.
 
         Raises:
-            ConfigError: There is neither a user nor a history, or no such kind.
+            ConfigError: There is neither a user nor a history, no such kind, or no item for a kind about one.
             DataError: The item, or one of the history, is not in the catalogue.
             DependencyError: The language model is not there.
         """
-        _require_known(language, scenario, "stream")
-        settings = config or WriteConfig()
-        settings.check_installed()
+        _require_count(n, "stream")
+        brief = Brief.of([kind], language, scenario, question=question, begin=begin, place="stream")
+        desk = self._desk(brief, config, chosen=item_id is not None)
         names, query = self._ask_one(user, history, "stream")
-        book, own = FactBook(self.data.items, language), OwnData(self.data.users, settings.address_by)
-        answer = self._about(query, self._item_rows([item_id]))
-        (request,) = requests_for(
-            book, self._reasons, names, query, answer,
-            kinds=[kind], language=language, scenario=scenario, question=question, own=own,
-        )  # fmt: skip
-        run = RunContext(seed=self.seed)
-        return writer_of(settings, run, common_words=book.common_words, own=own).stream(request)
+        items = [item_id] if isinstance(item_id, str) else item_id
+        return desk.stream(names, query, self._subjects(query, items, n if brief.is_about_several else 0))
 
     def why(
         self,
@@ -295,8 +288,33 @@ class Engine:
         answer = self.model.recommend(queries, size, candidates=candidates)
         return fill(queries, answer, self.fallback, candidates)
 
-    def _about(self, queries: Queries, rows: NDArray[np.int32]) -> Recommendations:
-        """Return these items for everybody."""
+    def _desk(
+        self,
+        brief: Brief,
+        config: WriteConfig | None,
+        progress: Progress | None = None,
+        *,
+        without: str | None = None,
+        chosen: bool = False,
+    ) -> Desk:
+        """Return what writes by a brief; items that were chosen by somebody need not obey the rules."""
+        settings = config or WriteConfig()
+        settings.check_installed()
+        run = RunContext(seed=self.seed, store=self.store, progress=progress or Silent())
+        own = OwnData(self.data.users, settings.address_by)
+
+        def explain(queries: Queries, answer: Recommendations) -> list[list[str]]:
+            candidates = Candidates() if chosen else self.candidates(queries)
+            found = proven(self.model, self._reasons, queries, answer, candidates, brief.language)
+            return [[reason.text for reason in some] for some in found]
+
+        return Desk(self.data.items, explain, brief, settings, run, own, without=without)
+
+    def _subjects(self, queries: Queries, items: Sequence[str] | None, n: int) -> Recommendations:
+        """Return these items for everybody, or the n that are recommended to each."""
+        if items is None:
+            return self.answer(queries, n)
+        rows = self._item_rows(items)
         one = Recommendations.empty(len(queries), len(rows))
         one.item_rows[:], one.scores[:], one.sources[:] = rows, 0.0, Source.PERSONAL
         return one
@@ -367,55 +385,15 @@ class Engine:
         )
 
     def _ask(self, users: Sequence[str] | None, histories: Sequence[Sequence[str]] | None) -> tuple[pl.Series, Queries]:
-        if users is None and histories is None:
-            return self.data.users.vocabulary.ids, self.data.queries()
-        count = len(histories or ()) if users is None else len(users)
-        if users is None:
-            names = pl.Series([f"guest-{place}" for place in range(1, count + 1)], dtype=pl.String)
-            rows = np.full(count, UNKNOWN_USER, np.int32)
-        else:
-            names = pl.Series([str(name) for name in users], dtype=pl.String)
-            rows = self.data.users.vocabulary.rows(names)
-            if self.pseudonym is not None:
-                # Under their stored, hashed ids users are known at once, under their own only after hashing.
-                hashed = self.data.users.vocabulary.rows([self.pseudonym(name) for name in names])
-                rows = np.where(rows == UNKNOWN_USER, hashed, rows)
-        if histories is None:
-            log = self.data.interactions
-            nobody = Interactions(np.append(log.offsets, log.offsets[-1]), log.item_rows, log.timestamps, log.weights)
-            return names, self.data.queries(rows, history=nobody.take(np.where(rows < 0, len(log), rows)))
-        if len(histories) != count:
-            raise ConfigError(
-                f"{len(histories)} histories for {count} users",
-                place="recommend",
-                remedy="Give one history for each user.",
-            )
-        items = Ragged.of([self._item_rows(history).tolist() for history in histories])
-        ends = np.full(len(items.values), self.data.end_time, np.int64)
-        return names, self.data.queries(rows, history=Interactions.of(items, ends))
+        return asked_by(self.data, users, histories, self.pseudonym)
 
     def _ask_one(self, user: str | None, history: Sequence[str] | None, place: str) -> tuple[pl.Series, Queries]:
         if user is None and history is None:
             raise ConfigError("it is not clear for whom", place=place, remedy="Give a user's id or a history.")
         return self._ask(None if user is None else [user], None if history is None else [history])
 
-    def _item_rows(self, ids: Iterable[str]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-        wanted = [str(name) for name in ids]
-        rows = self.data.items.vocabulary.rows(wanted)
-        unknown = [name for name, row in zip(wanted, rows, strict=True) if row < 0]
-        if unknown:
-            raise DataError(
-                f"{unknown[0]!r} is not in the catalogue",
-                place=ITEM_ID,
-                remedy="Use ids of the item file; `genre data check` lists what it holds.",
-            )
-        return rows
-
-
-def _require_known(language: str, scenario: str, place: str) -> None:
-    for value, choices in ((language, get_args(Language)), (scenario, get_args(ScenarioName))):
-        if value not in choices:
-            raise ConfigError(f"there are no texts for {value!r}", place=place, remedy=f"Choose from {list(choices)}.")
+    def _item_rows(self, ids: Iterable[str]) -> NDArray[np.int32]:
+        return rows_of(self.data, ids)
 
 
 def _require_count(n: int, place: str) -> None:

@@ -10,12 +10,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from genre.core.queries import Candidates
 from genre.core.run import RunContext
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset
 from genre.engine import Engine
 from genre.evaluation.personal_fit import personal_fit
+from genre.generation.evidence import proven
 from genre.generation.facts import FactBook
 from genre.generation.faithfulness import faithfulness
 from genre.generation.judging import JudgeConfig, Pair, judge_pairs
@@ -72,17 +72,18 @@ def _written(engine: Engine, wanted: TextsConfig, run: RunContext, **changes: An
     return engine.write(**{**settings, "without": wanted.references, "progress": run.progress, **changes})
 
 
-def _reference(data: Dataset, item_id: str, column: str | None) -> str | None:
-    return None if column is None else data.items.frame[column][int(data.items.vocabulary.rows([item_id])[0])]
+def _reference(data: Dataset, item_id: str | None, column: str | None) -> str | None:
+    if column is None or item_id is None:
+        return None
+    text: str | None = data.items.frame[column][int(data.items.vocabulary.rows([item_id])[0])]
+    return text
 
 
 def _faithful(engine: Engine, rows: NDArray[np.int64], wanted: TextsConfig, run: RunContext) -> dict[str, Any]:
     """Put to the test whether the reasons are those of the model."""
     queries = engine.data.queries(rows)
-    answer, candidates = engine.answer(queries, wanted.n), Candidates()
-    for rule in engine.rules:
-        candidates = rule.narrow(queries, candidates)
-    reasons = Reasons(engine.data).explain(queries, answer, wanted.language)
+    answer, candidates = engine.answer(queries, wanted.n), engine.candidates(queries)
+    reasons = proven(engine.model, Reasons(engine.data), queries, answer, candidates, wanted.language)
     found = faithfulness(
         engine.model,
         queries,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import polars as pl
 import pytest
 
@@ -10,6 +13,7 @@ from genre.data.dataset import Entities, Roles, Vocabulary
 from genre.features.enrich.untrusted import gives_orders
 from genre.generation.facts import FactBook
 from genre.generation.kinds import kind_of, kinds
+from genre.generation.paths import Paths, Step
 from genre.generation.person import Person
 from genre.generation.requests import Request
 from genre.generation.scenarios import scenario_of
@@ -34,7 +38,15 @@ def request(text: str, kind: str) -> Request:
     items = Entities(Vocabulary(frame["item_id"]), frame, Roles(text=("title", "description")))
     facts = FactBook(items, "en")[0]
     scenario = scenario_of("video", "en")
-    return Request(kind_of(kind, "en"), scenario, facts, Person("u"), "Liked by 3 people.", question="Who repairs it?")
+    return Request(
+        kind_of(kind, "en"),
+        scenario,
+        facts,
+        Person("u"),
+        "Liked by 3 people.",
+        question="Who repairs it?",
+        step=Step(1, 1),
+    )
 
 
 @pytest.mark.parametrize("attack", [*ATTACKS, *MORE])
@@ -46,6 +58,21 @@ def test_an_order_in_an_item_is_left_out_of_prompts_and_texts(attack: str) -> No
         assert not gives_orders(inside)
         assert not gives_orders(wanted.kind.plain(wanted.given))
         assert STORY.rstrip(".") in wanted.facts.text
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_order_in_a_history_or_a_beginning_reaches_no_prompt(attack: str) -> None:
+    frame = pl.DataFrame({"item_id": ["x", "y"], "title": ["The Keeper", attack], "genres": [["Drama"], [attack]]})
+    items = Entities(Vocabulary(frame["item_id"]), frame, Roles(text=("title",), category=("genres",)))
+    book = FactBook(items, "en")
+    person = Person.of("u", np.array([0, 1]), book).described(book, "en")
+    wanted = request("", "profile")
+    profile = replace(wanted, facts=person.evidence("en"), person=person)
+    step = Paths(items, book, "en").ordered([0, 1], ())[1][1]
+    for one in (profile, replace(request("", "path"), step=step)):
+        data = "".join(piece.split(">>>")[0] for piece in one.kind.prompt(one.given).user.split("<<<")[1:])
+        assert not gives_orders(data)
+        assert not gives_orders(one.kind.plain(one.given))
 
 
 @pytest.mark.parametrize(

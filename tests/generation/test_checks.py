@@ -74,6 +74,13 @@ def test_answers_are_tidied() -> None:
     assert tidied(answer("标题：寻子遇仙记。")) == "寻子遇仙记。"
 
 
+def test_what_is_repeated_of_a_beginning_is_left_out() -> None:
+    tidied = checker(begin="A tramp finds a baby. He").tidied
+    assert tidied(answer("A tramp finds a baby. He raises him. They stay.")) == "raises him. They stay."
+    assert tidied(answer("They stay.")) == "They stay."
+    assert checker(begin="A tramp finds a baby.").tidied(answer("A tramp finds a baby. They stay.")) == "They stay."
+
+
 def test_what_may_not_be_shown_is_left_out() -> None:
     text = "A penniless tramp finds an abandoned baby. Buster Keaton plays him. The two are partners in mischief."
     assert checker().repaired(text) == GOOD

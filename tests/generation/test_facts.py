@@ -59,6 +59,11 @@ def test_columns_of_text_are_kept_apart() -> None:
 
 def test_a_column_may_be_no_fact() -> None:
     assert FactBook(ITEMS, "en", without="text")[0].text == ""
+    translated = FRAME.with_columns(text_zh=pl.Series(["流浪汉捡到一个弃婴。", None, None]))
+    roles = Roles(text=("title", "text", "text_zh"))
+    items = Entities(ITEMS.vocabulary, translated, roles)
+    assert FactBook(items, "zh")[0].text == "流浪汉捡到一个弃婴。"
+    assert FactBook(items, "zh", without="text_zh")[0].text == "A tramp finds a baby. He stays."
     untitled = FactBook(ITEMS, "en", without="title")[0]
     assert (untitled.title, untitled.text) == ("", "A tramp finds a baby. He stays.")
 

@@ -12,6 +12,7 @@ from genre.features.text import Language
 from genre.generation.facts import Facts
 from genre.generation.grounding import Ground
 from genre.generation.kinds import kind_of, kinds
+from genre.generation.paths import Step
 from genre.generation.person import Person
 from genre.generation.scenarios import scenario_of
 from genre.generation.sentences import length_of, sentences_of
@@ -24,6 +25,7 @@ PERSON: dict[Language, Person] = {
     "en": Person("u", ("City Lights",), ("Comedy",), frozenset({"baby"})),
     "zh": Person("u", ("城市之光",), ("喜剧",), frozenset({"弃婴"})),
 }
+COMMON = ENGLISH_STOP_WORDS | {"lately", "start"}
 REASON: dict[Language, str] = {"en": "Because you liked City Lights.", "zh": "因为你喜欢《城市之光》。"}
 OWN = """
 {% set inputs = ["facts"] %}
@@ -41,6 +43,9 @@ def given_for(language: Language, facts: Facts | None = None, person: Person | N
         "person": person or PERSON[language],
         "reason": REASON[language],
         "question": "Who finds the baby?" if language == "en" else "谁捡到弃婴？",
+        "begin": "",
+        "source": None,
+        "step": Step(1, 2, later=("City Lights",)),
         "scenario": scenario_of("video", language),
     }
 
@@ -67,7 +72,7 @@ def test_every_kind_is_faithful_and_within_its_limits_without_a_model(
     assert "  " not in text
     assert length_of(text) <= kind.words
     assert len(sentences_of(text)) <= kind.sentences + 1
-    told = Ground(known, given=(REASON[language], *PERSON[language].liked), common_words=ENGLISH_STOP_WORDS)
+    told = Ground(known, given=(REASON[language], *PERSON[language].liked), common_words=COMMON)
     assert told.ungrounded(text) == []
 
 
@@ -105,6 +110,10 @@ def test_a_kind_of_ones_own_is_one_file(tmp_path: Path) -> None:
         (("words = 8", 'words = "many"'), "whole numbers above 0"),
         (("words = 8", "words = sentences * 8"), "does not set `words`"),
         (('["facts"]', "5"), "must be a list of names"),
+        (("{% set words", '{% set about = "users" %}{% set words'), r"wrong.en.j2.*`about` is 'users'.*'person'"),
+        (("{% set words", "{% set about = 3 %}{% set words"), "`about` is 3"),
+        (("{% set words", '{% set about = ["item"] %}{% set words'), r"`about` is \['item'\]"),
+        (('["facts"]', '["facts", "step"]'), "no input 'step' among .*, for texts about 'item'"),
         (("{% endblock %}", ""), "it is no template"),
     ],
 )
@@ -113,6 +122,29 @@ def test_a_file_that_is_no_kind_is_explained(tmp_path: Path, change: tuple[str, 
     path.write_text(OWN.replace(*change), encoding="utf-8")
     with pytest.raises(ConfigError, match=problem):
         kind_of(str(path), "en")
+
+
+def test_an_input_that_is_not_there_for_a_person_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.en.j2"
+    path.write_text('{% set about = "person" %}' + OWN.replace('["facts"]', '["reason"]'), encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=r"no input 'reason' among \['facts', 'person', 'scenario'\], for .* 'person'"
+    ):
+        kind_of(str(path), "en")
+
+
+def test_kinds_say_what_they_are_about() -> None:
+    about = {name: kind_of(name, "en").about for name in kinds()}
+    assert {name for name, one in about.items() if one != "item"} == {"profile", "path"}
+    assert all(kind_of(name, "zh").about == one for name, one in about.items())
+    assert {"title", "summary", "synopsis", "ad", "reason", "answer", "continuation", "translation"} < set(about)
+
+
+def test_instructions_are_what_is_not_data() -> None:
+    told = kind_of("path", "en").instructions(given_for("en"))
+    assert "use only what it says" in told
+    assert "A tramp finds a baby" not in told
+    assert "Start with The Kid" not in told
 
 
 def test_a_template_that_asks_for_what_there_is_not_is_explained(tmp_path: Path) -> None:

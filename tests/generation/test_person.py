@@ -31,6 +31,26 @@ def test_taste_by_hand() -> None:
     assert person.shared(BOOK[1]) == ("Drama",)
 
 
+def test_evidence_is_all_that_is_known() -> None:
+    person = Person.of("u", np.array([0, 1, 2, 3], np.int32), BOOK)
+    assert person.counts == {"Drama": 3, "War": 2}
+    assert person.evidence("en") == Facts(
+        "", "", {"liked last": "C, B and A", "chosen most often": "Drama (3 times) and War (2 times)"}
+    )
+    assert person.evidence("zh").labels == {"最近喜欢": "《C》、《B》、《A》", "最常选": "Drama（3 次）、War（2 次）"}
+    assert not Person("u").evidence("en").is_told
+
+
+def test_subjects_are_neither_labels_nor_guesses() -> None:
+    texts = ["A mother and an officer of drama."] * 4 + ["Fine salt."] * 90
+    frame = pl.DataFrame({"item_id": [f"i{row}" for row in range(94)], "text": texts, "genres": ["Drama"] * 94})
+    roles = Roles(text=("item_id", "text"), category=("genres",))
+    book = FactBook(Entities(Vocabulary(frame["item_id"]), frame, roles), "en")
+    person = Person.of("u", np.arange(4), book).described(book, "en")
+    assert (person.subjects, person.user_id) == (("officer",), "")
+    assert person.evidence("en").labels["subjects that come up"] == "officer"
+
+
 def test_what_is_written_about_says_nothing_of_itself() -> None:
     person = Person.of("u", np.array([0, 1], np.int32), BOOK, but=1)
     assert person.liked == ("A",)

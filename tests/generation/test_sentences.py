@@ -13,6 +13,7 @@ from genre.generation.sentences import (
     is_whole,
     joined,
     length_of,
+    rest_of,
     sentences_of,
     together,
     within,
@@ -62,6 +63,22 @@ def test_beginnings_and_limits() -> None:
     assert first_sentences("一。二。三。", 2) == "一。二。"
     assert within(TEXT, sentences=3, words=6) == "Dr. Caligari sleeps. A town wakes!"
     assert within(TEXT, sentences=1, words=1) == "Dr. Caligari sleeps."
+
+
+@pytest.mark.parametrize(
+    ("begin", "rest"),
+    [
+        ("", "A tramp finds a baby. He stays. Years go by."),
+        ("A tramp finds", "a baby. He stays. Years go by."),
+        ("A tramp finds a baby", "He stays. Years go by."),
+        ("A tramp finds a baby. He stays.", "Years go by."),
+        ("Once he came. He stays.", "Years go by."),
+        ("Something else.", "A tramp finds a baby. He stays. Years go by."),
+        ("A tramp finds a baby. He stays. Years go by.", ""),
+    ],
+)
+def test_what_comes_behind_a_beginning(begin: str, rest: str) -> None:
+    assert rest_of("A tramp finds a baby. He stays. Years go by.", begin) == rest
 
 
 def test_the_sentences_with_the_most_words_stay_in_their_order() -> None:

@@ -23,5 +23,14 @@ def test_words_of_many_texts_say_nothing() -> None:
     assert SharedWords(TEXTS).between(0, 2) == ()
 
 
+def test_words_of_a_subject_are_those_of_these_texts_and_not_of_all() -> None:
+    liked = ["The officer makes tea in Paris.", "An officer makes peace.", "In Paris an officer makes bread.", "Paris."]
+    words = SharedWords([*liked, *["He makes salt."] * 60])
+    assert words.among(liked, "en") == ("officer", "Paris"), "many texts hold makes"
+    assert words.among(liked[:2], "en") == (), "two texts are too few"
+    chinese = ["警长追查一九九九年的案子。", "一九九九年，警长追查凶手。", "警长追查到一九九九年。"]
+    assert SharedWords([*chinese, *["别的故事。"] * 60]).among(chinese, "zh", 2) == ("警长", "追查")
+
+
 def test_chinese_characters_are_joined_as_long_as_both_texts_hold_them() -> None:
     assert SharedWords(TEXTS).between(4, 5) == ("汤屋", "神灵")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -38,7 +38,7 @@ _OFTEN: Final = 3
 """Times that a word may not be said, if it is also more than a third of the words that say something."""
 _AROUND: Final = re.compile(
     r"^(?:(?:here (?:is|are)|sure|certainly)\b[^:\n]{0,80}:|"
-    r"(?:title|headline|summary|synopsis|advertisement|ad|reason|answer|标题|摘要|简介|广告|理由|回答)\s*[:：])\s*",
+    r"(?:title|headline|summary|synopsis|advertisement|ad|reason|answer|profile|step|continuation|translation|标题|摘要|简介|广告|理由|回答|画像|步骤|续文|译文)\s*[:：])\s*",
     re.IGNORECASE,
 )
 _MARKS: Final = '"“”*#` \n'
@@ -52,6 +52,10 @@ class Problem:
     detail: str
 
 
+Further: TypeAlias = Callable[[str], Iterable[Problem]]
+"""Looks for what only texts of one sort can get wrong."""
+
+
 @dataclass(frozen=True, eq=False)
 class Checker:
     """Judges texts of one kind about one item."""
@@ -61,16 +65,20 @@ class Checker:
     ground: Ground
     told: tuple[str, ...] = ()
     """What may be told beside the facts."""
-    least_told: float = 0.5
-    """Share of its words that must stand in the facts or in `told`."""
+    least_told: float | None = 0.5
+    """Share of its words that must stand in the facts or in `told`; None where they are of another language."""
     banned: tuple[re.Pattern[str], ...] = ()
     """What may not be said, whatever the facts say."""
     begin: str = ""
+    """What the text continues: what a model repeats of it is left out."""
+    opening: str = ""
     """What the text begins with, which the model has not written: it does not count for its subject."""
     given: Mapping[str, str] = field(default_factory=dict)
     """What the reader agreed to be addressed by."""
     own: OwnData | None = None
     """Knows what others are called."""
+    further: tuple[Further, ...] = ()
+    """What else is looked for in texts of this sort."""
 
     def tidied(self, completion: Completion) -> str:
         """Return an answer without what models put around it, cut to whole sentences within the limits."""
@@ -79,9 +87,18 @@ class Checker:
         text = text.strip(_MARKS).partition("\n")[0].strip(_MARKS) if self.kind.sentences == 1 else text.strip()
         text = " ".join(text.split())
         pieces = sentences_of(text)
+        if self.begin:
+            pieces = self._continuing(pieces)
+            text = together(pieces)
         if self.kind.sentences > 1 and len(pieces) > 1 and not is_whole(pieces[-1]):
             text = text[: text.rindex(pieces[-1])].strip()
         return within(text, sentences=self.kind.sentences, words=self.kind.words)
+
+    def _continuing(self, pieces: Sequence[str]) -> list[str]:
+        """Return sentences without those of the beginning, and without its end where it ends inside a sentence."""
+        *whole, last = sentences_of(self.begin)
+        cut = [piece if piece == last or is_whole(last) else piece.removeprefix(last).strip() for piece in pieces]
+        return [piece for piece in cut if piece and piece not in (*whole, last)]
 
     def problems(self, text: str, *, failed: str | None = None) -> list[Problem]:
         """Return what is wrong with a text; nothing where it may be shown.
@@ -101,23 +118,28 @@ class Checker:
             found.append(Problem("length", f"{length} words, {kind.words} at most"))
         if gives_orders(text) or _QUOTE.search(text):
             found.append(Problem("no orders or links", "it addresses a model, or has a link"))
-        own, told = self._own(text), [*self.facts.lines, *self.told]
-        if (share := share_told(own, told)) < self.least_told:
-            found.append(Problem("subject", f"{share:.0%} of its words were told, {self.least_told:.0%} at least"))
-        elif not content_words([own]) & content_words(told):
-            found.append(Problem("subject", "it says nothing of the facts"))
+        found += self._strange(text)
         if repeats(text):
             found.append(Problem("no repetition", "it says the same again and again"))
         found += [Problem("true", f"{claim.kind} {claim.said!r}") for claim in self.ground.ungrounded(text)]
         found += [Problem("allowed", repr(one.group())) for pattern in self.banned for one in pattern.finditer(text)]
         found += [Problem("nothing personal", detail) for detail in self._personal(text)]
-        return found
+        return found + [problem for look in self.further for problem in look(text)]
+
+    def _strange(self, text: str) -> Iterator[Problem]:
+        """Yield whether a text is about something else."""
+        if self.least_told is None:
+            return
+        own, told = self._own(text), [*self.facts.lines, *self.told]
+        if (share := share_told(own, told)) < self.least_told:
+            yield Problem("subject", f"{share:.0%} of its words were told, {self.least_told:.0%} at least")
+        elif not content_words([own]) & content_words(told):
+            yield Problem("subject", "it says nothing of the facts")
 
     def _own(self, text: str) -> str:
         """Return what the model has written of a text, or of its last sentences."""
-        beginnings = [self.begin, *sentences_of(self.begin)[-1:]]
-        begin = next((one for one in beginnings if text.startswith(one)), "")
-        return text.removeprefix(begin)
+        openings = [self.opening, *sentences_of(self.opening)[-1:]]
+        return text.removeprefix(next((one for one in openings if text.startswith(one)), ""))
 
     def claims(self, text: str) -> dict[str, int]:
         """Return how many claims a text makes, and how many of them stand in the facts."""

@@ -21,8 +21,13 @@ from genre.generation.protected import Protected, protected_claims
 ClaimKind: TypeAlias = Literal["number", "percent", "decade", "month", "amount", "name", "title", "credit"] | Protected
 
 _DIGITS: Final = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
-_NUMBER: Final = re.compile(rf"(?<![A-Za-z0-9_.,])({_DIGITS})(?:\s*([万亿])|(\s?%))?|(?<=[A-Za-z])(\d+(?:\.\d+)?)")
-_DECADE: Final = re.compile(r"\b(\d{3})0['’]?s\b|(\d{3})0年代|(?<!\w)['’]?(\d)0['’]?s\b|([一二三四五六七八九])十年代")
+_NUMBER: Final = re.compile(
+    rf"(?<![A-Za-z0-9_.,])(?!\d+月)({_DIGITS})(?:\s*([万亿])|(\s?%))?|(?<=[A-Za-z])(\d+(?:\.\d+)?)"
+)
+_DECADE: Final = re.compile(
+    r"\b(\d{3})0['’]?s\b|(\d{3})0年代|(?<!\w)['’]?(\d)0['’]?s\b"
+    r"|(?:(?:(\d\d)|([一二]?十[一二三四五六七八九]?))世纪)?(?:([1-9])0|([一二三四五六七八九])十)年代"
+)
 _SPELLED_DECADE: Final = re.compile(
     r"\b(twent|thirt|fort|fift|sixt|sevent|eight|ninet)ies\b", re.IGNORECASE
 )  # The nineties.
@@ -42,9 +47,11 @@ _MONTHS: Final = (
 _MONTH: Final = re.compile(rf"\b({'|'.join(month.capitalize() for month in _MONTHS)})\b")
 _ALSO_WORDS: Final = frozenset({"march", "may", "august"})
 """These are months only inside a sentence, or before a number."""
-_ISO_DATE: Final = re.compile(r"\b\d{4}-(\d{2})-\d{2}\b|(\d{1,2})月")
+_ISO_DATE: Final = re.compile(
+    r"\b\d{4}-(\d{2})-\d{2}\b|(\d{1,2})月|(?<![一二三四五六七八九十])(十[一二]?|[一二三四五六七八九])月"
+)
 _MEASURES: Final = (
-    "个位名部集季年月日岁元块次本章条人天周届座张首篇份册页段层杯瓶件双套台辆分秒小时种项款只颗粒倍层万亿多余"
+    "个位名部集季年日岁元块次本章条人天周届座张首篇份册页段层杯瓶件双套台辆分秒小时种项款只颗粒倍层万亿多余"
 )
 _CHINESE_COUNT: Final = re.compile(rf"(?<!\d)(百分之)?([{CHINESE_DIGITS}]+)(?=[{_MEASURES}]|$|[，。！？；、\s])")
 _NOT_COUNTS: Final = frozenset({"一", "两", "万一", "零"})
@@ -117,9 +124,10 @@ def name_words(text: str) -> list[str]:
 def _numbers(text: str) -> Iterator[Claim]:
     taken = [one.span() for one in _DECADE.finditer(text)]
     for one in _DECADE.finditer(text):
-        years = one[1] or one[2]
-        digit = one[3] or (str(chinese_number(one[4])) if one[4] else "")
-        yield Claim("decade", one.group(), years or f"*{digit}")
+        digit = one[3] or one[6] or (str(chinese_number(one[7])) if one[7] else "")
+        century = int(one[4]) if one[4] else chinese_number(one[5]) if one[5] else None
+        # The twentieth century is the one of the 1900s.
+        yield Claim("decade", one.group(), one[1] or one[2] or f"{'*' if century is None else century - 1}{digit}")
     for one in _SPELLED_DECADE.finditer(text):
         yield Claim("decade", one.group(), f"*{_DECADES.index(one[1].lower()) + 2}")
     for one in _NUMBER.finditer(text):
@@ -144,7 +152,7 @@ def _months(text: str) -> Iterator[Claim]:
         if one[1].lower() not in _ALSO_WORDS or inside or re.match(r"\s+\d", text[one.end() :]):
             yield Claim("month", one.group(), str(_MONTHS.index(one[1].lower()) + 1))
     for one in _ISO_DATE.finditer(text):
-        yield Claim("month", one.group(), str(int(one[1] or one[2])))
+        yield Claim("month", one.group(), str(chinese_number(one[3]) if one[3] else int(one[1] or one[2])))
 
 
 def _amounts(text: str) -> Iterator[Claim]:

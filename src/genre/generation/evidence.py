@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from genre.core.queries import Candidates, Queries, Recommendations
 from genre.generation.attribution import Attribution, attribute
+from genre.generation.reasons import Language, Reason, Reasons
 from genre.recommenders.base import Recommender
 
 
@@ -49,3 +50,25 @@ def cited(
         kept.append(strongest(asked, item, attribute(model, asked, item, only)))
     found = queries.take(rows)
     return replace(found, history=found.history.where(np.concatenate(kept))), one
+
+
+def proven(
+    model: Recommender,
+    reasons: Reasons,
+    queries: Queries,
+    answer: Recommendations,
+    candidates: Candidates,
+    language: Language = "en",
+) -> list[list[Reason]]:
+    """Return a reason for every filled place (B, n): the event that the item is due to, and what links both.
+
+    Args:
+        model: What recommended the items.
+        reasons: Puts evidence into words.
+        queries: B queries.
+        answer: What was recommended.
+        candidates: Of the queries.
+        language: Of the reasons.
+    """
+    found = iter(reasons.proven(*cited(model, queries, answer, candidates), language))
+    return [[next(found) for _ in range(count)] for count in answer.filled.sum(1).tolist()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import polars as pl
@@ -14,7 +14,9 @@ from genre.data.columns import ITEM_ID
 from genre.data.dataset import Entities
 from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language, default_columns, spoken_columns
+from genre.generation.disputes import disputes_of, without_prices
 from genre.generation.sentences import is_whole, together
+from genre.generation.shared_words import SharedWords
 from genre.training.passages import passages
 
 
@@ -31,6 +33,9 @@ class Facts:
     """What is said in sentences."""
     left_out: tuple[str, ...] = ()
     """Clauses that could pass for orders to a language model."""
+    disputed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What the catalogue says with several values, `year` for instance. Each may be told, since each is known; of a
+    price none may, since somebody could be held to it: prices that differ are left out of labels and text."""
 
     @property
     def name(self) -> str:
@@ -71,6 +76,9 @@ class FactBook:
         texts = set(items.roles.text)
         columns = default_columns(items, language)
         title = columns[:1] if texts else []
+        if without is not None:
+            # `description_zh` is not read in the place of `description` either.
+            items = replace(items, frame=items.frame.drop(without))
         columns = [name for name in columns[len(title) :] if name != without]
         self._ids = items.frame[ITEM_ID]
         self._read: dict[int, Facts] = {}
@@ -98,9 +106,16 @@ class FactBook:
             return {name: part.text for name, part in found.items() if part.text}
 
         title, labels, texts = said(self._title), said(self._labels), said(self._texts)
-        return Facts(
-            str(self._ids[row]), "".join(title.values()), labels, _as_text(list(texts.values())), tuple(left_out)
-        )
+        text = _as_text(list(texts.values()))
+        disputed = disputes_of(labels, text)
+        if "price" in disputed:
+            labels, text = without_prices(labels, text)
+        return Facts(str(self._ids[row]), "".join(title.values()), labels, text, tuple(left_out), disputed)
+
+    @cached_property
+    def shared_words(self) -> SharedWords:
+        """How often words stand in the texts of the catalogue."""
+        return SharedWords([_as_text([cells[row] for cells in self._texts.values()]) for row in range(len(self))])
 
     @cached_property
     def common_words(self) -> frozenset[str]:

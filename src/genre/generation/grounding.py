@@ -11,11 +11,11 @@ from typing import Final
 from genre.core.words import CJK
 from genre.generation.claims import Claim, claims_of, name_words, normal
 from genre.generation.credits import credited_by_labels, credits_of
+from genre.generation.disputes import PRICES
 from genre.generation.facts import Facts
 from genre.generation.protected import Protected, promised
 from genre.generation.sentences import sentences_of
 
-_PRICES: Final = re.compile(r"price|cost|价")
 _SMALL: Final = frozenset("of the de van von der da di la le el and a an in at on for to with".split())  # noqa: SIM905
 _UNSPACED: Final = re.compile(f"[{CJK}]")
 _DOTTED: Final = re.compile(r"[·•]")
@@ -56,7 +56,7 @@ class Ground:
             for one in [*credited_by_labels(facts.labels), *(one for line in told for one in credits_of(normal(line)))]
         ]
         for name, value in facts.labels.items():
-            if _PRICES.search(name.casefold()):
+            if PRICES.search(name):
                 self._known |= {("amount", claim.key) for claim in claims_of(value) if claim.kind == "number"}
 
     def claims(self, text: str) -> list[tuple[Claim, bool]]:

@@ -11,7 +11,11 @@ A kind in a language is one Jinja2 file, as
     {% block user %}...{% endblock %}
     {% block plain %}...{% endblock %}
 
-A block `begin` may say how the text begins where a language model writes it: a small one then goes on in its way.
+A block `opening` may say how the text begins where a language model writes it: a small one then goes on in its way.
+
+With ``{% set about = "person" %}`` it is about somebody, and there is one text a user; its facts are what the history
+says. With ``{% set about = "items" %}`` it is about several items in an order, and there is one text a user too: the
+file writes one step of it, about one item, and the limits are those of a step. Without it, it is about one item.
 """
 
 from __future__ import annotations
@@ -22,26 +26,42 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from genre.core.errors import ConfigError
 from genre.core.words import CJK
 from genre.features.text import Language
+from genre.generation.across import spoken
 from genre.generation.answering import answering
 from genre.generation.facts import Facts
 from genre.generation.person import Person
-from genre.generation.sentences import best_sentences, first_sentences, first_words, joined, length_of, within
+from genre.generation.sentences import (
+    best_sentences,
+    first_sentences,
+    first_words,
+    joined,
+    length_of,
+    rest_of,
+    within,
+)
 from genre.language.base import Prompt
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template, nodes
 
 DIRECTORY: Final = Path(__file__).parent / "kinds"
-INPUTS: Final = ("facts", "person", "reason", "question", "scenario")
-"""What a template may be given: the item's `Facts`, the `Person`, the reason as a sentence, what is asked about the
-item, and the `Scenario`."""
+About: TypeAlias = Literal["item", "person", "items"]
+INPUTS: Final[Mapping[About, tuple[str, ...]]] = {
+    "item": ("facts", "person", "reason", "question", "begin", "source", "scenario"),
+    "person": ("facts", "person", "scenario"),
+    "items": ("facts", "person", "reason", "step", "scenario"),
+}
+"""What a template may be given, by what it is about: the `Facts` of the item or the person, the `Person`, the reason as
+a sentence, what is asked about the item, the beginning that is continued, the facts that are translated, the `Step`
+that the item is, and the `Scenario`."""
 _BLOCKS: Final = ("system", "user", "plain")
-_BEGIN: Final = "begin"
+_OPENING: Final = "opening"
+_DATA: Final = re.compile(r"<<<\n.*?>>>|\"[^\"]*\"|“[^”]*”", re.DOTALL)
 _SPACES: Final = re.compile(rf"(?<=[{CJK}，。：；！？、》」』]) (?=[{CJK}《「『])")
 """What a template leaves between Chinese sentences."""
 
@@ -57,15 +77,22 @@ class Kind:
     """At most."""
     words: int
     """At most; of Chinese, characters."""
+    about: About
+    """Whose facts its texts say; of several items, it writes a step for each."""
     _template: Template
 
     def prompt(self, given: Mapping[str, Any]) -> Prompt:
         """Return how a language model is asked; `given` holds the inputs."""
-        return Prompt(self._block("user", given), system=self._block("system", given), begin=self.begin(given))
+        return Prompt(self._block("user", given), system=self._block("system", given), begin=self.opening(given))
 
-    def begin(self, given: Mapping[str, Any]) -> str:
+    def opening(self, given: Mapping[str, Any]) -> str:
         """Return the words that the text begins with where a language model writes it; "" where it is free."""
-        return " ".join(self._block(_BEGIN, given).split()) if _BEGIN in self._template.blocks else ""
+        return " ".join(self._block(_OPENING, given).split()) if _OPENING in self._template.blocks else ""
+
+    def instructions(self, given: Mapping[str, Any]) -> str:
+        """Return what a language model is told beside the data: what stands neither between marks nor in quotes."""
+        prompt = self.prompt(given)
+        return _DATA.sub("\n", f"{prompt.system}\n{prompt.user}")
 
     def plain(self, given: Mapping[str, Any]) -> str:
         """Return the text that is put together without a model: it says only what the facts say.
@@ -134,13 +161,15 @@ def _read(path: Path, language: Language) -> Kind:
             raise _wrong(path, f"it has no block `{name}`")
     if not _is_of_the_form(settings):
         raise _wrong(path, "`inputs` must be a list of names, `sentences` and `words` whole numbers above 0")
-    inputs = tuple(settings["inputs"])
-    if strangers := sorted(set(inputs) - set(INPUTS)):
-        raise _wrong(path, f"there is no input {strangers[0]!r} among {list(INPUTS)}")
+    inputs, about = tuple(settings["inputs"]), settings.get("about", "item")
+    if about not in list(INPUTS):
+        raise _wrong(path, f"`about` is {about!r}, and must be one of {list(INPUTS)}")
+    if strangers := sorted(set(inputs) - set(INPUTS[about])):
+        raise _wrong(path, f"there is no input {strangers[0]!r} among {list(INPUTS[about])}, for texts about {about!r}")
     if strangers := sorted(meta.find_undeclared_variables(tree) - set(inputs) - {"sentences", "words"}):
         raise _wrong(path, f"it uses {strangers[0]!r}, which is not among its `inputs` {list(inputs)}")
     name = path.name.split(".")[0]
-    return Kind(name, language, inputs, int(settings["sentences"]), int(settings["words"]), template)
+    return Kind(name, language, inputs, int(settings["sentences"]), int(settings["words"]), about, template)
 
 
 def _settings(tree: nodes.Template) -> dict[str, Any]:
@@ -169,7 +198,9 @@ def _environment(language: Language) -> Environment:
     from jinja2 import Environment, StrictUndefined
 
     # Nothing is escaped: these texts are no HTML.
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
+    environment = Environment(  # noqa: S701
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.do"]
+    )
     environment.filters["first_sentences"] = first_sentences
 
     def for_person(text: str, person: Person, count: int) -> str:
@@ -181,7 +212,12 @@ def _environment(language: Language) -> Environment:
     def answers(facts: Facts, question: str) -> str:
         return answering(facts, question, language)
 
+    def understood(labels: Mapping[str, str]) -> dict[str, str]:
+        return spoken(labels, language)
+
     environment.filters["answering"] = answers
+    environment.filters["continuing"] = rest_of
+    environment.filters["understood"] = understood
     environment.filters["for_person"] = for_person
     environment.filters["listed"] = listed
     return environment

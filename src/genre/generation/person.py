@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genre.features.enrich.checks import content_words
+from genre.features.text import Language
 from genre.generation.facts import FactBook, Facts
+from genre.generation.guesses import guesses_in
+from genre.generation.sentences import joined
 
 _TITLES, _LABELS, _READ = 5, 4, 50
+_ASKED, _SUBJECTS = 8, 3
 _TASTES: Final = frozenset(
-    "genre genres category categories tag tags keywords topic topics subject style section department "  # noqa: SIM905
-    "类型 类别 标签 关键词".split()
+    "genre genres category categories tag tags keywords topic topics subject skill skills style section department "  # noqa: SIM905
+    "类型 类别 标签 关键词 主题 话题 技能".split()
 )
 """Columns that say what somebody likes; a country or a director says so less. Where there is none, all do."""
+
+_EVIDENCE: Final[Mapping[Language, tuple[tuple[str, ...], str, str]]] = {
+    "en": (("liked last", "chosen most often", "subjects that come up"), "{}", "{} ({} times)"),
+    "zh": (("最近喜欢", "最常选", "常见的题材"), "《{}》", "{}（{} 次）"),
+}
+"""How the evidence is called, a title and how often a label was chosen."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,10 @@ class Person:
     given: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the person agreed to be addressed by, by the names of the columns, "" where nothing is known; see
     `WriteConfig.address_by`."""
+    counts: Mapping[str, int] = field(default_factory=dict, repr=False)
+    """Of how many liked items each of the labels is said."""
+    subjects: tuple[str, ...] = ()
+    """Words that come up in the texts of what was liked, and seldom elsewhere."""
 
     @classmethod
     def of(
@@ -61,14 +75,40 @@ class Person:
         read = [book[row] for row in rows]
         labels = Counter(label for facts in read for label in labels_of(facts))
         words = Counter(word for facts in read for word in content_words([facts.text]))
+        often = {label: count for label, count in labels.most_common(_LABELS) if count > 1}
         return cls(
             user_id,
             tuple(facts.title for facts in read if facts.title)[:_TITLES],
-            tuple(label for label, count in labels.most_common(_LABELS) if count > 1),
+            tuple(often),
             frozenset(word for word, count in words.items() if count > 1),
             tuple(rows),
             given or {},
+            often,
         )
+
+    def described(self, book: FactBook, language: Language) -> Person:
+        """Return this person with the subjects that come up in what they liked, and without the id.
+
+        Words that would say who somebody is are no subjects: who likes films about mothers need not be one.
+        """
+        found = book.shared_words.among([book[row].text for row in self.items], language, _ASKED)
+        labels = {label.casefold() for label in self.counts}
+        subjects = [word for word in found if word.casefold() not in labels and not any(guesses_in(word, ()))]
+        return replace(self, user_id="", subjects=tuple(subjects[:_SUBJECTS]))
+
+    def evidence(self, language: Language) -> Facts:
+        """Return all that is known of this person as facts; who has no history has none.
+
+        Args:
+            language: Of the names; what was liked is told as it was read.
+        """
+        names, quoted, times = _EVIDENCE[language]
+        said = (
+            joined([quoted.format(title) for title in self.liked], language),
+            joined([times.format(label, count) for label, count in self.counts.items()], language),
+            joined(self.subjects, language),
+        )
+        return Facts("", "", {name: value for name, value in zip(names, said, strict=True) if value})
 
     def shared(self, facts: Facts) -> tuple[str, ...]:
         """Return the labels that this person likes and an item has."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from genre.core.run import RunContext
 from genre.generation.checks import Check, Checker, banned_patterns
+from genre.generation.further import further_checks
 from genre.generation.grounding import Ground
 from genre.generation.own_data import OwnData
 from genre.generation.requests import Request, Written
@@ -55,11 +56,13 @@ class PlainWriter:
             request.facts,
             ground,
             request.told,
-            self._least_told,
+            self._least_told if request.source is None else None,
             banned=banned,
+            begin=request.begin,
+            opening=request.kind.opening(request.given),
             given=request.person.given if "person" in request.kind.inputs else {},
             own=self._own,
-            begin=request.kind.begin(request.given),
+            further=further_checks(request, self._common),
         )
 
     def flags(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
@@ -95,6 +98,8 @@ class PlainWriter:
             }
             if flags[at] or not text:
                 about["withheld"] = list(flags[at]) or ["banned"]
+            elif request.source is not None:
+                about["withheld"] = ["not translated"]
             found.append(Written("" if flags[at] else text, "template", about))
         return found
 

@@ -62,6 +62,7 @@ _WORDS: Final[dict[Protected, tuple[str, ...]]] = {
         r"\bbest-?sell\w+|畅销|热销",
         r"\b(?:chart-?topp\w+|number one|no\. ?1|top[- ]rated)\b|销量第一|榜首",
         r"\b(?:box[- ]office (?:hit|success)|blockbuster)\b|票房冠军",
+        r"\bmasterpiece\w*|\bmust-(?:see|watch|read|hear|have)\b|杰作|神作|必(?:看|读|听|买)",
     ),
     "guarantees": (
         r"\bguarantee\w*|保证",

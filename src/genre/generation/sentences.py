@@ -53,6 +53,16 @@ def first_sentences(text: str, count: int) -> str:
     return together(sentences_of(text)[:count])
 
 
+def rest_of(text: str, begin: str) -> str:
+    """Return what of a text comes behind its beginning, or behind the last of its sentences that a beginning holds."""
+    begin = begin.strip()
+    if begin and text.startswith(begin):
+        return text[len(begin) :].lstrip(" .!?…。！？,;:，；：")
+    sentences = sentences_of(text)
+    held = [at for at, sentence in enumerate(sentences) if sentence in begin]
+    return together(sentences[held[-1] + 1 :] if held else sentences)
+
+
 def best_sentences(text: str, words: Collection[str], count: int) -> str:
     """Return the sentences with the most of some words, in their order; of equals, the earlier ones."""
     sentences = sentences_of(text)

@@ -5,70 +5,222 @@ Shapes: B queries, n places.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import polars as pl
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final, Self, TypeAlias, get_args
 
 from genre.core.errors import ConfigError
 from genre.core.queries import Queries, Recommendations
+from genre.data.dataset import Entities
 from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language
-from genre.generation.facts import FactBook
-from genre.generation.kinds import kind_of
+from genre.generation.across import source_of
+from genre.generation.facts import FactBook, Facts
+from genre.generation.kinds import Kind, kind_of
 from genre.generation.own_data import OwnData
+from genre.generation.paths import Paths
 from genre.generation.person import Person
-from genre.generation.reasons import Reasons
-from genre.generation.requests import Request
-from genre.generation.scenarios import ScenarioName, scenario_of
+from genre.generation.requests import Request, Written
+from genre.generation.scenarios import Scenario, ScenarioName, scenario_of
+from genre.generation.sentences import first_sentences
 
-_READ = 20
+Explain: TypeAlias = Callable[[Queries, Recommendations], Sequence[Sequence[str]]]
+"""Returns a reason for every filled place of every answer."""
+_READ: Final = 20
 """Newest liked items whose texts say what somebody likes."""
+_OTHER: Final[Mapping[Language, Language]] = {"en": "zh", "zh": "en"}
 
 
-def requests_for(
-    book: FactBook,
-    reasons: Reasons,
-    names: pl.Series,
-    queries: Queries,
-    answer: Recommendations,
-    *,
-    kinds: Sequence[str],
-    language: Language,
-    scenario: ScenarioName,
-    question: str = "",
-    own: OwnData | None = None,
-) -> list[Request]:
-    """Return what is wanted about every filled place (B, n) of the answers, kind by kind at each place.
+@dataclass(frozen=True)
+class Brief:
+    """What is to be written, whoever it is for."""
 
-    Args:
-        book: The catalogue's facts in this language.
-        reasons: Finds the evidence.
-        names: (B,) ids of those who asked.
-        queries: Their histories.
-        answer: What is recommended to them.
-        kinds: Names of kinds, or files of your own.
-        language: Of the texts.
-        scenario: Where they are shown.
-        question: What is asked about the items.
-        own: What people agreed to be addressed by.
+    kinds: tuple[Kind, ...]
+    language: Language
+    scenario: Scenario
+    question: str = ""
+    """Made harmless."""
+    begin: str = ""
+    """Made harmless; "" lets each text of an item be continued behind its own first sentence."""
 
-    Raises:
-        ConfigError: There is no such kind, or one that answers and no question.
-    """
-    wanted = [kind_of(name, language) for name in kinds]
-    if not question and (asking := next((kind for kind in wanted if "question" in kind.inputs), None)) is not None:
-        raise ConfigError(f"{asking.name!r} answers a question, and there is none", place="write", remedy="Ask one.")
-    place, asked = scenario_of(scenario, language), neutralise(question).text
-    sentences = reasons.explain(queries, answer, language)
-    liked = queries.history.liked()
-    found = []
-    for row, name in enumerate(names):
-        items = answer.item_rows[row][answer.filled[row]]
-        given = {} if own is None else own.of(int(queries.user_rows[row]))
-        for item, why in zip(items.tolist(), sentences[row], strict=True):
-            person = Person.of(str(name), liked.items[row], book, but=item, given=given)
-            texts = tuple(" ".join(filter(None, book[other].lines)) for other in person.items[:_READ])
-            # Its titles are strangers' words too.
-            reason = neutralise(why.text).text
-            found += [Request(kind, place, book[item], person, reason, texts, asked) for kind in wanted]
-    return found
+    @classmethod
+    def of(
+        cls,
+        kinds: Sequence[str],
+        language: Language,
+        scenario: ScenarioName,
+        *,
+        question: str = "",
+        begin: str = "",
+        place: str = "write",
+    ) -> Self:
+        """Read names.
+
+        Args:
+            kinds: Names of kinds, or files of your own.
+            language: Of the texts.
+            scenario: Where they are shown.
+            question: What is asked about the items.
+            begin: What is continued.
+            place: For messages.
+
+        Raises:
+            ConfigError: There is no such kind, language or scenario, or one that answers and no question, or nothing
+                of the beginning may be told to a language model.
+        """
+        for value, choices in ((language, get_args(Language)), (scenario, get_args(ScenarioName))):
+            if value not in choices:
+                raise ConfigError(
+                    f"there are no texts for {value!r}", place=place, remedy=f"Choose from {list(choices)}."
+                )
+        wanted = tuple(kind_of(name, language) for name in kinds)
+        if not question and (asking := next((kind for kind in wanted if "question" in kind.inputs), None)) is not None:
+            raise ConfigError(f"{asking.name!r} answers a question, and there is none", place=place, remedy="Ask one.")
+        harmless = neutralise(begin).text
+        if begin.strip() and not harmless:
+            raise ConfigError(
+                f"the beginning {begin!r} could pass for an order to a language model",
+                place=place,
+                remedy="Give the beginning of a text about the item, or leave it out.",
+            )
+        return cls(wanted, language, scenario_of(scenario, language), neutralise(question).text, harmless)
+
+    @property
+    def is_about_items(self) -> bool:
+        """Whether it has to be known what is recommended."""
+        return any(kind.about != "person" for kind in self.kinds)
+
+    @property
+    def is_about_several(self) -> bool:
+        """Whether any text is about all that is recommended."""
+        return any(kind.about == "items" for kind in self.kinds)
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """One text that is wanted, and what it is made of."""
+
+    kind: Kind
+    user_id: str
+    requests: tuple[Request, ...]
+    """One, or one for each step."""
+    rank: int | None = None
+    row: int | None = None
+    """Of the item that it is about, if it is one."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Beside that of what it is made of."""
+
+    def whole(self, parts: Sequence[Written]) -> Written:
+        """Return the text that was wanted: its one part, or all steps with their numbers, a line for each."""
+        if self.kind.about != "items":
+            return parts[0]
+        shown = [part.text for part in parts if part.text]
+        refused: Counter[str] = Counter()
+        for part in parts:
+            refused.update(part.provenance.get("refused", {}))
+        about = {
+            **self.provenance,
+            "facts": list(dict.fromkeys(name for part in parts for name in part.provenance["facts"])),
+            "left_out": sum(part.provenance["left_out"] for part in parts),
+            "steps": [{"writer": part.writer, **part.provenance} for part in parts],
+            "refused": dict(refused),
+            "fell_back": all(part.provenance["fell_back"] for part in parts),
+            "repaired": any(part.provenance["repaired"] for part in parts),
+        }
+        writer = "model" if any(part.writer == "model" for part in parts) else "template"
+        return Written("\n".join(numbered(at, text) for at, text in enumerate(shown, 1)), writer, about)
+
+
+def numbered(number: int, text: str) -> str:
+    """Return a step with its number: the order is plain whoever wrote the step."""
+    return f"{number}. {text}"
+
+
+class Wishes:
+    """What is wanted of a catalogue, by a brief."""
+
+    def __init__(
+        self, items: Entities, explain: Explain, brief: Brief, own: OwnData, *, without: str | None = None
+    ) -> None:
+        """Open the catalogue.
+
+        Args:
+            items: The catalogue.
+            explain: Finds the evidence; asked where a kind is given the reason.
+            brief: What is to be written.
+            own: What people agreed to be addressed by.
+            without: A column that is no fact here.
+
+        Raises:
+            ConfigError: There is no such column.
+        """
+        self.brief = brief
+        self._items, self._explain, self._own, self._without = items, explain, own, without
+        self.book = FactBook(items, brief.language, without=without)
+
+    def of(self, names: Sequence[str], queries: Queries, answer: Recommendations) -> Iterator[Wanted]:
+        """Yield what is wanted for everybody: about the person and about all that is recommended, then place by place.
+
+        Args:
+            names: (B,) ids of those who asked.
+            queries: Their histories.
+            answer: (B, n) what is recommended to them.
+        """
+        kinds = self.brief.kinds
+        explained = any("reason" in kind.inputs for kind in kinds)
+        reasons = self._explain(queries, answer) if explained else [[""] * count for count in answer.filled.sum(1)]
+        liked = queries.history.liked()
+        for at, name in enumerate(names):
+            history, given = liked.items[at], self._own.of(int(queries.user_rows[at]))
+            rows = answer.item_rows[at][answer.filled[at]].tolist()
+            # Their titles are strangers' words too.
+            sentences = [neutralise(reason).text for reason in reasons[at]]
+            for kind in kinds:
+                if kind.about == "person":
+                    person = Person.of(name, history, self.book, given=given)
+                    person = person.described(self.book, self.brief.language)
+                    facts = person.evidence(self.brief.language)
+                    yield Wanted(kind, name, (self._request(kind, facts, person),))
+                if kind.about == "items" and rows:
+                    yield self._path(kind, name, rows, sentences, Person.of(name, history, self.book, given=given))
+            for rank, (row, why) in enumerate(zip(rows, sentences, strict=True), 1):
+                person = Person.of(name, history, self.book, but=row, given=given)
+                for kind in kinds:
+                    if kind.about == "item":
+                        yield Wanted(kind, name, (self._about(kind, row, person, why),), rank, row)
+
+    def _path(self, kind: Kind, name: str, rows: list[int], reasons: list[str], person: Person) -> Wanted:
+        order, steps, about = self._paths.ordered(rows, person.items)
+        why = dict(zip(rows, reasons, strict=True))
+        requests = [
+            replace(self._request(kind, self.book[row], person), reason=why[row], step=step)
+            for row, step in zip(order, steps, strict=True)
+        ]
+        return Wanted(kind, name, tuple(requests), provenance=about)
+
+    def _about(self, kind: Kind, row: int, person: Person, reason: str) -> Request:
+        """Return what is wanted about one item."""
+        facts, source, begin = self.book[row], None, ""
+        if (
+            "source" in kind.inputs
+            and (source := source_of(facts, self._other_book[row], self.brief.language)) is not None
+        ):
+            facts = replace(facts, text=source.text)
+        if "begin" in kind.inputs:
+            begin = self.brief.begin or first_sentences(facts.text, 1)
+        wanted = self._request(kind, facts, person)
+        return replace(wanted, reason=reason, question=self.brief.question, begin=begin, source=source)
+
+    def _request(self, kind: Kind, facts: Facts, person: Person) -> Request:
+        texts = tuple(" ".join(filter(None, self.book[other].lines)) for other in person.items[:_READ])
+        return Request(kind, self.brief.scenario, facts, person, liked=texts)
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return Paths(self._items, self.book, self.brief.language)
+
+    @cached_property
+    def _other_book(self) -> FactBook:
+        return FactBook(self._items, _OTHER[self.brief.language], without=self._without)

@@ -127,7 +127,7 @@ class ModelWriter:
         """Return a text for each request, in this order."""
         attempts = [self._begun(request) for request in requests]
         for draw in range(self.config.draws):
-            self._draw([one for one in attempts if not one.passed and one.request.facts.is_told], draw)
+            self._draw([one for one in attempts if not one.passed and one.request.can_be_drawn], draw)
         self._repair([one for one in attempts if not one.passed])
         passed = [(one, text) for one in attempts for text in one.passed]
         scores = self._scales.scores([(one.request, text) for one, text in passed], self._run.progress)
@@ -150,16 +150,23 @@ class ModelWriter:
         """Yield one text sentence by sentence, each as soon as it is whole and passes the checks.
 
         It is drawn once. A sentence that may not be shown is left out; where none may, the text that is put together
-        from the facts is yielded in its place. What has been yielded is never taken back.
+        from the facts is yielded in its place. What has been yielded is never taken back. A translation, of which
+        only the whole can be compared with its source, is written first.
 
         Args:
             request: What is wanted.
             about: Filled with where the text comes from, as far as it is known by then.
         """
-        one, shown, told = self._begun(request), list[str](), {} if about is None else about
+        told = {} if about is None else about
+        if request.source is not None:
+            (whole,) = self.write([request])
+            told.update(whole.provenance, writer=whole.writer)
+            yield from sentences_of(whole.text)
+            return
+        one, shown = self._begun(request), list[str]()
         told.update(self._about(one), fell_back=False, checks=self._checks, writer="model")
-        is_told = request.facts.is_told
-        pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if is_told else iter(())
+        asked = request.can_be_drawn
+        pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if asked else iter(())
         pieces = _pieces_after(one.prompt.begin, pieces)
         for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))

@@ -1,0 +1,90 @@
+"""What depends on how a text was asked for: steps of a path, continuations, translations, and texts about a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from genre.core.words import is_unspaced
+from genre.features.enrich.checks import content_words
+from genre.generation.across import losses
+from genre.generation.checks import Further, Problem, repeats
+from genre.generation.claims import name_words
+from genre.generation.facts import Facts
+from genre.generation.guesses import guesses_in
+from genre.generation.paths import Step
+from genre.generation.person import Person
+from genre.generation.requests import Request
+
+_PIECE, _CHINESE_PIECE = 5, 10
+"""Words, or characters of a text in Chinese, that do not stand in a prompt and in a text by chance."""
+_NEW: Final = 0.25
+"""Share of a continuation's words that must be of facts which the beginning has not told."""
+
+
+def further_checks(request: Request, common_words: frozenset[str]) -> tuple[Further, ...]:
+    """Return what is looked for in the texts of a request beside what is looked for in all alike.
+
+    Args:
+        request: What is wanted.
+        common_words: Words that are no names though a sentence begins with them.
+    """
+    found: list[Further] = [lambda text: _read_aloud(text, request.instructions)]
+    if begin := request.begin:
+        found.append(lambda text: _of_continuation(text, begin, request.facts))
+    if request.kind.about == "person":
+        found.append(lambda text: _guesses(text, request.person))
+    if (step := request.step) is not None:
+        found.append(lambda text: _of_step(text, step, request.facts, common_words))
+    if (source := request.source) is not None:
+        language = request.kind.language
+        found.append(
+            lambda text: (
+                Problem(loss.check, loss.detail) for loss in losses(source, request.facts, text, language, common_words)
+            )
+        )
+    return tuple(found)
+
+
+def _read_aloud(text: str, instructions: str) -> Iterator[Problem]:
+    """Yield whether a text says to the person what was said to the model."""
+    told = " ".join(instructions.casefold().split())
+    words = " ".join(text.casefold().split())
+    pieces = [words[at : at + _CHINESE_PIECE] for at in range(len(words) - _CHINESE_PIECE + 1)]
+    if not is_unspaced(words):
+        parts = words.split()
+        pieces = [" ".join(parts[at : at + _PIECE]) for at in range(len(parts) - _PIECE + 1)]
+    if (piece := next((piece for piece in pieces if piece in told), None)) is not None:
+        yield Problem("no orders or links", f"it reads the prompt aloud: {piece!r}")
+
+
+def _of_continuation(text: str, begin: str, facts: Facts) -> Iterator[Problem]:
+    if repeats(f"{begin} {text}"):
+        yield Problem("no repetition", "it says the beginning again")
+    words = content_words([text])
+    unsaid = content_words(facts.lines) - content_words([begin])
+    if unsaid and len(words & unsaid) < _NEW * len(words):
+        yield Problem("subject", "it says hardly anything of the facts that the beginning does not")
+
+
+def _guesses(text: str, person: Person) -> Iterator[Problem]:
+    for guess in guesses_in(text, [*person.liked, *person.counts]):
+        yield Problem("nothing personal", f"it guesses who somebody is: {guess!r}")
+
+
+def _of_step(text: str, step: Step, facts: Facts, common_words: frozenset[str]) -> Iterator[Problem]:
+    if facts.title and not names(text, facts.title):
+        yield Problem("subject", "it does not name what it is about")
+    if step.adds and not any(names(text, label) for label in step.adds):
+        yield Problem("subject", "it does not say what is new in it")
+    for title in step.later:
+        # A title such as "Up" is found by the facts alone, where it has a capital inside a sentence.
+        plain = title.casefold() in common_words or len(title) < 2
+        if not plain and title in text and title not in "\n".join([*facts.lines, *step.told]):
+            yield Problem("true", f"it names {title!r}, which comes later")
+
+
+def names(text: str, title: str) -> bool:
+    """Tell whether a text names a title, in whatever spelling."""
+    there, wanted = " ".join(name_words(text)), " ".join(name_words(title))
+    return wanted in there if is_unspaced(wanted) else f" {wanted} " in f" {there} "
