@@ -72,11 +72,11 @@ def test_there_is_one_profile_and_one_path_for_each_user() -> None:
 def test_a_profile_by_hand() -> None:
     (english,) = texts("ann-4711", ["profile"])
     assert english["text"] == (
-        "Lately you liked Machine Learning and Databases. What you choose most often is data (twice)."
+        "Lately you have liked Machine Learning and Databases. What you choose most often is data (twice)."
     )
     assert english["provenance"]["facts"] == ["liked last", "chosen most often"]
     (chinese,) = texts("ann-4711", ["profile"], language="zh")
-    assert chinese["text"] == "你最近喜欢《机器学习》《数据库》。你最常选的是data（2 次）。"
+    assert chinese["text"] == "你最近喜欢的有《机器学习》《数据库》。你最常选的是data（2 次）。"
     assert "4711" not in english["text"] + chinese["text"]
 
 
@@ -110,14 +110,14 @@ def test_a_profile_that_says_more_is_replaced(said: str) -> None:
     (found,) = texts("ann-4711", ["profile"], (), said)
     assert found["writer"] == "template"
     assert texts("ann-4711", ["profile"], (), said, streamed=True)[0] == (
-        "Lately you liked Machine Learning and Databases."
+        "Lately you have liked Machine Learning and Databases."
     )
 
 
 def test_an_order_in_what_was_liked_is_not_in_the_profile() -> None:
     (found,) = texts("bob", ["profile"])
     assert found["text"] == (
-        "Lately you liked Databases and Python Basics. What you choose most often is programming (twice)."
+        "Lately you have liked Databases and Python Basics. What you choose most often is programming (twice)."
     )
 
 
