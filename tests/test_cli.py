@@ -153,7 +153,7 @@ def test_write_shows_one_text_as_a_stream(own: Path) -> None:
 def test_write_knows_texts_about_somebody_about_several_items_and_beginnings(own: Path) -> None:
     run = str(own / "runs" / "films")
     shown = genre("write", run, "ann", "--kind", "profile", "--kind", "path", "-n", "2", "--scenario", "video")
-    assert "profile for ann\n  Lately you liked " in shown
+    assert "profile for ann\n  Lately you have liked " in shown
     assert "path for ann\n  1. Start with " in shown
     assert "\n  2. End with " in shown
     assert genre("write", run, "ann", "--kind", "path", "-n", "2", "--stream").startswith("1. Start with ")

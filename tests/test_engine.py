@@ -60,7 +60,7 @@ def test_a_question_is_answered_from_the_facts(engine: Engine) -> None:
 def test_one_text_is_about_the_person_and_one_about_all_that_is_recommended(engine: Engine) -> None:
     profile, path = engine.write("u3", n=3, kinds=["profile", "path"])
     assert (profile["rank"], profile["item_id"], profile["title"]) == (None, None, None)
-    assert profile["text"].startswith("Lately you liked ")
+    assert profile["text"].startswith("Lately you have liked ")
     assert set(path["provenance"]["items"]) == set(engine.recommend("u3", n=3)["item_id"])
     assert list(engine.stream("u3", kind="path", n=3)) == path["text"].splitlines()
     assert list(engine.stream("u3", ["i5", "i6"], kind="path"))[1].startswith("2. End with ")

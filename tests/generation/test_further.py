@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from genre.features.text import Language
@@ -32,6 +34,17 @@ def test_what_was_said_to_the_model_is_not_said_to_the_person(kind: str) -> None
     assert problems("流浪汉捡到一个弃婴。", kind, "zh") == []
 
 
+def test_facts_that_a_template_gives_without_marks_may_be_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "own.en.j2"
+    path.write_text(
+        '{% set inputs = ["facts"] %}{% set sentences = 2 %}{% set words = 50 %}{% block system %}Be brief and say it.'
+        "{% endblock %}{% block user %}{{ facts.text }}{% endblock %}{% block plain %}{{ facts.text }}{% endblock %}",
+        encoding="utf-8",
+    )
+    assert problems("A tramp finds a baby.", str(path)) == []
+    assert problems("Be brief and say it.", str(path)) != []
+
+
 def test_a_step_names_its_item_and_what_is_new_and_nothing_later() -> None:
     step = Step(2, 4, adds=("Comedy",), earlier=("Sherlock Jr.",), later=("City Lights", "Up"))
     assert problems("Go on with The Kid, which adds comedy to Sherlock Jr.", "path", step=step) == []
@@ -50,6 +63,10 @@ def test_a_step_names_its_item_and_what_is_new_and_nothing_later() -> None:
 
 def test_a_profile_guesses_nothing() -> None:
     assert problems("You like Drama, and Pretty Woman most.", "profile") == []
+    assert problems("Pretty Woman is made of the screen.", "profile") == [
+        "a sentence does not speak to the person",
+        "100% of its words are of something else than what the person likes",
+    ]
     assert problems("You are a woman who likes Drama.", "profile") == ["it guesses who somebody is: 'woman'"] * 2
     assert problems("The film is about a woman.", "synopsis") == []
 

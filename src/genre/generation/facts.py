@@ -22,11 +22,11 @@ from genre.training.passages import passages
 
 @dataclass(frozen=True)
 class Facts:
-    """One item in one language. What its texts ask of a language model is left out: strangers wrote them."""
+    """One item or person, in one language. What its texts ask of a language model is left out: strangers wrote them."""
 
     item_id: str
     title: str
-    """"" where the item has no name but its id."""
+    """"" where the item has no name but its id, and of a person."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What is said in few words or numbers, as `director: Jean Vigo`."""
     text: str = ""

@@ -13,8 +13,8 @@ from genre.generation.claims import name_words
 from genre.generation.facts import Facts
 from genre.generation.guesses import guesses_in
 from genre.generation.paths import Step
-from genre.generation.person import Person
 from genre.generation.requests import Request
+from genre.generation.tastes import strangeness
 
 _PIECE, _CHINESE_PIECE = 5, 10
 """Words, or characters of a text in Chinese, that do not stand in a prompt and in a text by chance."""
@@ -29,11 +29,11 @@ def further_checks(request: Request, common_words: frozenset[str]) -> tuple[Furt
         request: What is wanted.
         common_words: Words that are no names though a sentence begins with them.
     """
-    found: list[Further] = [lambda text: _read_aloud(text, request.instructions)]
+    found: list[Further] = [lambda text: _read_aloud(text, request)]
     if begin := request.begin:
         found.append(lambda text: _of_continuation(text, begin, request.facts))
     if request.kind.about == "person":
-        found.append(lambda text: _guesses(text, request.person))
+        found.append(lambda text: _of_person(text, request))
     if (step := request.step) is not None:
         found.append(lambda text: _of_step(text, step, request.facts, common_words))
     if (source := request.source) is not None:
@@ -46,15 +46,15 @@ def further_checks(request: Request, common_words: frozenset[str]) -> tuple[Furt
     return tuple(found)
 
 
-def _read_aloud(text: str, instructions: str) -> Iterator[Problem]:
-    """Yield whether a text says to the person what was said to the model."""
-    told = " ".join(instructions.casefold().split())
-    words = " ".join(text.casefold().split())
+def _read_aloud(text: str, request: Request) -> Iterator[Problem]:
+    """Yield whether a text says to the person what was said to the model, and is no fact."""
+    words, told = _folded(text), _folded(request.instructions)
+    facts = _folded("\n".join([*request.facts.lines, *request.told]))
     pieces = [words[at : at + _CHINESE_PIECE] for at in range(len(words) - _CHINESE_PIECE + 1)]
     if not is_unspaced(words):
         parts = words.split()
         pieces = [" ".join(parts[at : at + _PIECE]) for at in range(len(parts) - _PIECE + 1)]
-    if (piece := next((piece for piece in pieces if piece in told), None)) is not None:
+    if (piece := next((piece for piece in pieces if piece in told and piece not in facts), None)) is not None:
         yield Problem("no orders or links", f"it reads the prompt aloud: {piece!r}")
 
 
@@ -67,9 +67,12 @@ def _of_continuation(text: str, begin: str, facts: Facts) -> Iterator[Problem]:
         yield Problem("subject", "it says hardly anything of the facts that the beginning does not")
 
 
-def _guesses(text: str, person: Person) -> Iterator[Problem]:
-    for guess in guesses_in(text, [*person.liked, *person.counts]):
+def _of_person(text: str, request: Request) -> Iterator[Problem]:
+    evidence = [*request.person.liked, *request.person.counts]
+    for guess in guesses_in(text, evidence):
         yield Problem("nothing personal", f"it guesses who somebody is: {guess!r}")
+    for detail in strangeness(text, evidence, request.facts.lines, request.kind.language):
+        yield Problem("subject", detail)
 
 
 def _of_step(text: str, step: Step, facts: Facts, common_words: frozenset[str]) -> Iterator[Problem]:
@@ -82,6 +85,10 @@ def _of_step(text: str, step: Step, facts: Facts, common_words: frozenset[str]) 
         plain = title.casefold() in common_words or len(title) < 2
         if not plain and title in text and title not in "\n".join([*facts.lines, *step.told]):
             yield Problem("true", f"it names {title!r}, which comes later")
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def names(text: str, title: str) -> bool:

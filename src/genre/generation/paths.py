@@ -6,7 +6,7 @@ Shapes: n items.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
@@ -17,7 +17,7 @@ from genre.data.dataset import Entities
 from genre.features.enrich.checks import content_words
 from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language, spoken_columns
-from genre.generation.facts import FactBook, Facts
+from genre.generation.facts import FactBook
 from genre.generation.person import labels_of
 
 _NEEDS: Final = re.compile(
@@ -105,27 +105,40 @@ class Paths:
             known: Rows of what the person has liked: it is not asked for first.
         """
         closure = {row: self._all_needed(row) for row in rows}
+        labels = {row: frozenset(self._labels(row)) for row in rows}
+        words = {row: content_words([self._book[row].text]) for row in rows}
         left, order, circular = list(rows), list[int](), list[int]()
+        seen_labels, seen_words = set[str](), set[str]()
         while left:
             # Free is what needs nothing that is left, or only what needs it in turn.
             free = [row for row in left if all(row in closure[other] for other in left if other in closure[row])]
-            best = min(free, key=lambda row: (self._level(row), *self._unlike(row, order), rows.index(row)))
+            best = min(
+                free,
+                key=lambda row: (
+                    self._level(row),
+                    _unlike(labels[row], seen_labels),
+                    _unlike(words[row], seen_words),
+                    rows.index(row),
+                ),
+            )
             circular += [best] if any(other in closure[best] for other in left if other != best) else []
             order.append(best)
             left.remove(best)
+            seen_labels |= labels[best]
+            seen_words |= words[best]
         ids = self._items.vocabulary.ids
         rules = ["prerequisites"] if any(set(rows) & closure[row] - {row} for row in rows) else []
         rules += ["level"] if len({self._level(row) for row in rows}) > 1 else []
         about: dict[str, Any] = {"items": [str(ids[row]) for row in order], "ordered_by": [*rules, "what is new"]}
         if circular:
             about["circular"] = [str(ids[row]) for row in circular]
-        return order, [self._step(at, order, closure, known) for at in range(len(order))], about
+        return order, [self._step(at, order, known) for at in range(len(order))], about
 
-    def _step(self, at: int, order: Sequence[int], closure: Mapping[int, set[int]], known: Collection[int]) -> Step:
+    def _step(self, at: int, order: Sequence[int], known: Collection[int]) -> Step:
         row, before = order[at], order[:at]
         titles = [self._book[other].name for other in order]
-        seen = {label for other in before for label in self._labels(self._book[other])}
-        own = list(dict.fromkeys(self._labels(self._book[row])))
+        seen = {label for other in before for label in self._labels(other)}
+        own = list(dict.fromkeys(self._labels(row)))
         direct = self._needed.get(row, ())
         # What comes later though it is needed is part of a circle; nobody can be asked to know it first.
         missing = [other for other in direct if other not in order and other not in known]
@@ -141,18 +154,10 @@ class Paths:
             tuple(titles[at + 1 :]),
         )
 
-    def _labels(self, facts: Facts) -> Sequence[str]:
+    def _labels(self, row: int) -> Sequence[str]:
+        facts = self._book[row]
         labels = {name: value for name, value in facts.labels.items() if name not in self._no_labels}
         return labels_of(replace(facts, labels=labels))
-
-    def _unlike(self, row: int, before: Sequence[int]) -> tuple[float, float]:
-        """Return how far an item is from half new, by its labels and by the words of its text; 0 is half new."""
-        found = []
-        for said in (lambda one: self._labels(self._book[one]), lambda one: content_words([self._book[one].text])):
-            own, seen = set(said(row)), {part for other in before for part in said(other)}
-            share = len(own & seen) / len(own) if own else 0.0
-            found.append(0.25 - share * (1 - share))
-        return found[0], found[1]
 
     def _said_level(self, row: int) -> str:
         return next((cells[row] for cells in self._levels.values()), "")
@@ -191,6 +196,12 @@ class Paths:
                 if needed:
                     found[row] = tuple(dict.fromkeys([*found.get(row, ()), *needed]))
         return found
+
+
+def _unlike(own: Collection[str], seen: Collection[str]) -> float:
+    """Return how far something is from half new; 0 is half new."""
+    share = sum(one in seen for one in own) / len(own) if own else 0.0
+    return 0.25 - share * (1 - share)
 
 
 def _parts(cell: Any) -> Iterable[str]:

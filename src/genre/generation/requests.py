@@ -21,6 +21,7 @@ class Request:
     kind: Kind
     scenario: Scenario
     facts: Facts
+    """Of the item, or of the person where the kind is about one: all that the text may say."""
     person: Person
     reason: str = ""
     """The evidence in a sentence: all that a reason may say."""

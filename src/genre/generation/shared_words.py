@@ -53,7 +53,7 @@ class SharedWords:
         """
         spoken = [set(self._words_of(text)) for text in texts]
         counts = Counter(word for words in spoken for word in words if not set(word) & set(CHINESE_DIGITS))
-        general = {word for text in passages(language) for word in words_of(text)}
+        general = _general_words(language)
         share = len(texts) / max(1, len(self._texts))
         lifts = {word: count / (share * max(1, self._counts[word])) for word, count in counts.items()}
         least = max(_OFTEN, _SHARE * len(texts))
@@ -76,6 +76,11 @@ class SharedWords:
             and word not in ENGLISH_STOP_WORDS
             and not set(word) & set(_PARTICLES)
         ]
+
+
+@cache
+def _general_words(language: Language) -> frozenset[str]:
+    return frozenset(word for text in passages(language) for word in words_of(text))
 
 
 def _as_written(word: str, texts: Sequence[str]) -> str:

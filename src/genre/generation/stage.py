@@ -48,11 +48,12 @@ class TextsConfig(WriteConfig):
     """What a run writes about what it recommends, into `content.jsonl` and the report."""
 
     kinds: tuple[str, ...] = Field(default=("synopsis",), min_length=1)
-    """What is written, such as `title` or `synopsis`, or the paths of files of your own."""
+    """What is written, such as `title` or `synopsis`, or the paths of files of your own. Of a `profile` and a `path`
+    there is one for each person, of the others one for each item."""
     users: int = Field(default=20, ge=1)
     """For how many people: spread over those with the shortest to the longest histories."""
     n: int = Field(default=3, ge=1)
-    """About how many items for each."""
+    """About how many items for each; a `path` puts them in an order."""
     language: Language = "en"
     scenario: ScenarioName = "shop"
     """Where the texts are shown."""

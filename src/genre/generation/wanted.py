@@ -192,7 +192,7 @@ class Wishes:
                         yield Wanted(kind, name, (self._about(kind, row, person, why),), rank, row)
 
     def _path(self, kind: Kind, name: str, rows: list[int], reasons: list[str], person: Person) -> Wanted:
-        order, steps, about = self._paths.ordered(rows, person.items)
+        order, steps, about = self._paths.ordered(list(dict.fromkeys(rows)), person.items)
         why = dict(zip(rows, reasons, strict=True))
         requests = [
             replace(self._request(kind, self.book[row], person), reason=why[row], step=step)
