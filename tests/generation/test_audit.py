@@ -96,6 +96,7 @@ def test_a_stream_has_one_line(
     (line,) = lines(path)
     assert (line["streamed"], line["shown"], line["fell_back"], line["refused"]) == (True, True, fell_back, refused)
     assert line["writer"] == ("template" if fell_back else "model")
+    assert ("true" in line["checks"]) != fell_back
     assert line["sha256"] == hashlib.sha256(shown.encode()).hexdigest()
     assert line["model"].startswith("fake-")
 

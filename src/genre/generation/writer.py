@@ -139,8 +139,9 @@ class ModelWriter:
             about: Filled with where the text comes from, as far as it is known by then.
         """
         one, shown, told = self._begun(request), list[str](), {} if about is None else about
-        told.update(self._about(one), fell_back=False, checks=self._checks, writer="model")
         is_told = request.facts.is_told
+        one.drawn = int(is_told)
+        told.update(self._about(one), fell_back=False, checks=self._checks, writer="model")
         pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if is_told else iter(())
         for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))
@@ -157,6 +158,7 @@ class ModelWriter:
                 return
         if not shown:
             told.update(fell_back=True)
+            del told["checks"]  # Others are made of the facts.
             yield from self._plain.stream(request, told)
 
     def _begun(self, request: Request) -> _Attempt:
