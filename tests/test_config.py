@@ -56,6 +56,19 @@ def test_texts_that_writing_is_measured_on_are_relative_to_the_config(tmp_path: 
     assert experiment.answer.writing.general == tmp_path / "own.txt"
 
 
+def test_files_of_writing_are_relative_to_the_config_and_count_by_what_they_hold(tmp_path: Path) -> None:
+    def written(feedback: str, **write: str) -> Experiment:
+        (tmp_path / "f.jsonl").write_text(feedback, encoding="utf-8")
+        return read(tmp_path, GOOD + yaml.safe_dump({"write": {"weights_from": "f.jsonl", **write}}))
+
+    experiment = written("one", audit="a.jsonl")
+    assert experiment.write is not None
+    assert (experiment.write.weights_from, experiment.write.audit) == (tmp_path / "f.jsonl", tmp_path / "a.jsonl")
+    first = digest_of(experiment)
+    assert digest_of(written("one")) == first
+    assert digest_of(written("two")) != first
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -52,7 +52,7 @@ def test_a_line_tells_what_was_shown_to_whom_without_telling_who(tmp_path: Path)
     assert line.pop("user") == AuditLog(path).user(ANN) != AuditLog(path).user("bob")
     assert "true" in line.pop("checks")
     assert line == {
-        "shown": True, "scenario": "video", "kind": "synopsis", "language": "en", "item_id": "kid", "writer": "model",
+        "shown": True, "scenario": "video", "kind": "free", "language": "en", "item_id": "kid", "writer": "model",
         "refused": {"true": 1}, "fell_back": False, "repaired": False,
         "sha256": hashlib.sha256(TRAMP.encode()).hexdigest(),
     }  # fmt: skip
@@ -96,6 +96,7 @@ def test_a_stream_has_one_line(
     (line,) = lines(path)
     assert (line["streamed"], line["shown"], line["fell_back"], line["refused"]) == (True, True, fell_back, refused)
     assert line["writer"] == ("template" if fell_back else "model")
+    assert ("true" in line["checks"]) != fell_back
     assert line["sha256"] == hashlib.sha256(shown.encode()).hexdigest()
     assert line["model"].startswith("fake-")
 

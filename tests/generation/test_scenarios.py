@@ -15,6 +15,7 @@ from genre.generation.scenarios import ScenarioName, scenario_of
 from genre.generation.write_config import WriteConfig
 from genre.generation.writer import writer_of
 from genre.language.fake import FakeGeneratorConfig
+from tests.generation.test_writer import FREE
 
 FACTS = {
     "en": Facts("x", "Tea", {}, "This tea comes from small farms in the hills."),
@@ -26,7 +27,7 @@ def said(scenario: ScenarioName, answer: str, *, facts: Facts | None = None, ban
     """Return who wrote what is shown of an answer: the model, or the template where it was refused."""
     language = "en" if answer.isascii() else "zh"
     given = facts or FACTS[language]
-    wanted = Request(kind_of("synopsis", language), scenario_of(scenario, language), given, Person("u"))
+    wanted = Request(kind_of(FREE, language), scenario_of(scenario, language), given, Person("u"))
     settings = WriteConfig(
         generator=FakeGeneratorConfig(answers=(answer,)), candidates=1, draws=1, least_told=0, banned=banned
     )
@@ -84,7 +85,7 @@ def test_nobody_invents_what_is_healthy(scenario: ScenarioName, answer: str) -> 
 def test_miracles_are_not_sold() -> None:
     facts = Facts("x", "Tea", {}, "This tea comes from the hills. It cures all. 包治百病。")
     assert said("shop", "This tea cures all.", facts=facts) == "template"
-    wanted = Request(kind_of("synopsis", "en"), scenario_of("shop", "en"), facts, Person("u"))
+    wanted = Request(kind_of(FREE, "en"), scenario_of("shop", "en"), facts, Person("u"))
     (text,) = writer_of(WriteConfig(), RunContext()).write([wanted])
     assert text.text == "This tea comes from the hills."
 

@@ -27,6 +27,8 @@ KID = Facts(
     {"director": "Charlie Chaplin", "year": "1921"},
     "A penniless tramp finds an abandoned baby and raises him. Five years later the two are partners in mischief.",
 )
+FREE = str(Path(__file__).with_name("free.en.j2"))
+"""A kind that leaves the model free to begin as it likes."""
 COMMON = frozenset("a an and he it the then they this two".split())  # noqa: SIM905
 TRAMP = "A penniless tramp finds an abandoned baby."
 MISCHIEF = "The two are partners in mischief."
@@ -34,7 +36,7 @@ WRONG = "A penniless tramp finds an abandoned baby in 1931."
 MIXED = "Buster Keaton plays the tramp. The two are partners in mischief."
 
 
-def request(*, facts: Facts = KID, liked: tuple[str, ...] = (), kind: str = "synopsis") -> Request:
+def request(*, facts: Facts = KID, liked: tuple[str, ...] = (), kind: str = FREE) -> Request:
     person = Person("u", ("City Lights",))
     return Request(kind_of(kind, "en"), scenario_of("video", "en"), facts, person, "Because.", liked)
 

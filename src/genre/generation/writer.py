@@ -164,8 +164,9 @@ class ModelWriter:
             yield from sentences_of(whole.text)
             return
         one, shown = self._begun(request), list[str]()
-        told.update(self._about(one), fell_back=False, checks=self._checks, writer="model")
         asked = request.can_be_drawn
+        one.drawn = int(asked)
+        told.update(self._about(one), fell_back=False, checks=self._checks, writer="model")
         pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if asked else iter(())
         pieces = _pieces_after(one.prompt.begin, pieces)
         for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
@@ -183,6 +184,7 @@ class ModelWriter:
                 return
         if not shown:
             told.update(fell_back=True)
+            del told["checks"]  # Others are made of the facts.
             yield from self._plain.stream(request, told)
 
     def _begun(self, request: Request) -> _Attempt:
