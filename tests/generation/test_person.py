@@ -57,6 +57,20 @@ def test_what_is_written_about_says_nothing_of_itself() -> None:
     assert person.labels == ()
 
 
+def test_what_is_most_alike_shares_rare_labels_and_words() -> None:
+    titles = ["Wanted", "Rare", "Common", "Words", "Nothing", "Other"]
+    genres = [["Drama", "Western"], ["Western"], ["Drama"], ["Comedy"], ["Horror"], ["Drama"]]
+    texts = ["A robot sleeps in a desert.", "One.", "Two.", "The robot of the desert sleeps.", "Three.", "Four."]
+    frame = pl.DataFrame({"item_id": list("abcdef"), "title": titles, "genres": genres, "text": texts})
+    book = FactBook(
+        Entities(Vocabulary(frame["item_id"]), frame, Roles(text=("title", "text"), category=("genres",))), "en"
+    )
+    assert book.rarity("Western") > book.rarity("Drama") > 0
+    assert Person.of("u", np.array([3, 2, 1, 4]), book, but=0).alike == ("Rare", "Words")
+    assert Person.of("u", np.array([4]), book, but=0).alike == ()
+    assert Person.of("u", np.array([1, 2]), book).alike == ()
+
+
 def test_an_empty_history_says_nothing() -> None:
     assert Person.of("u", np.array([], np.int32), BOOK) == Person("u")
 

@@ -51,7 +51,7 @@ def personal_fit(
 ) -> PersonalFit:
     """Find each text among texts about the same item for others, by nearness to what its reader liked later.
 
-    A person is the mean of the vectors of the withheld texts. The intervals are over people.
+    A person is the mean of the vectors of the withheld texts, less what that of all people is. The intervals are over people.
 
     Args:
         texts: N texts.
@@ -76,6 +76,9 @@ def personal_fit(
     vectors = fitted.encode(read, progress=progress)
     tastes = np.zeros((len(people), vectors.shape[1]))
     np.add.at(tastes, [row for row, _ in liked], vectors[len(known) :])
+    # What all people have in common says nothing of any, and is most of a mean of vectors.
+    tastes /= np.maximum(1e-9, np.linalg.norm(tastes, axis=1, keepdims=True))
+    tastes -= tastes.mean(0)
     row_of = {user: row for row, user in enumerate(people)}
     owners = np.array([row_of[users[at]] for at in known])
     _, groups = np.unique([about[at] for at in known], return_inverse=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -117,6 +119,14 @@ class FactBook:
         """How often words stand in the texts of the catalogue."""
         return SharedWords([_as_text([cells[row] for cells in self._texts.values()]) for row in range(len(self))])
 
+    def rarity(self, label: str) -> float:
+        """Return the logarithm of one over the share of items that have a label."""
+        return math.log((1 + len(self)) / (1 + self._counts[label]))
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(part for cells in self._labels.values() for cell in cells for part in parts_of([cell]))
+
     @cached_property
     def common_words(self) -> frozenset[str]:
         """Words that no name is made of: those that the texts, or English passages, write without a capital somewhere.
@@ -129,6 +139,12 @@ class FactBook:
         small = pl.Series(texts, dtype=pl.String).str.extract_all(r"\b\p{Ll}[\p{Ll}'’-]*")
         found = small.explode(empty_as_null=False).unique()
         return frozenset({word for text in found for word in words_of(text)} | set(ENGLISH_STOP_WORDS))
+
+
+def parts_of(values: Iterable[str]) -> list[str]:
+    """Return the single labels of lists in words; numbers are none."""
+    parts = [part.strip() for value in values for part in value.replace("、", ", ").split(", ")]
+    return [part for part in parts if part and not part.replace(".", "").isdigit()]
 
 
 def _as_text(columns: Sequence[str]) -> str:

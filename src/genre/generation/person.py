@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from genre.features.enrich.checks import content_words
 from genre.features.text import Language
-from genre.generation.facts import FactBook, Facts
+from genre.generation.facts import FactBook, Facts, parts_of
 from genre.generation.guesses import guesses_in
 from genre.generation.sentences import joined
 
 _TITLES, _LABELS, _READ = 5, 4, 50
 _ASKED, _SUBJECTS = 8, 3
+_ALIKE, _WORD = 2, 0.2
+"""Titles that are named, and what a shared word counts beside a label's rarity: words are shared by chance."""
 _TASTES: Final = frozenset(
     "genre genres category categories tag tags keywords topic topics subject skill skills style section department "  # noqa: SIM905
     "类型 类别 标签 关键词 主题 话题 技能".split()
@@ -49,6 +51,8 @@ class Person:
     `WriteConfig.address_by`."""
     counts: Mapping[str, int] = field(default_factory=dict, repr=False)
     """Of how many liked items each of the labels is said."""
+    alike: tuple[str, ...] = ()
+    """Titles of what was liked that have most in common with the item that is written about, the nearest first."""
     subjects: tuple[str, ...] = ()
     """Words that come up in the texts of what was liked, and seldom elsewhere."""
 
@@ -84,6 +88,7 @@ class Person:
             tuple(rows),
             given or {},
             often,
+            () if but is None else tuple(_nearest(book, but, [facts for facts in read if facts.title])),
         )
 
     def described(self, book: FactBook, language: Language) -> Person:
@@ -116,8 +121,21 @@ class Person:
         return tuple(label for label in self.labels if label in own)
 
 
+def _nearest(book: FactBook, row: int, liked: Sequence[Facts]) -> Iterator[str]:
+    """Yield the titles of what has most in common with an item: rare labels, and words of the texts."""
+    facts = book[row]
+    labels, words = set(parts_of(facts.labels.values())), content_words([facts.text])
+    near = [
+        sum(book.rarity(label) for label in labels & set(parts_of(other.labels.values())))
+        + _WORD * len(words & content_words([other.text]))
+        for other in liked
+    ]
+    for at in sorted(range(len(liked)), key=lambda at: -near[at])[:_ALIKE]:
+        if near[at] > 0:
+            yield liked[at].title
+
+
 def labels_of(facts: Facts) -> Sequence[str]:
     """Return the single labels of an item that say whether somebody likes it; numbers are none."""
     chosen = {name: value for name, value in facts.labels.items() if name in _TASTES} or facts.labels
-    parts = [part.strip() for value in chosen.values() for part in value.replace("、", ", ").split(", ")]
-    return [part for part in parts if part and not part.replace(".", "").isdigit()]
+    return parts_of(chosen.values())

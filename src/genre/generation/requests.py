@@ -62,7 +62,11 @@ class Request:
         Labels that the person likes are not among it: of an item that has them, the facts say so.
         """
         reason = (self.reason,) if "reason" in self.kind.inputs else ()
-        person = (*self.person.liked, *filter(None, self.person.given.values())) if "person" in self.kind.inputs else ()
+        person = (
+            (*self.person.liked, *self.person.alike, *filter(None, self.person.given.values()))
+            if "person" in self.kind.inputs
+            else ()
+        )
         step = self.step.told if self.step is not None else ()
         # Numbers too that one language counts and the other does not, as in "the second".
         source = (*self.source.lines, " ".join(counted(self.source.text))) if self.source is not None else ()
