@@ -31,12 +31,14 @@ from genre.generation.trace import Trace, decided
 from genre.generation.wanted import requests_for
 from genre.generation.write_config import WriteConfig
 from genre.generation.writer import writer_of
+from genre.language.base import Generator
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
 from genre.strategies.fallback import fill
 
 RANK, TITLE, SCORE, SOURCE, REASON, SIMILARITY = "rank", "title", "score", "source", "reason", "similarity"
+LIKED = "liked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +75,27 @@ class Engine:
         return Reasons(self.data)
 
     @cached_property
+    def _books(self) -> dict[Language, FactBook]:
+        return {}
+
+    @cached_property
     def _parts(self) -> list[Rule | Strategy]:
         return [config.build(self.data) for config in self.shaping]
+
+    def shaped(self, shaping: Sequence[StrategyConfig]) -> Engine:
+        """Return an engine with other rules and strategies; what this one has made of the data is not made again."""
+        other = replace(self, shaping=tuple(shaping))
+        made = {id(config): part for config, part in zip(self.shaping, self._parts, strict=True)}
+        parts = [made[id(config)] if id(config) in made else config.build(self.data) for config in shaping]
+        vars(other).update(_parts=parts, _reasons=self._reasons, _books=self._books)
+        return other
+
+    def history(self, user: str) -> pl.DataFrame:
+        """Return what the log knows of somebody, oldest first: `item_id, title, liked`; nothing of somebody unknown."""
+        _, query = self._ask([user], None)
+        rows = query.history.item_rows
+        columns = {ITEM_ID: self.data.items.vocabulary.ids.gather(rows), TITLE: self.data.items.title.gather(rows)}
+        return pl.DataFrame({**columns, LIKED: query.history.weights > 0})
 
     def with_items(self, items: pl.DataFrame | Sequence[Mapping[str, Any]]) -> Engine:
         """Return an engine that knows new items too: models that read items recommend them at once.
@@ -156,6 +177,7 @@ class Engine:
         question: str = "",
         without: str | None = None,
         config: WriteConfig | None = None,
+        generator: Generator | None = None,
         progress: Progress | None = None,
     ) -> list[dict[str, Any]]:
         """Write about what is recommended, for whom it is recommended to; nothing that is not in the facts.
@@ -171,6 +193,7 @@ class Engine:
             question: What is asked about the items, for kinds that answer.
             without: A column of the catalogue that is no fact here.
             config: How they are written; by default put together from the facts, without a language model.
+            generator: A language model in memory, in the place of one that is built from `config` for these texts.
             progress: Shows how far it has come.
 
         Returns:
@@ -189,13 +212,13 @@ class Engine:
         settings.check_installed()
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)
         answer = self.answer(queries, n) if items is None else self._about(queries, self._item_rows(items))
-        book = FactBook(self.data.items, language, without=without)
+        book = self._book(language) if without is None else FactBook(self.data.items, language, without=without)
         requests = requests_for(
             book, self._reasons, names, queries, answer,
             kinds=kinds, language=language, scenario=scenario, question=question,
         )  # fmt: skip
         run = RunContext(seed=self.seed, store=self.store, progress=progress or Silent())
-        texts = writer_of(settings, run, common_words=book.common_words).write(requests)
+        texts = writer_of(settings, run, common_words=book.common_words, generator=generator).write(requests)
         places = [place for place in self.to_frame(names, answer, language).to_dicts() for _ in kinds]
         return [
             {name: place[name] for name in (USER_ID, RANK, ITEM_ID, TITLE)}
@@ -236,7 +259,7 @@ class Engine:
         settings = config or WriteConfig()
         settings.check_installed()
         names, query = self._ask_one(user, history, "stream")
-        book = FactBook(self.data.items, language)
+        book = self._book(language)
         answer = self._about(query, self._item_rows([item_id]))
         (request,) = requests_for(
             book, self._reasons, names, query, answer,
@@ -292,6 +315,12 @@ class Engine:
         size = max(n, self.pool) if self.strategies else n
         answer = self.model.recommend(queries, size, candidates=candidates)
         return fill(queries, answer, self.fallback, candidates)
+
+    def _book(self, language: Language) -> FactBook:
+        """Return the catalogue's facts in a language, which are read once."""
+        if language not in self._books:
+            self._books[language] = FactBook(self.data.items, language)
+        return self._books[language]
 
     def _about(self, queries: Queries, rows: NDArray[np.int32]) -> Recommendations:
         """Return these items for everybody."""

@@ -27,7 +27,11 @@ from genre.language.base import Completion, Generator, Prompt, Sampling
 
 
 def writer_of(
-    config: WriteConfig, run: RunContext, *, common_words: frozenset[str] = frozenset()
+    config: WriteConfig,
+    run: RunContext,
+    *,
+    common_words: frozenset[str] = frozenset(),
+    generator: Generator | None = None,
 ) -> PlainWriter | ModelWriter:
     """Return what writes as the config says; a model is loaded when it is first asked.
 
@@ -35,9 +39,12 @@ def writer_of(
         config: How to write.
         run: Store of what was written before, and progress.
         common_words: Words that are no names though a sentence begins with them.
+        generator: A language model that is there already, in the place of the config's.
     """
     plain = PlainWriter(config, run, common_words=common_words)
-    return plain if config.generator is None else ModelWriter(config, config.generator.build(), run, plain)
+    if generator is None and config.generator is not None:
+        generator = config.generator.build()
+    return plain if generator is None else ModelWriter(config, generator, run, plain)
 
 
 def _sentences(pieces: Iterable[str], *, headline: bool) -> Iterator[str]:
