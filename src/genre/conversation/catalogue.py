@@ -85,6 +85,11 @@ class Catalogue:
         found = {name: self._labels_of(name) for name in self.items.roles.category}
         return {name: labels for name, labels in found.items() if len(labels) <= most}
 
+    def is_whole(self, column: str) -> bool:
+        """Tell whether a number column holds whole numbers alone."""
+        cells = self.items.frame[column].cast(pl.Float64).drop_nulls()
+        return bool((cells == cells.round()).all())
+
     def number(self, measure: str) -> Number | None:
         """Return the column that holds a measure, if there is one."""
         return next((one for one in self.numbers if one.measure.name == measure), None)

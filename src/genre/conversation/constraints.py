@@ -19,7 +19,12 @@ _MOST_TOGETHER = 3
 
 
 def joined(
-    rules: Sequence[ColumnRuleConfig], new: Sequence[ColumnRuleConfig], *, single: Collection[str], also: bool, instead: bool
+    rules: Sequence[ColumnRuleConfig],
+    new: Sequence[ColumnRuleConfig],
+    *,
+    single: Collection[str],
+    also: bool,
+    instead: bool,
 ) -> tuple[ColumnRuleConfig, ...]:
     """Return the constraints in force after new ones were said.
 
@@ -101,7 +106,12 @@ def _with_range(
     if new.kind == "deny":
         return [*rules, new]
     old = next(
-        (one for one in rules if one.kind == "allow" and one.column == new.column and one.values is None and one not in among), None
+        (
+            one
+            for one in rules
+            if one.kind == "allow" and one.column == new.column and one.values is None and one not in among
+        ),
+        None,
     )
     if old is None:
         return [*rules, new]

@@ -1,22 +1,22 @@
 """Talk about what is recommended: a message and a state in, a reply and a new state out.
 
-The recommender decides. What a person says becomes rules for it, a history that it is asked with, and a choice of items
-that are near to a wish; the rest of a reply is put together from facts. A language model extracts where the patterns find
-nothing, and phrases; both are checked, and a turn works without it.
+The recommender decides. What a person says becomes rules for it, a history that it is asked with, and a choice of
+items that are near to a wish; the rest of a reply is put together from facts. A language model extracts where the
+patterns find nothing, and phrases; both are checked, and a turn works without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 from pydantic import Field
 
 from genre.conversation.acts import CHANGES_LIST, Act, Understanding
-from genre.conversation.constraints import joined
+from genre.conversation.changing import Changer
+from genre.conversation.draft import Draft
 from genre.conversation.extraction import Extraction
 from genre.conversation.lexicon import lexicon
 from genre.conversation.likeness import Likeness
@@ -36,7 +36,6 @@ from genre.generation.sentences import first_sentences, first_words
 from genre.generation.write_config import WriteConfig
 from genre.language.encoders import AnyEncoder
 from genre.language.hashing import HashingEncoderConfig
-from genre.strategies.rules import ColumnRuleConfig
 
 _BRIEF = 12
 """Words of a reply that was asked to be shorter and has one sentence alone."""
@@ -88,27 +87,16 @@ class Reply:
     """What went wrong with the language model; the reply is then one without it."""
 
 
-@dataclass
-class _Draft:
-    """A reply that is being made."""
-
-    state: State
-    language: Language
-    writing: Writing
-    notes: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
-    """Answers, which are what "shorter" shortens."""
-    focus: tuple[str, ...] = ()
-    changed: bool = False
-    """Whether the list is another now."""
-    more: bool = False
-
-
 class Conversation:
     """Talks with one person."""
 
     def __init__(
-        self, engine: Engine, config: ConversationConfig | None = None, *, user: str | None = None, history: Sequence[str] | None = None
+        self,
+        engine: Engine,
+        config: ConversationConfig | None = None,
+        *,
+        user: str | None = None,
+        history: Sequence[str] | None = None,
     ) -> None:
         """Index what the catalogue lets people name; a model is loaded when it is first needed.
 
@@ -127,9 +115,12 @@ class Conversation:
         self._engine, items = engine, engine.data.items
         unknown = [item for item in history or () if items.vocabulary.rows([item])[0] < 0]
         if unknown:
-            raise DataError(f"{unknown[0]!r} is not in the catalogue", place="history", remedy="Use ids of the item file.")
+            raise DataError(
+                f"{unknown[0]!r} is not in the catalogue", place="history", remedy="Use ids of the item file."
+            )
         self._listener = Listener(items)
         self._replies = Replies(self._listener.catalogue, self.config.scenario)
+        self._changer = Changer(self._listener.catalogue, self._replies, self.config.most)
         self._teller = Teller(self._listener.catalogue, self._replies)
         likeness = Likeness(items, self.config.encoder, RunContext(seed=engine.seed, store=engine.store))
         self._lister = Lister(engine, likeness, Who(user, None if history is None else tuple(history)))
@@ -152,7 +143,7 @@ class Conversation:
         else:
             heard = self._understood(message, known, problems)
         writing = Writing(self.config.write, self._generator, self.config.scenario, [], problems)
-        draft = _Draft(known.but(language=heard.language, turns=known.turns + 1), heard.language, writing)
+        draft = Draft(known.but(language=heard.language, turns=known.turns + 1), heard.language, writing)
         if known != state:
             draft.notes.append(self._say("gone", draft))
         for act in heard.acts or (Act("unknown"),):
@@ -170,105 +161,24 @@ class Conversation:
             problems.append(f"{type(error).__name__}: {error}")
             return heard
 
-    def _do(self, act: Act, draft: _Draft) -> None:
+    def _do(self, act: Act, draft: Draft) -> None:
         draft.changed = draft.changed or act.kind in CHANGES_LIST
         tells = {
-            "about": self._tell, "ask": self._tell, "explain": self._explain, "compare": self._compare, "extreme": self._extreme,
-            "show": self._show, "brief": self._shorten, "problem": self._problem,
-        }  # fmt: skip
-        changes = {
-            "like": self._note, "dislike": self._note, "hide": self._note, "forget": self._forget, "forget_all": self._forget_all,
-            "constrain": self._constrain, "replace": self._constrain, "relative": self._compare_numbers, "similar": self._resemble,
-            "wish": self._wish, "avoid": self._wish, "drop": self._drop, "undo": self._undo, "restart": self._restart,
-            "count": self._count, "more": self._more,
-        }  # fmt: skip
-        done = (tells | changes).get(act.kind)
-        if done is not None:
-            done(act, draft)
-        elif act.kind != "recommend":
+            "about": self._tell,
+            "ask": self._tell,
+            "explain": self._explain,
+            "compare": self._compare,
+            "extreme": self._extreme,
+            "show": self._show,
+            "brief": self._shorten,
+            "problem": self._problem,
+        }
+        if act.kind in tells:
+            tells[act.kind](act, draft)
+        elif not self._changer.change(act, draft) and act.kind != "recommend":
             draft.told.append(self._say(act.kind, draft, example=self._example(draft.language)))
 
-    # What changes the state.
-
-    def _note(self, act: Act, draft: _Draft) -> None:
-        """Remember that items are liked, disliked or known."""
-        name = {"like": "liked", "dislike": "disliked", "hide": "hidden"}[act.kind]
-        lists = {
-            other: tuple(one for one in getattr(draft.state, other) if one not in act.items)
-            for other in ("liked", "disliked", "hidden", "forgotten")
-        }
-        lists[name] += act.items
-        draft.state = draft.state.but(**lists, like=tuple(one for one in draft.state.like if one not in act.items))
-        draft.focus = act.items
-        draft.notes.append(self._say(name, draft, titles=self._replies.titles(act.items, draft.language)))
-
-    def _forget(self, act: Act, draft: _Draft) -> None:
-        lists = {
-            name: tuple(one for one in getattr(draft.state, name) if one not in act.items)
-            for name in ("liked", "disliked", "hidden", "like", "passed")
-        }
-        draft.state = draft.state.but(**lists, forgotten=draft.state.forgotten + act.items)
-        draft.notes.append(self._say("forgot", draft, titles=self._replies.titles(act.items, draft.language)))
-
-    def _forget_all(self, act: Act, draft: _Draft) -> None:
-        draft.state = State(language=draft.language, turns=draft.state.turns, log_counts=False)
-        draft.told.append(self._say("forgot_all", draft))
-
-    def _constrain(self, act: Act, draft: _Draft) -> None:
-        single = self._listener.catalogue.single
-        rules = joined(draft.state.rules, act.rules, single=single, also=act.count > 0, instead=act.kind == "replace")
-        draft.state = draft.state.but(rules=rules)
-
-    def _compare_numbers(self, act: Act, draft: _Draft) -> None:
-        """Turn "newer" into a bound: beyond what it is compared with, or beyond the middle of the list."""
-        column = self._engine.data.items.frame[act.column].cast(pl.Float64)
-        rows = self._engine.data.items.vocabulary.rows(list(act.items or draft.state.shown))
-        cells = column.gather(rows).drop_nulls() if len(rows) else column.drop_nulls()
-        if cells.is_empty():
-            draft.notes.append(self._say("extreme_unknown", draft))
-            return
-        middle = float(np.median(cells.to_numpy()))
-        whole = bool((column.drop_nulls() == column.drop_nulls().round()).all())
-        if act.direction > 0:
-            bound = float(np.floor(middle)) + 1 if whole else float(np.nextafter(middle, np.inf))
-            rule = ColumnRuleConfig(kind="allow", column=act.column, at_least=bound)
-        else:
-            bound = float(np.ceil(middle)) - 1 if whole else float(np.nextafter(middle, -np.inf))
-            rule = ColumnRuleConfig(kind="allow", column=act.column, at_most=bound)
-        self._constrain(Act("constrain", rules=(rule,)), draft)
-
-    def _resemble(self, act: Act, draft: _Draft) -> None:
-        draft.state = draft.state.but(like=act.items)
-        draft.focus = act.items
-
-    def _wish(self, act: Act, draft: _Draft) -> None:
-        name = "wishes" if act.kind == "wish" else "avoided"
-        draft.state = draft.state.but(**{name: (*getattr(draft.state, name), act.text)})
-
-    def _drop(self, act: Act, draft: _Draft) -> None:
-        gone = [rule for rule in draft.state.rules if rule in act.rules or rule.column == act.column]
-        draft.state = draft.state.but(rules=tuple(rule for rule in draft.state.rules if rule not in gone))
-        if gone:
-            draft.notes.append(self._say("dropped", draft, said=[self._replies.rule(rule, draft.language) for rule in gone]))
-        else:
-            draft.notes.append(self._say("nothing_dropped", draft))
-
-    def _undo(self, act: Act, draft: _Draft) -> None:
-        self._drop(Act("drop", rules=draft.state.rules[-1:]), draft)
-
-    def _restart(self, act: Act, draft: _Draft) -> None:
-        draft.state = draft.state.but(rules=(), wishes=(), avoided=(), like=(), shown=(), passed=(), focus=(), n=None)
-        draft.notes.append(self._say("restarted", draft))
-
-    def _count(self, act: Act, draft: _Draft) -> None:
-        draft.state = draft.state.but(n=max(1, min(act.count, self.config.most)))
-
-    def _more(self, act: Act, draft: _Draft) -> None:
-        draft.more = True
-
-    # What only tells.
-
-    def _tell(self, act: Act, draft: _Draft) -> None:
+    def _tell(self, act: Act, draft: Draft) -> None:
         language = draft.language
         asked = self._lister.asked(draft.state)
 
@@ -285,10 +195,10 @@ class Conversation:
             ]
         draft.focus = act.items
 
-    def _explain(self, act: Act, draft: _Draft) -> None:
+    def _explain(self, act: Act, draft: Draft) -> None:
         asked, language, state = self._lister.asked(draft.state), draft.language, draft.state
         # The list that is explained is the one that was shown.
-        listed = self._lister.list(state, max(1, len(state.shown)), language)
+        listed = self._lister.listed(state, max(1, len(state.shown)), language)
 
         def write(item: str, kind: str) -> str:
             return draft.writing.text(self._engine, asked, item, kind, language)
@@ -299,17 +209,17 @@ class Conversation:
             draft.told.append(self._teller.explained(item, listed, state.rules, asked, n, known, language, write))
         draft.focus = act.items
 
-    def _compare(self, act: Act, draft: _Draft) -> None:
+    def _compare(self, act: Act, draft: Draft) -> None:
         asked = self._lister.asked(draft.state)
         draft.told.append(self._teller.compared(act.items, self._engine, asked, draft.language))
         draft.focus = act.items
 
-    def _extreme(self, act: Act, draft: _Draft) -> None:
+    def _extreme(self, act: Act, draft: Draft) -> None:
         text, item = self._teller.extreme(act.items, act.column, act.direction, draft.language)
         draft.told.append(text)
         draft.focus = (item,) if item else ()
 
-    def _show(self, act: Act, draft: _Draft) -> None:
+    def _show(self, act: Act, draft: Draft) -> None:
         state, language = draft.state, draft.language
         lists = {name: self._replies.titles(getattr(state, name), language) for name in ("liked", "disliked", "hidden")}
         log = len(self._lister.history(state.but(liked=(), like=())))
@@ -317,31 +227,38 @@ class Conversation:
         if not self._replies.conditions(state, language):
             draft.told.append(self._say("no_conditions", draft))
 
-    def _shorten(self, act: Act, draft: _Draft) -> None:
+    def _shorten(self, act: Act, draft: Draft) -> None:
         said = draft.state.said
         shorter = first_sentences(said, 1)
         draft.told.append(shorter if len(shorter) < len(said) else first_words(said, _BRIEF))
         draft.focus = draft.state.focus
 
-    def _problem(self, act: Act, draft: _Draft) -> None:
+    def _problem(self, act: Act, draft: Draft) -> None:
         question = ""
         if act.problem == "no_measure":
             question = lexicon().measures[act.text].said[draft.language].question
         draft.told.append(
             self._say(
-                str(act.problem), draft, text=act.text, count=len(draft.state.shown), place=act.count, question=question,
+                str(act.problem),
+                draft,
+                text=act.text,
+                count=len(draft.state.shown),
+                place=act.count,
+                question=question,
                 most=self.config.longest,
-            )  # fmt: skip
+            )
         )
 
-    def _finished(self, draft: _Draft, heard: Understanding) -> Reply:
+    def _finished(self, draft: Draft, heard: Understanding) -> Reply:
         language = draft.language
         frame = self._engine.recommend(histories=[[]], n=0, reasons=language)
         # Where something could not be done, the list stays as it is.
         if draft.changed and not any(act.kind == "problem" for act in heard.acts):
             frame = self._list(draft)
         elif draft.told:
-            draft.state = draft.state.but(focus=draft.focus or draft.state.focus, last="words", said=" ".join(draft.told))
+            draft.state = draft.state.but(
+                focus=draft.focus or draft.state.focus, last="words", said=" ".join(draft.told)
+            )
         conditions = self._replies.conditions(draft.state, language)
         said = [*draft.notes, *draft.told]
         if conditions:
@@ -359,13 +276,13 @@ class Conversation:
             tuple(draft.writing.problems),
         )
 
-    def _list(self, draft: _Draft) -> pl.DataFrame:
+    def _list(self, draft: Draft) -> pl.DataFrame:
         """Return the new list, and say how it came out."""
         state, language = draft.state, draft.language
         passed = (*state.passed, *state.shown) if draft.more else ()
         draft.state = state = state.but(passed=passed)
         n = min(state.n or self.config.n, self.config.most)
-        listed = self._lister.list(state, n, language)
+        listed = self._lister.listed(state, n, language)
         draft.notes += [self._say("no_wish", draft, text=text) for text in listed.unheard]
         draft.state = state.but(wishes=tuple(text for text in state.wishes if text not in listed.unheard))
         ids = tuple(listed.frame[ITEM_ID])
@@ -374,19 +291,20 @@ class Conversation:
             draft.state = draft.state.but(shown=ids, focus=draft.focus, last="list", said="")
         return listed.frame
 
-    def _said_of(self, listed: Listed, n: int, draft: _Draft) -> str:
+    def _said_of(self, listed: Listed, n: int, draft: Draft) -> str:
         if len(listed.frame):
             return self._say("list", draft, count=len(listed.frame), wanted=n, more=draft.more)
         if listed.empty:
-            drops = [([self._replies.rule(rule, draft.language) for rule in rules], count) for rules, count in listed.drops]
+            drops = [
+                ([self._replies.rule(rule, draft.language) for rule in rules], count) for rules, count in listed.drops
+            ]
             return self._say("none", draft, drops=drops)
         known = self._lister.known(draft.state)
         return self._say("all_seen" if known else "cannot", draft)
 
-    def _say(self, name: str, draft: _Draft, **values: Any) -> str:
+    def _say(self, name: str, draft: Draft, **values: Any) -> str:
         return self._replies.say(name, draft.language, **values)
 
     def _example(self, language: Language) -> str:
         """Return a title, for those who do not know what to say."""
         return self._replies.titles([str(self._engine.data.items.vocabulary.ids[0])], language)[0]
-

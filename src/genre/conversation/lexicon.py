@@ -77,10 +77,7 @@ def lexicon() -> Lexicon:
     """Return the lexicon, read once."""
     known = json.loads(_FILE.read_text(encoding="utf-8"))
     return Lexicon(
-        tuple(
-            LabelWords(tuple(one["names"]), one.get("every", False), _in_both(one))
-            for one in known["labels"]
-        ),
+        tuple(LabelWords(tuple(one["names"]), one.get("every", False), _in_both(one)) for one in known["labels"]),
         {
             name: Measure(name, tuple(one["columns"]), {"en": _measure(one["en"]), "zh": _measure(one["zh"])})
             for name, one in known["measures"].items()

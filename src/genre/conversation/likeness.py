@@ -68,7 +68,7 @@ class Likeness:
                 found += vectors @ vectors[row]
             own = labels[row]
             found += np.array([len(own & other) / max(1, len(own | other)) for other in labels], np.float32)
-        return found / max(1, len(rows))
+        return np.asarray(found / max(1, len(rows)), np.float32)
 
     def speaks_of(self, text: str, language: Language) -> NDArray[np.bool_]:
         """Return (I,) whether an item's text has a word of another text that says something."""

@@ -75,7 +75,9 @@ class Lister:
         """Return what is known of the person from before the conversation."""
         if self._who.history is not None:
             rows = self._items.vocabulary.rows(list(self._who.history))
-            return pl.DataFrame({ITEM_ID: self._who.history, LIKED: rows >= 0}, schema={ITEM_ID: pl.String, LIKED: pl.Boolean})
+            return pl.DataFrame(
+                {ITEM_ID: self._who.history, LIKED: rows >= 0}, schema={ITEM_ID: pl.String, LIKED: pl.Boolean}
+            )
         if self._who.user is None:
             return pl.DataFrame(schema={ITEM_ID: pl.String, LIKED: pl.Boolean})
         return self._engine.history(self._who.user).select(ITEM_ID, LIKED)
@@ -102,7 +104,7 @@ class Lister:
     def _hides_seen(self) -> bool:
         return any(isinstance(part, HideSeenConfig) for part in self._engine.shaping)
 
-    def list(self, state: State, n: int, language: Language) -> Listed:
+    def listed(self, state: State, n: int, language: Language) -> Listed:
         """Return the list for a state.
 
         Args:
@@ -129,20 +131,23 @@ class Lister:
     def _near(
         self, state: State, left: NDArray[np.bool_], n: int, language: Language
     ) -> tuple[NDArray[np.int64] | None, list[str]]:
-        """Return the rows of what is nearest to the wishes among what is left, and the wishes that nothing is near to."""
-        total = np.zeros(len(left), np.float32)
-        heard, unheard = False, list[str]()
+        """Return the rows of what is nearest to the wishes among what is left, and wishes that nothing is near to."""
+        scores, unheard = list[NDArray[np.float32]](), list[str]()
         for text in state.wishes:
             near = self._likeness.to_text(text, language)
             if np.isfinite(near[left]).any():
-                total, heard = total + near, True
+                scores.append(near)
             else:
                 unheard.append(text)
         if state.like:
             rows = self._items.vocabulary.rows(list(state.like)).tolist()
-            total, heard = total + self._likeness.to_items(rows, language), True
-        if not heard or not np.isfinite(total[left]).any():
+            scores.append(self._likeness.to_items(rows, language))
+        if not scores:
             return None, unheard
+        every = np.isfinite(scores).all(0)
+        # Where nothing is near to all wishes, what is near to one will do.
+        wanted = every if (every & left).any() else np.isfinite(scores).any(0)
+        total = np.where(wanted, np.where(np.isfinite(scores), scores, 0).sum(0), -np.inf)
         total[~left] = -np.inf
         order = np.argsort(-total, kind="stable")[: _AS_MANY * n]
         return order[np.isfinite(total[order])], unheard

@@ -17,7 +17,7 @@ from genre.core.words import CJK, is_unspaced
 T = TypeVar("T")
 _TOKEN: Final = re.compile(rf"[^\W_{CJK}]+(?:'[^\W_{CJK}]+)*")
 _UNSPACED: Final = re.compile(f"[{CJK}]")
-_QUOTES: Final = str.maketrans("‘’‛`´“”„«»「」『』", "'''''\"\"\"\"\"\"\"\"\"")
+_QUOTES: Final = str.maketrans("‘’‛`´“”„«»「」『』", '\'\'\'\'\'"""""""""')
 _MOST_TOKENS, _MOST_CHARACTERS = 12, 30
 """Of a phrase that is looked for."""
 _BUCKET = 2

@@ -20,17 +20,22 @@ _DECADE: Final = rf"(?:early |mid-?|late )?(?:(?:{_YEAR})s|'?\d0'?s|{'|'.join(_D
 _WHEN: Final = rf"(?:the )?(?:year )?(?P<{{0}}>{_YEAR}|{_DECADE})"
 _BELOW: Final = (
     r"(?:before|until|till|up to|by|prior to|pre-?|earlier than|older than|no later than|not after|at the latest|"
-    r"no newer than|not newer than|at most|no more than|not more than|less than|under|below|max(?:imum)?(?: of)?|within|up till|shorter than|"
+    r"no newer than|not newer than|at most|no more than|not more than|less than|under|below|max(?:imum)?(?: of)?|"
+    r"within|up till|shorter than|"
     r"cheaper than|lower than)"
 )
 _ABOVE: Final = (
     r"(?:after|since|from|post-?|later than|newer than|no earlier than|not before|no older than|not older than|"
-    r"more recent than|at least|no less than|not less than|more than|over|above|min(?:imum)?(?: of)?|longer than|more expensive than|higher than|"
+    r"more recent than|at least|no less than|not less than|more than|over|above|min(?:imum)?(?: of)?|longer than|"
+    r"more expensive than|higher than|"
     r"starting (?:in|from))"
 )
 _STRICT: Final = frozenset(
-    "before;prior to;pre;pre-;earlier than;older than;less than;under;below;shorter than;cheaper than;lower than;after;post;post-;"  # noqa: SIM905
-    "later than;newer than;more recent than;more than;over;above;longer than;more expensive than;higher than".split(";")
+    (
+        "before;prior to;pre;pre-;earlier than;older than;less than;under;below;shorter than;cheaper than;"  # noqa: SIM905
+        "lower than;after;post;post-;later than;newer than;more recent than;more than;over;above;longer than;"
+        "more expensive than;higher than"
+    ).split(";")
 )
 """These leave out the number itself."""
 _UNITS: Final = {
@@ -46,14 +51,18 @@ _ENGLISH_FORMS: Final = (
     rf"|(?P<span>\b(?P<from>{_YEAR}) ?[-–—] ?(?P<to>{_YEAR})\b)"
     rf"|(?P<until>\b{_BELOW} ?{_WHEN.format('below')}\b)"
     rf"|(?P<or_older>\b(?:from |in )?{_WHEN.format('and_below')} (?:or|and) (?:older|earlier|before)\b)"
-    rf"|(?P<or_newer>\b(?:from |in )?{_WHEN.format('and_above')} (?:or|and) (?:newer|later|after|onwards?)\b|\b{_WHEN.format('onward')} onwards?\b)"
+    rf"|(?P<or_newer>\b(?:from |in )?{_WHEN.format('and_above')} (?:or|and) (?:newer|later|after|onwards?)\b|"
+    rf"\b{_WHEN.format('onward')} onwards?\b)"
     rf"|(?P<decade>\b(?:from |in |of |during )?(?:the )?(?P<decade_said>{_DECADE})(?!\w))"
     rf"|(?P<since>\b{_ABOVE.replace('|from|', '|')} ?{_WHEN.format('above')}\b)"
     rf"|(?P<in>\b(?:from|in|of|made in|released in) (?:the year )?(?P<year>{_YEAR})\b)"
-    r"|(?P<century>\b(?:from |in |of |to )?(?:the |this |last )?(?P<which>20th|21st|twentieth|twenty-first|this|last|previous) century\b)"
-    r"|(?P<recent>\b(?:in |from |of )?(?:the |these )?(?:last|past) (?P<years>\d{1,2}|few|ten|twenty|five|thirty|two|three) (?P<span_of>years|decades)\b"
+    r"|(?P<century>\b(?:from |in |of |to )?(?:the |this |last )?(?P<which>20th|21st|twentieth|twenty-first|this|"
+    r"last|previous) century\b)"
+    r"|(?P<recent>\b(?:in |from |of )?(?:the |these )?(?:last|past) (?P<years>\d{1,2}|few|ten|twenty|five|thirty|"
+    r"two|three) (?P<span_of>years|decades)\b"
     r"|\b(?:in |from |of )?the (?:last|past) decade\b)"
-    rf"|(?P<amount>\b(?:(?P<least>{_ABOVE})|(?P<most>{_BELOW})) ?(?P<number>{_AMOUNT}))"
+    rf"|(?P<amount>\b(?:(?P<least>{_ABOVE})|(?P<most>{_BELOW})) ?(?P<number>{_AMOUNT})(?!\d| (?:films?|movies?|"
+    rf"items?|books?|songs?|products?)))"
 )
 # A number that was spelt leaves spaces behind it.
 _ENGLISH: Final = re.compile(re.sub(r" (\??)", lambda space: " *" if space[1] else " +", _ENGLISH_FORMS))
@@ -61,14 +70,17 @@ _NUMERAL: Final = rf"(?:\d+(?:\.\d+)?|[{CHINESE_DIGITS}]+|半)"
 _CENTURY: Final = r"(?:上个?世纪|本世纪|这个世纪|二十世纪|20世纪|二十一世纪|21世纪|19)?"
 _CHINESE: Final = re.compile(
     rf"(?P<between>(?P<low>{_YEAR}) ?年?(?:到|至|-|–|—|~)(?P<high>{_YEAR}) ?年?(?:之间|间|期间)?)"
-    rf"|(?P<decade>{_CENTURY}(?P<tens>[二三四五六七八九]十|[2-9]0|(?:19|20)\d0|零零|〇〇|00)年代(?P<side>以前|之前|以后|之后|以来|或更早|或更晚|前|后)?)"
+    rf"|(?P<decade>{_CENTURY}(?P<tens>[二三四五六七八九]十|[2-9]0|(?:19|20)\d0|零零|〇〇|00)年代(?P<side>以前|之前|"
+    rf"以后|之后|以来|或更早|或更晚|前|后)?)"
     rf"|(?P<until>(?:早于|不晚于)?(?P<below>{_YEAR}) ?年?(?:以前|之前|前|或更早|及以前))"
     rf"|(?P<since>(?:晚于|不早于)?(?P<above>{_YEAR}) ?年?(?:以后|之后|以来|后|或更晚|及以后|起))"
     rf"|(?P<in>(?P<year>{_YEAR}) ?年)"
     r"|(?P<century>(?P<which>上个?世纪|本世纪|这个世纪|二十世纪|20世纪|二十一世纪|21世纪)的?)"
     rf"|(?P<recent>(?:最近|近|过去)(?P<years>\d{{1,2}}|[二三五十两]+)年)"
-    rf"|(?P<amount>(?P<bound>不超过|不多于|少于|低于|小于|最多|至多|不到|短于|超过|多于|高于|大于|至少|最少|不少于|长于|不低于)?(?P<number>{_NUMERAL})个?(?P<half>半)?"
-    r"(?P<unit>分钟|小时|钟头|元|块钱|块|美元|欧元|星|分)(?P<half_after>半)?(?P<tail>以内|之内|以下|内|以上|之上|往上|左右)?)"
+    rf"|(?P<amount>(?P<bound>不超过|不多于|少于|低于|小于|最多|至多|不到|短于|超过|多于|高于|大于|至少|最少|不少于|"
+    rf"长于|不低于)?(?P<number>{_NUMERAL})个?(?P<half>半)?"
+    r"(?P<unit>分钟|小时|钟头|元|块钱|块|美元|欧元|星|分)(?P<half_after>半)?(?P<tail>以内|之内|以下|内|以上|之上|"
+    r"往上|左右)?)"
 )
 _MINUTES: Final = 60
 
@@ -123,6 +135,10 @@ def _english(hit: re.Match[str]) -> Range | None:
         return Range(YEAR, _first(hit["decade_said"]), _last(hit["decade_said"]))
     if hit["in"]:
         return Range(YEAR, float(hit["year"]), float(hit["year"]))
+    return _english_span(hit)
+
+
+def _english_span(hit: re.Match[str]) -> Range | None:
     if hit["century"]:
         return _century(hit["which"] in {"21st", "twenty-first", "this"})
     if hit["recent"]:
@@ -185,7 +201,11 @@ def _chinese_amount(hit: re.Match[str]) -> Range | None:
     value += 0.5 if hit["half"] or hit["half_after"] else 0
     measure = {"星": "rating", "分": "rating"}.get(unit, DURATION if unit in {"分钟", "小时", "钟头"} else PRICE)
     value *= _MINUTES if unit in {"小时", "钟头"} else 1
-    least = bool(re.search("超过|多于|高于|大于|至少|最少|不少于|长于|不低于", bound)) and bound != "不超过" and bound != "不多于"
+    least = (
+        bool(re.search("超过|多于|高于|大于|至少|最少|不少于|长于|不低于", bound))
+        and bound != "不超过"
+        and bound != "不多于"
+    )
     return _bounded(measure, value, least=least or bool(re.search("上", tail)))
 
 

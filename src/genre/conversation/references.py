@@ -9,27 +9,29 @@ from typing import Final
 from genre.generation.numerals import CHINESE_DIGITS, chinese_number
 
 _ORDINALS: Final = {
-    word: place
-    for place, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth".split(), 1  # noqa: SIM905
-    )
-}
+    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
+    "tenth": 10, "eleventh": 11, "twelfth": 12, "thirteenth": 13,
+}  # fmt: skip
 _COUNTS: Final = {
-    word: value
-    for value, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)  # noqa: SIM905
-}
-_NOUN: Final = r"(?:ones?|films?|movies?|items?|titles?|books?|products?|songs?|tracks?|articles?|courses?|posts?|recommendations?|picks?|suggestions?)"
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "eleven": 11, "twelve": 12,
+}  # fmt: skip
+_NOUN: Final = (
+    r"(?:ones?|films?|movies?|items?|titles?|books?|products?|songs?|tracks?|articles?|courses?|posts?|"
+    r"recommendations?|picks?|suggestions?)"
+)
 _WHICH: Final = "|".join(_ORDINALS)
 _MANY: Final = "|".join([*_COUNTS, r"\d{1,2}"])
 _ENGLISH: Final = re.compile(
-    rf"(?P<lead>(?<!\ba )\b(?:the )?(?:first|top) (?P<first_many>{_MANY}|couple)\b(?! (?:decades?|years?))(?: {_NOUN})?)"
+    rf"(?P<lead>(?<!\ba )\b(?:the )?first (?P<first_many>{_MANY}|couple)\b(?! (?:decades?|years?))(?: {_NOUN})?)"
     rf"|(?P<trail>\b(?:the )?last (?P<last_many>{_MANY})\b(?! (?:decades?|years?))(?: {_NOUN})?)"
     rf"|(?P<nth>(?<!\ba )(?<!\bat )\b(?:the |number |no\. ?|#)?(?P<ordinal>{_WHICH}|\d{{1,2}}(?:st|nd|rd|th))\b"
     rf"(?! (?:world|century|of all|time|thing|half|part))(?: {_NOUN})?)"
     rf"|(?P<number>(?:\b(?:number|no\.|nr\.?) ?|#)(?P<digits>\d{{1,2}}|{'|'.join(_COUNTS)})\b)"
-    rf"|(?P<end>\b(?:the |your )?(?P<back>second to |second-to-|next to )?last {_NOUN}|\bthe last\b(?= ?(?:$|[,.;!?]|and\b|or\b|is\b|was\b)))"
+    rf"|(?P<end>\b(?:the |your )?(?P<back>second to |second-to-|next to )?last {_NOUN}|\bthe last\b(?= ?(?:$|"
+    rf"[,.;!?]|and\b|or\b|is\b|was\b)))"
     r"|(?P<pair>\b(?:both(?: of them)?|these two|the two(?: of them)?|those two)\b)"
-    r"|(?P<all>\b(?:all of (?:them|these|those)|all (?:five|four|three)|these ones|all these)\b)"
+    r"|(?P<all>\b(?:all of (?:them|these|those)|them all|all (?:five|four|three)|these ones|all these)\b)"
 )
 _UNIT: Final = "[个部本首条款件篇门张]"
 _DIGIT: Final = rf"(?:\d{{1,2}}|[{CHINESE_DIGITS}]{{1,3}})"

@@ -58,10 +58,9 @@ class Replies:
         """Return a constraint in words."""
         values = [self._catalogue.say_label(rule.column, value, language) for value in rule.values or ()]
         least, most = (None if bound is None else number_in_words(bound) for bound in (rule.at_least, rule.at_most))
-        return self.say(
-            "rule", language, wanted=rule.kind == "allow", values=values, column=self._catalogue.say_column(rule.column, language),
-            least=least, most=most,
-        )  # fmt: skip
+        column = self._catalogue.say_column(rule.column, language)
+        wanted = rule.kind == "allow"
+        return self.say("rule", language, wanted=wanted, values=values, column=column, least=least, most=most)
 
     def conditions(self, state: State, language: Language) -> list[str]:
         """Return all that narrows the list, a line for each."""

@@ -76,7 +76,9 @@ class State(Config):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             path = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise DataError(f"{path}: {first['msg']}, not {first['input']!r:.80}", place=place, remedy=remedy) from error
+            raise DataError(
+                f"{path}: {first['msg']}, not {first['input']!r:.80}", place=place, remedy=remedy
+            ) from error
         except (ValueError, RecursionError) as error:
             raise DataError(f"it is no JSON ({error})", place=place, remedy=remedy) from error
 

@@ -33,14 +33,17 @@ class Writing:
     provenance: list[dict[str, Any]]
     problems: list[str]
 
-    def text(self, engine: Engine, asked: dict[str, Any], item: str, kind: str, language: Language, question: str = "") -> str:
+    def text(
+        self, engine: Engine, asked: dict[str, Any], item: str, kind: str, language: Language, question: str = ""
+    ) -> str:
         """Return a text; where the model fails, however it does, it is put together from the facts."""
         generator = self.generator
         for config in (self.config, self.config.model_copy(update={"generator": None})):
             try:
                 (text,) = engine.write(
-                    None if asked["user"] is None else [asked["user"]], histories=[asked["history"]], items=[item], kinds=kind,
-                    language=language, scenario=self.scenario, question=question, config=config, generator=generator,
+                    None if asked["user"] is None else [asked["user"]], histories=[asked["history"]], items=[item],
+                    kinds=kind, language=language, scenario=self.scenario, question=question, config=config,
+                    generator=generator,
                 )  # fmt: skip
             except Exception as error:
                 # A model dies in ways that no list holds: memory, a server, a library. The facts are still there.
@@ -71,15 +74,26 @@ class Teller:
         """Return what each of some items is; `write` takes an item's id and a kind of text."""
         return [
             self._replies.say(
-                "about", language, title=title, labels=list(self._facts(item, language).values()), text=write(item, "synopsis")
+                "about",
+                language,
+                title=title,
+                labels=list(self._facts(item, language).values()),
+                text=write(item, "synopsis"),
             )
             for item, title in zip(items, self._replies.titles(items, language), strict=True)
         ]
 
     def explained(
-        self, item: str, listed: Listed, rules: Sequence[ColumnRuleConfig], asked: dict[str, Any], n: int, known: Sequence[str],
-        language: Language, write: Callable[[str, str], str],
-    ) -> str:  # fmt: skip
+        self,
+        item: str,
+        listed: Listed,
+        rules: Sequence[ColumnRuleConfig],
+        asked: dict[str, Any],
+        n: int,
+        known: Sequence[str],
+        language: Language,
+        write: Callable[[str, str], str],
+    ) -> str:
         """Return why an item is on the list, or why not."""
         trace = listed.engine.why(asked["user"], item, history=asked["history"], n=n, language=language)
         row = int(self._items.vocabulary.rows([item])[0])
@@ -117,7 +131,11 @@ class Teller:
     def extreme(self, items: Sequence[str], column: str, direction: int, language: Language) -> tuple[str, str | None]:
         """Return which of some items has the most or the least of a number, and its id."""
         rows = self._items.vocabulary.rows(list(items)).tolist()
-        cells = [(float(value), item) for item, value in zip(items, self._items.frame[column].gather(rows), strict=True) if value is not None]
+        cells = [
+            (float(value), item)
+            for item, value in zip(items, self._items.frame[column].gather(rows), strict=True)
+            if value is not None
+        ]
         if not cells:
             return self._replies.say("extreme_unknown", language), None
         value, item = (max if direction > 0 else min)(cells, key=lambda cell: cell[0])

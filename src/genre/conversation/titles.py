@@ -1,4 +1,4 @@
-"""Which items somebody names by their titles: exactly, without the article or what stands behind a colon, or misspelt."""
+"""Which items somebody names by their titles: exactly, without an article or what follows a colon, or misspelt."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ _ARTICLE: Final = re.compile(r"^(?:the|an?|der|die|das|le|la|les|el)\s+(?=\S{4})
 _BEHIND: Final = re.compile(r"\s*(?:[:：,，(（]| [-–—] ).*$")
 _QUOTED: Final = re.compile(r"《([^《》]{1,80})》?|\"([^\"]{1,80})\"|(?<!\w)'([^']{2,80})'(?!\w)")
 _FRAME: Final = re.compile(
-    r"(?:\b(?:like[ds]?|lov(?:e|es|ed|ing)|enjoy(?:ed)?|adored?|hated?|dislike[ds]?|seen|saw|watch(?:ed)?|about|than|compare|between|"
-    r"forget|remember|is|was|did|does|with|and|or|vs\.?|versus|called|why|recommend(?:ed)?|suggest(?:ed)?|film|movie|stand|favou?rites?)"
-    r" (?:(?:the|a) )?(?:(?:film|movie) )?|喜欢|[最超]?爱看?|看过|看了|讨厌|像|和|跟|与|比|忘[了掉记]?|记住|记得|关于|那|类似|推荐|是|介绍(?:一下)?|讲讲|说说|"
-    r"为什么|除了|^|[,。;!?、] ?)$"
+    r"(?:\b(?:like[ds]?|lov(?:e|es|ed|ing)|enjoy(?:ed)?|adored?|hated?|dislike[ds]?|seen|saw|watch(?:ed)?|about|"
+    r"than|compare|between|"
+    r"forget|remember|is|was|did|does|with|and|or|vs\.?|versus|called|why|recommend(?:ed)?|suggest(?:ed)?|film|"
+    r"movie|stand|favou?rites?)"
+    r" (?:(?:the|a) )?(?:(?:film|movie) )?|喜欢|[最超]?爱看?|看过|看了|讨厌|像|和|跟|与|比|忘[了掉记]?|记住|记得|"
+    r"关于|那|类似|推荐|是|介绍(?:一下)?|讲讲|说说|"
+    r"为什么|除了|一下|把|[没]?有|不是|^|[,。;!?、] ?)$"
 )
 """What stands before a title that could be a word like any other."""
 _NO_TITLE: Final = re.compile(r"(?:片|电影|题材|类|式|风格|的电影|films?\b|movies?\b)")
-_AFTER: Final = re.compile(r"^(?:$|\W*$| ?[,.;!?。、]| (?:and|or|but|better|is|was|first|again|too|as|instead|come|came|vs|more)\b|[\u4e00-\u9fff])")
+_AFTER: Final = re.compile(
+    r"^(?:$|\W*$| ?[,.;!?。、]| (?:and|or|but|better|is|was|first|again|too|as|instead|come|came|vs|more)\b|"
+    r"[\u4e00-\u9fff])"
+)
 _VERB: Final = re.compile(
     r"\b(?:liked?|loved?|enjoyed|adored?|hated?|disliked?|seen|saw|watched|forget|remember|about|to|than|stand) "
     r"(?:the (?:film|movie) )?(?=\w)"
@@ -71,7 +77,9 @@ class Titles:
                     yield short, row
 
     def _is_rare(self, words: list[str]) -> bool:
-        return bool(words) and len(words[0]) >= _LEAST_LETTERS - 2 * is_unspaced(words[0]) and words[0] not in self._common
+        return (
+            bool(words) and len(words[0]) >= _LEAST_LETTERS - 2 * is_unspaced(words[0]) and words[0] not in self._common
+        )
 
     def find(self, text: str) -> list[Named]:
         """Return the titles in a message that is `plain`."""

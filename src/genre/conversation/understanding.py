@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from genre.conversation import cues
 from genre.conversation.acts import Act, Understanding
@@ -18,7 +18,7 @@ from genre.conversation.lexicon import Measure, lexicon
 from genre.conversation.mentions import Clause, Reader, language_of
 from genre.conversation.phrases import plain
 from genre.conversation.ranges import Range
-from genre.conversation.references import ALL, PAIR
+from genre.conversation.references import ALL, PAIR, Places
 from genre.conversation.state import State
 from genre.conversation.wanted import Wanted, is_allowed
 from genre.core.words import is_unspaced, words_of
@@ -32,11 +32,15 @@ _WORDS: Final = {
     "twelve": 12, "fifteen": 15, "twenty": 20, "a couple": 2, "a couple of": 2, "a few": 3,
 }  # fmt: skip
 _EMPTY: Final = frozenset(
-    "a about again all also am an and any anything are as at be been but by can could did do does else ever few film films for from get "  # noqa: SIM905
-    "give good great had has have he her here him his how i if in into is it its just kind know let like little lot made make maybe me mood more "
-    "movie movies much my need nice not now of ok on one ones or other our out please really recommend see she show so some something "
-    "stuff suggest than thanks that the their them then there these they thing things this those to today tonight too type up us very want was "
-    "watch way we well what when where which who will with would you your decent proper bit sort".split()
+    (
+        "a about again all also am an and any anything are as at be been but by can could did do does else ever "  # noqa: SIM905
+        "few film films for from get give good great had has have he her here him his how i if in into is it its "
+        "just kind know let like little lot made make maybe me mood more movie movies much my need nice not now "
+        "of ok on one ones or other our out please really recommend see she show so some something stuff suggest "
+        "than thanks that the their them then there these they thing things this those to today tonight too type "
+        "up us very want was watch way we well what when where which who will with would you your decent proper "
+        "bit sort"
+    ).split()
 )
 
 
@@ -132,9 +136,7 @@ class Listener:
                 turn.acts.append(Act("problem", text=str(one.value), problem="no_title"))
                 return None
             else:
-                places = one.value
-                assert isinstance(places, tuple)
-                items = self._at(places, turn)
+                items = self._at(cast(Places, one.value), turn)
                 if items is None:
                     return None
                 found += items
@@ -183,7 +185,11 @@ class Listener:
             return False
         items = named
         if len(items) < 2:
-            items = tuple(dict.fromkeys([*turn.focus, *named]))[-2:] if len({*turn.focus, *named}) > 1 else turn.state.shown[:2]
+            items = (
+                tuple(dict.fromkeys([*turn.focus, *named]))[-2:]
+                if len({*turn.focus, *named}) > 1
+                else turn.state.shown[:2]
+            )
         if len(items) < 2:
             turn.acts.append(Act("problem", problem="nothing_shown"))
             return True
@@ -211,13 +217,12 @@ class Listener:
         """Tell whether "like" is a verb here, and has a subject."""
         if not named:
             return False
-        like = re.search(r"\b(?:i|we|he|she|they|kids|son|daughter|wife|husband)\b(?: \w+){0,2} likes? (?:the )?§", clause.text)
-        return like is not None and not cues.NO_LIKE.search(clause.text)
+        return cues.LIKE_IS_A_VERB.search(clause.text) is not None and not cues.NO_LIKE.search(clause.text)
 
     def _opinion(self, clause: Clause, turn: _Turn, named: tuple[str, ...]) -> bool:
         text = clause.text
         items = named or (turn.focus if cues.PRONOUN.search(text) or cues.PLURAL_PRONOUN.search(text) else ())
-        if not items or clause.asks or cues.NO_LIKE.search(text) or clause.of("l", "r"):
+        if not items or clause.asks or re.search("[吗么呢]$", text) or cues.NO_LIKE.search(text) or clause.of("l", "r"):
             return False
         for kind, cue in (("hide", cues.HIDE), ("dislike", cues.DISLIKE), ("like", cues.LIKE), ("hide", cues.SEEN)):
             if cue.search(text):
@@ -272,8 +277,10 @@ class Listener:
             found += [Act("drop", column=column) for column in self._columns(clause.text)]
         for one in clause.of("l", "r"):
             rules = self._against(one.value, state.rules)
-            forgets = drops and re.search(r"\b(?:forget|drop|remove|lift|never ?mind|cancel)\b|忘|取消|去掉|不限", clause.text)
-            if rules and (forgets or is_allowed(clause, one)):
+            forgets = drops and re.search(
+                r"\b(?:forget|drop|remove|lift|never ?mind|cancel)\b|忘|取消|去掉|不限", clause.text
+            )
+            if forgets or (rules and is_allowed(clause, one)):
                 found.append(Act("drop", rules=tuple(rules)))
             elif is_allowed(clause, one):
                 found.append(Act("recommend"))
@@ -282,14 +289,18 @@ class Listener:
     def _against(self, value: object, rules: Sequence[ColumnRuleConfig]) -> list[ColumnRuleConfig]:
         """Return the constraints that speak of a label or of a range."""
         if isinstance(value, Label):
-            return [rule for rule in rules if rule.column == value.column and set(rule.values or ()) & set(value.values)]
+            return [
+                rule for rule in rules if rule.column == value.column and set(rule.values or ()) & set(value.values)
+            ]
         if isinstance(value, Range):
             same = self.wanted.range_rule(value)
             return [rule for rule in rules if same is not None and rule.column == same.column and rule.values is None]
         return []
 
     def _constrained(self, clause: Clause) -> list[Act]:
-        if cues.DROP.search(clause.text) and re.search(r"\b(?:forget|drop|lift|never ?mind|cancel)\b|忘|取消|不限", clause.text):
+        if cues.DROP.search(clause.text) and re.search(
+            r"\b(?:forget|drop|lift|never ?mind|cancel)\b|忘|取消|不限", clause.text
+        ):
             return []
         rules = self.wanted.rules(clause)
         kind = "replace" if cues.INSTEAD.search(clause.text) else "constrain"

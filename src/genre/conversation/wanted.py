@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import pairwise
+from typing import Final, Literal, cast
 
 import polars as pl
 
@@ -90,8 +91,11 @@ class Wanted:
             least = float(str(newest)) - bounds.last_years if newest is not None else None
         if least is None and bounds.at_most is None:
             return None
-        kind = "deny" if deny else "allow"
-        return ColumnRuleConfig(kind=kind, column=number.column, at_least=least, at_most=bounds.at_most)  # type: ignore[arg-type]
+        most = bounds.at_most
+        if deny and (least is None) != (most is None) and self.catalogue.is_whole(number.column):
+            # Of whole numbers, "nothing before 1960" says the same as "from 1960", and is easier to read.
+            least, most, deny = (None if most is None else most + 1), (None if least is None else least - 1), False
+        return ColumnRuleConfig(kind="deny" if deny else "allow", column=number.column, at_least=least, at_most=most)
 
     def degree(self, measure: str, direction: int) -> ColumnRuleConfig | None:
         """Return "new", "old" and so on as a constraint: the upper or the lower third of the catalogue."""
@@ -118,7 +122,7 @@ class Wanted:
             yield self._one_group(clause, run)
 
     def _one_group(self, clause: Clause, run: list[Mention]) -> list[ColumnRuleConfig]:
-        between = [clause.before(second)[len(clause.before(first)) :] for first, second in zip(run, run[1:], strict=False)]
+        between = [clause.before(second)[len(clause.before(first)) :] for first, second in pairwise(run)]
         either = any(_OR.search(text) for text in between) or _column(run[0]) in self.catalogue.single
         if not either and any(_AND.search(text) for text in between):
             plural = all(one.said.endswith("s") for one in run)
@@ -131,15 +135,14 @@ class Wanted:
 
 
 def _label(mention: Mention) -> Label:
-    assert isinstance(mention.value, Label)
-    return mention.value
+    return cast(Label, mention.value)
 
 
 def _column(mention: Mention) -> str:
     return _label(mention).column
 
 
-def _each(kind: str, mention: Mention) -> list[ColumnRuleConfig]:
+def _each(kind: Literal["allow", "deny"], mention: Mention) -> list[ColumnRuleConfig]:
     label = _label(mention)
     groups = [(value,) for value in label.values] if label.every else [label.values]
-    return [ColumnRuleConfig(kind=kind, column=label.column, values=values) for values in groups]  # type: ignore[arg-type]
+    return [ColumnRuleConfig(kind=kind, column=label.column, values=values) for values in groups]

@@ -1,0 +1,29 @@
+"""A reply that is being made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from genre.conversation.state import State
+from genre.conversation.telling import Writing
+from genre.features.text import Language
+
+
+@dataclass
+class Draft:
+    """What the acts of one message have come to so far."""
+
+    state: State
+    language: Language
+    writing: Writing
+    notes: list[str] = field(default_factory=list)
+    """What was noted, before any answer."""
+    told: list[str] = field(default_factory=list)
+    """Answers, which are what "shorter" shortens."""
+    focus: tuple[str, ...] = ()
+    changed: bool = False
+    """Whether the list is another now."""
+    more: bool = False
+    """Whether further items are wanted, in place of those that were shown."""
+    wished: bool = False
+    """Whether this message has said a wish already."""
