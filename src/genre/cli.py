@@ -272,8 +272,10 @@ def chat(
 
     config = chat_settings(generator, overrides, scenario=scenario)
     liked = [one.strip() for one in history.split(",")] if history else None
-    conversation = Conversation(open_run(run, model=model), config, user=user, history=liked)
-    talk(conversation, messages(), show_reply, typer.echo, file=state, language=language)
+    conversation = Conversation(open_run(run, model=model), config)
+    talk(
+        conversation, messages(), show_reply, typer.echo, user=user, history=liked, file=state, language=language
+    )  # fmt: skip
 
 
 @app.command()

@@ -86,7 +86,9 @@ class Changer:
             single=self._catalogue.single,
             also=act.count > 0,
             instead=act.kind == "replace",
+            together=draft.ruled,
         )
+        draft.ruled += act.rules
         draft.state = draft.state.but(rules=rules)
 
     def _compare_numbers(self, act: Act, draft: Draft) -> None:

@@ -25,6 +25,7 @@ def joined(
     single: Collection[str],
     also: bool,
     instead: bool,
+    together: Sequence[ColumnRuleConfig] = (),
 ) -> tuple[ColumnRuleConfig, ...]:
     """Return the constraints in force after new ones were said.
 
@@ -37,16 +38,18 @@ def joined(
         single: Columns with one label an item.
         also: Whether the person said that the new labels come beside the old ones.
         instead: Whether the new ones take the place of all that was wanted of the same columns.
+        together: What the same message has said before: no new one takes the place of these.
     """
+    same = (*together, *new)
     kept = list(rules)
     for rule in new:
         if rule.values is None:
-            kept = _with_range(kept, rule, instead=instead, among=new)
+            kept = _with_range(kept, rule, instead=instead, among=same)
             continue
         said = set(rule.values)
         kept = [old for old in kept if old.column != rule.column or not _on(old, said)]
         if rule.kind == "allow":
-            others = [old for old in kept if _wants(old, rule.column) and old not in new]
+            others = [old for old in kept if _wants(old, rule.column) and old not in same]
             if rule.column in single and also and others:
                 rule = rule.model_copy(update={"values": (*(others[-1].values or ()), *rule.values)})
             if (rule.column in single or instead) and others:
@@ -120,4 +123,6 @@ def _with_range(
         return [*others, new]
     least = old.at_least if new.at_least is None else new.at_least
     most = old.at_most if new.at_most is None else new.at_most
+    if least is not None and most is not None and least > most:
+        return [*rules, new]  # They contradict each other, and the person is told so.
     return [*others, new.model_copy(update={"at_least": least, "at_most": most})]

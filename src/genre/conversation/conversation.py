@@ -54,8 +54,9 @@ class ConversationConfig(Config):
     """Where it takes place: what items are called."""
     encoder: AnyEncoder = HashingEncoderConfig()
     """What wishes in free words are compared with items by. The default needs no model, and takes any language."""
-    write: WriteConfig = WriteConfig()
-    """How answers and explanations are written; its `generator` also reads messages of which no pattern makes sense."""
+    write: WriteConfig = WriteConfig(candidates=2, draws=1)
+    """How answers and explanations are written; its `generator` also reads messages of which no pattern makes sense.
+    Fewer texts are drawn than elsewhere, since somebody waits."""
 
     def check_installed(self) -> None:
         """Make sure that the libraries of encoder and model are there.
@@ -88,62 +89,60 @@ class Reply:
 
 
 class Conversation:
-    """Talks with one person."""
+    """Talks about one catalogue, with anybody: what is known of a person is in the state and in the log."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        config: ConversationConfig | None = None,
-        *,
-        user: str | None = None,
-        history: Sequence[str] | None = None,
-    ) -> None:
-        """Index what the catalogue lets people name; a model is loaded when it is first needed.
+    def __init__(self, engine: Engine, config: ConversationConfig | None = None) -> None:
+        """Index what the catalogue lets people name; a model is loaded when it is first needed, and kept.
 
         Args:
             engine: Recommends.
             config: How to talk.
-            user: Id of the person; None for somebody who has none.
-            history: Ids of liked items, oldest first, in place of what the log knows.
 
         Raises:
-            DataError: The history names an item that is not in the catalogue.
             DependencyError: A library is not there.
         """
         self.config = config or ConversationConfig()
         self.config.check_installed()
         self._engine, items = engine, engine.data.items
-        unknown = [item for item in history or () if items.vocabulary.rows([item])[0] < 0]
-        if unknown:
-            raise DataError(
-                f"{unknown[0]!r} is not in the catalogue", place="history", remedy="Use ids of the item file."
-            )
         self._listener = Listener(items)
         self._replies = Replies(self._listener.catalogue, self.config.scenario)
         self._changer = Changer(self._listener.catalogue, self._replies, self.config.most)
         self._teller = Teller(self._listener.catalogue, self._replies)
-        likeness = Likeness(items, self.config.encoder, RunContext(seed=engine.seed, store=engine.store))
-        self._lister = Lister(engine, likeness, Who(user, None if history is None else tuple(history)))
+        self._likeness = Likeness(items, self.config.encoder, RunContext(seed=engine.seed, store=engine.store))
         generator = self.config.write.generator
         self._generator = None if generator is None else generator.build()
         self._extraction = None if self._generator is None else Extraction(self._listener, self._generator)
 
-    def turn(self, state: State, message: str) -> Reply:
+    def turn(
+        self, state: State, message: str, *, user: str | None = None, history: Sequence[str] | None = None
+    ) -> Reply:
         """Return the reply to a message. It raises nothing for any message.
 
         Args:
             state: What the last reply has left; `State()` at the beginning.
             message: In English, Chinese or both.
+            user: Id of the person; None for somebody who has none.
+            history: Ids of liked items, oldest first, in place of what the log knows.
+
+        Raises:
+            DataError: The history names an item that is not in the catalogue.
         """
         items = self._engine.data.items
+        unknown = [item for item in history or () if items.vocabulary.rows([item])[0] < 0]
+        if unknown:
+            raise DataError(f"{unknown[0]!r} is not in the catalogue", place="history", remedy="Use ids of its items.")
         known = state.within(items.vocabulary.ids, items.frame.columns)
         problems: list[str] = []
         if len(message) > self.config.longest:
             heard = Understanding(state.language, (Act("problem", problem="too_long"),))
         else:
             heard = self._understood(message, known, problems)
-        writing = Writing(self.config.write, self._generator, self.config.scenario, [], problems)
-        draft = Draft(known.but(language=heard.language, turns=known.turns + 1), heard.language, writing)
+        draft = Draft(
+            known.but(language=heard.language, turns=known.turns + 1),
+            heard.language,
+            Lister(self._engine, self._likeness, Who(user, None if history is None else tuple(history))),
+            Writing(self.config.write, self._generator, self.config.scenario, [], problems),
+        )
         if known != state:
             draft.notes.append(self._say("gone", draft))
         for act in heard.acts or (Act("unknown"),):
@@ -180,7 +179,7 @@ class Conversation:
 
     def _tell(self, act: Act, draft: Draft) -> None:
         language = draft.language
-        asked = self._lister.asked(draft.state)
+        asked = draft.lister.asked(draft.state)
 
         def write(item: str, kind: str) -> str:
             return draft.writing.text(self._engine, asked, item, kind, language, act.text)
@@ -196,21 +195,21 @@ class Conversation:
         draft.focus = act.items
 
     def _explain(self, act: Act, draft: Draft) -> None:
-        asked, language, state = self._lister.asked(draft.state), draft.language, draft.state
+        asked, language, state = draft.lister.asked(draft.state), draft.language, draft.state
         # The list that is explained is the one that was shown.
-        listed = self._lister.listed(state, max(1, len(state.shown)), language)
+        listed = draft.lister.listed(state, max(1, len(state.shown)), language)
 
         def write(item: str, kind: str) -> str:
             return draft.writing.text(self._engine, asked, item, kind, language)
 
-        known = self._lister.known(state)
+        known = draft.lister.known(state)
         for item in act.items:
             n = max(1, len(state.shown))
             draft.told.append(self._teller.explained(item, listed, state.rules, asked, n, known, language, write))
         draft.focus = act.items
 
     def _compare(self, act: Act, draft: Draft) -> None:
-        asked = self._lister.asked(draft.state)
+        asked = draft.lister.asked(draft.state)
         draft.told.append(self._teller.compared(act.items, self._engine, asked, draft.language))
         draft.focus = act.items
 
@@ -222,7 +221,7 @@ class Conversation:
     def _show(self, act: Act, draft: Draft) -> None:
         state, language = draft.state, draft.language
         lists = {name: self._replies.titles(getattr(state, name), language) for name in ("liked", "disliked", "hidden")}
-        log = len(self._lister.history(state.but(liked=(), like=())))
+        log = len(draft.lister.history(state.but(liked=(), like=())))
         draft.told.append(self._say("state", draft, log=log, **lists))
         if not self._replies.conditions(state, language):
             draft.told.append(self._say("no_conditions", draft))
@@ -252,8 +251,7 @@ class Conversation:
     def _finished(self, draft: Draft, heard: Understanding) -> Reply:
         language = draft.language
         frame = self._engine.recommend(histories=[[]], n=0, reasons=language)
-        # Where something could not be done, the list stays as it is.
-        if draft.changed and not any(act.kind == "problem" for act in heard.acts):
+        if draft.changed:
             frame = self._list(draft)
         elif draft.told:
             draft.state = draft.state.but(
@@ -282,7 +280,7 @@ class Conversation:
         passed = (*state.passed, *state.shown) if draft.more else ()
         draft.state = state = state.but(passed=passed)
         n = min(state.n or self.config.n, self.config.most)
-        listed = self._lister.listed(state, n, language)
+        listed = draft.lister.listed(state, n, language)
         draft.notes += [self._say("no_wish", draft, text=text) for text in listed.unheard]
         draft.state = state.but(wishes=tuple(text for text in state.wishes if text not in listed.unheard))
         ids = tuple(listed.frame[ITEM_ID])
@@ -299,7 +297,7 @@ class Conversation:
                 ([self._replies.rule(rule, draft.language) for rule in rules], count) for rules, count in listed.drops
             ]
             return self._say("none", draft, drops=drops)
-        known = self._lister.known(draft.state)
+        known = draft.lister.known(draft.state)
         return self._say("all_seen" if known else "cannot", draft)
 
     def _say(self, name: str, draft: Draft, **values: Any) -> str:

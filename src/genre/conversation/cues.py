@@ -188,7 +188,7 @@ RECOMMEND: Final = _cue(
     r"listen|see)|show me|give me|surprise me|something|"
     r"anything|pick|find|looking for|look for|in the mood|i want|i need|i'd like|got any|have you|do you have|any|"
     r"what else|tonight|list)\b",
-    r"推荐|来[点几部个些]|有什么|看什么|看点|想看|找[几点部个些]?|介绍几|给我|随便|求|有没有|挑|有吗|看啥|拍过",
+    r"推荐|来[点几部个些]|有什么|看什么|看点|看一?[部个]|想看|找[几点部个些]?|介绍几|给我|随便|求|有没有|挑|有吗|看啥|拍过",
 )
 MORE: Final = _cue(
     r"^(?:ok |and |please |show (?:me )?|give (?:me )?|let'?s see |any |some |a few |got |i want )*(?:more|others?|"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from genre.conversation.listing import Lister
 from genre.conversation.state import State
 from genre.conversation.telling import Writing
 from genre.features.text import Language
+from genre.strategies.rules import ColumnRuleConfig
 
 
 @dataclass
@@ -15,6 +17,7 @@ class Draft:
 
     state: State
     language: Language
+    lister: Lister
     writing: Writing
     notes: list[str] = field(default_factory=list)
     """What was noted, before any answer."""
@@ -25,5 +28,7 @@ class Draft:
     """Whether the list is another now."""
     more: bool = False
     """Whether further items are wanted, in place of those that were shown."""
+    ruled: tuple[ColumnRuleConfig, ...] = ()
+    """Constraints that this message has said already."""
     wished: bool = False
     """Whether this message has said a wish already."""

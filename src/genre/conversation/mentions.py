@@ -18,6 +18,8 @@ from genre.features.text import Language
 
 MentionKind: TypeAlias = Literal["t", "u", "l", "r", "p"]
 _ORDER: dict[MentionKind, int] = {"t": 0, "r": 1, "l": 2, "p": 3, "u": 9}
+_MOST = 40
+"""Things that a message names at most: whoever repeats a word a thousand times has said it with the first ones."""
 _OWN = re.compile(r"(?:\bmy |\bviewing |\bwatch |我的)$")
 """Before a label that is none: "my history"."""
 _HAN = re.compile(f"[{CJK}]")
@@ -111,7 +113,7 @@ class Reader:
         for one in sorted(found, key=lambda one: (one.kind == "u", one.start - one.end, _ORDER[one.kind], one.start)):
             if not any(one.start < other.end and other.start < one.end for other in kept):
                 kept.append(one)
-        return sorted(kept, key=lambda one: one.start)
+        return sorted(kept, key=lambda one: one.start)[:_MOST]
 
 
 def language_of(message: str, clauses: list[Clause], before: Language) -> Language:

@@ -31,8 +31,8 @@ _ABOVE: Final = (
     r"starting (?:in|from))"
 )
 _STRICT: Final = frozenset(
-    (
-        "before;prior to;pre;pre-;earlier than;older than;less than;under;below;shorter than;cheaper than;"  # noqa: SIM905
+    (  # noqa: SIM905
+        "before;prior to;pre;pre-;earlier than;older than;less than;under;below;shorter than;cheaper than;"
         "lower than;after;post;post-;later than;newer than;more recent than;more than;over;above;longer than;"
         "more expensive than;higher than"
     ).split(";")

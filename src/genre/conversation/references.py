@@ -26,7 +26,7 @@ _ENGLISH: Final = re.compile(
     rf"(?P<lead>(?<!\ba )\b(?:the )?first (?P<first_many>{_MANY}|couple)\b(?! (?:decades?|years?))(?: {_NOUN})?)"
     rf"|(?P<trail>\b(?:the )?last (?P<last_many>{_MANY})\b(?! (?:decades?|years?))(?: {_NOUN})?)"
     rf"|(?P<nth>(?<!\ba )(?<!\bat )\b(?:the |number |no\. ?|#)?(?P<ordinal>{_WHICH}|\d{{1,2}}(?:st|nd|rd|th))\b"
-    rf"(?! (?:world|century|of all|time|thing|half|part))(?: {_NOUN})?)"
+    rf"(?! (?:world|century|of all|time|thing|half|part|to last)|-to-last)(?: {_NOUN})?)"
     rf"|(?P<number>(?:\b(?:number|no\.|nr\.?) ?|#)(?P<digits>\d{{1,2}}|{'|'.join(_COUNTS)})\b)"
     rf"|(?P<end>\b(?:the |your )?(?P<back>second to |second-to-|next to )?last {_NOUN}|\bthe last\b(?= ?(?:$|"
     rf"[,.;!?]|and\b|or\b|is\b|was\b)))"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,8 @@ def talk(
     show: Callable[[Reply], None],
     say: Callable[[str], None],
     *,
+    user: str | None = None,
+    history: Sequence[str] | None = None,
     file: Path | None = None,
     language: Language = "en",
 ) -> State:
@@ -36,6 +38,8 @@ def talk(
         messages: What the person writes.
         show: Shows a reply.
         say: Shows a text.
+        user: Id of the person; None for somebody who has none.
+        history: Ids of liked items, oldest first, in place of what the log knows.
         file: Written whole after every turn, and read at the beginning where it is there.
         language: Of replies before the person has written anything.
 
@@ -53,7 +57,8 @@ def talk(
             continue
         if not command:
             continue
-        reply = conversation.turn(state, _SAID[command][state.language] if command in _SAID else message)
+        said = _SAID[command][state.language] if command in _SAID else message
+        reply = conversation.turn(state, said, user=user, history=history)
         state = reply.state
         show(reply)
         if file is not None:

@@ -24,6 +24,12 @@ _FRAME: Final = re.compile(
     r"为什么|除了|一下|把|[没]?有|不是|^|[,。;!?、] ?)$"
 )
 """What stands before a title that could be a word like any other."""
+_SEEN: Final = re.compile(
+    r"\b(?:liked|lov(?:e|es|ed)|enjoy(?:ed)?|adored?|hated?|disliked?|seen|saw|watch(?:ed)?|compare|forget|called|"
+    r"film|movie) "
+    r"(?:(?:the|a) )?(?:(?:film|movie) )?$"
+)
+"""What stands before a title alone, were it the commonest of words."""
 _NO_TITLE: Final = re.compile(r"(?:片|电影|题材|类|式|风格|的电影|films?\b|movies?\b)")
 _AFTER: Final = re.compile(
     r"^(?:$|\W*$| ?[,.;!?。、]| (?:and|or|but|better|is|was|first|again|too|as|instead|come|came|vs|more)\b|"
@@ -120,7 +126,8 @@ class Titles:
             return True
         capitals = text[start].isupper() and (start > 0 or len(words) > 1)
         framed = bool(_FRAME.search(low[:start])) and bool(_AFTER.match(low[end:]))
-        return len(words) > 2 or (framed and (capitals or low[start - 1 : start] == " " or start == 0)) or capitals
+        rare = len(words) == 1 and words[0] not in self._common
+        return len(words) > 2 or capitals or (framed and (rare or bool(_SEEN.search(low[:start]))))
 
     def _misspelt(self, text: str, low: str) -> Iterator[Named]:
         """Yield titles that are nearly right behind a word that a title follows."""
@@ -130,7 +137,10 @@ class Titles:
             near = [
                 (hit[1], end, hit[0])
                 for end in ends
-                if len(rest[:end]) >= _LEAST_LETTERS and (hit := self._known.nearest(rest[:end], _ALIKE)) is not None
+                if len(rest[:end]) >= _LEAST_LETTERS
+                and (hit := self._known.nearest(rest[:end], _ALIKE)) is not None
+                # What is spelt right and was not taken for a title is none.
+                and hit[1] < 1
             ]
             start = verb.end()
             if near:

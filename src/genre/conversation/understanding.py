@@ -32,8 +32,8 @@ _WORDS: Final = {
     "twelve": 12, "fifteen": 15, "twenty": 20, "a couple": 2, "a couple of": 2, "a few": 3,
 }  # fmt: skip
 _EMPTY: Final = frozenset(
-    (
-        "a about again all also am an and any anything are as at be been but by can could did do does else ever "  # noqa: SIM905
+    (  # noqa: SIM905
+        "a about again all also am an and any anything are as at be been but by can could did do does else ever "
         "few film films for from get give good great had has have he her here him his how i if in into is it its "
         "just kind know let like little lot made make maybe me mood more movie movies much my need nice not now "
         "of ok on one ones or other our out please really recommend see she show so some something stuff suggest "
@@ -222,7 +222,14 @@ class Listener:
     def _opinion(self, clause: Clause, turn: _Turn, named: tuple[str, ...]) -> bool:
         text = clause.text
         items = named or (turn.focus if cues.PRONOUN.search(text) or cues.PLURAL_PRONOUN.search(text) else ())
-        if not items or clause.asks or re.search("[吗么呢]$", text) or cues.NO_LIKE.search(text) or clause.of("l", "r"):
+        if (
+            not items
+            or (not named and self._measures(text))
+            or clause.asks
+            or re.search("[吗么呢]$", text)
+            or cues.NO_LIKE.search(text)
+            or clause.of("l", "r")
+        ):
             return False
         for kind, cue in (("hide", cues.HIDE), ("dislike", cues.DISLIKE), ("like", cues.LIKE), ("hide", cues.SEEN)):
             if cue.search(text):
