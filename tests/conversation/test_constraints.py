@@ -33,6 +33,11 @@ def test_what_is_said_last_about_a_label_counts() -> None:
     assert after(NO_WAR, allow("genres", "War")) == (allow("genres", "War"),)
 
 
+def test_some_of_several_labels_can_be_taken_out() -> None:
+    no_japan = ColumnRuleConfig(kind="deny", column="country", values=("Japan",))
+    assert after(allow("country", "China", "Japan"), no_japan) == (allow("country", "China"), no_japan)
+
+
 def test_labels_add_up_where_an_item_may_have_several() -> None:
     comedy, romance = allow("genres", "Comedy"), allow("genres", "Romance")
     assert after(comedy, romance) == (comedy, romance)

@@ -47,7 +47,7 @@ def joined(
             kept = _with_range(kept, rule, instead=instead, among=same)
             continue
         said = set(rule.values)
-        kept = [old for old in kept if old.column != rule.column or not _on(old, said)]
+        kept = [left for old in kept if (left := _without(old, rule, said)) is not None]
         if rule.kind == "allow":
             others = [old for old in kept if _wants(old, rule.column) and old not in same]
             if rule.column in single and also and others:
@@ -96,6 +96,17 @@ def to_drop(
 def _on(rule: ColumnRuleConfig, labels: set[str]) -> bool:
     """Tell whether a constraint speaks of some of these labels."""
     return rule.values is not None and bool(set(rule.values) & labels)
+
+
+def _without(old: ColumnRuleConfig, new: ColumnRuleConfig, labels: set[str]) -> ColumnRuleConfig | None:
+    """Return what a constraint still says after a new one on some labels; None for nothing.
+
+    Of "Asian", "no Japanese" leaves the others.
+    """
+    if old.column != new.column or not _on(old, labels):
+        return old
+    rest = tuple(value for value in old.values or () if value not in labels)
+    return old.model_copy(update={"values": rest}) if rest and (old.kind, new.kind) == ("allow", "deny") else None
 
 
 def _wants(rule: ColumnRuleConfig, column: str) -> bool:

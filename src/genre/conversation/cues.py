@@ -33,7 +33,8 @@ NEGATIVE: Final = _cue(
     r"\b(?:no|not|nothing|never|without|avoid|skip|except(?: for)?|excluding|exclude|hates?|dislikes?|tired of|sick of|"
     r"enough|anything but|everything but|all but|other than|rather than|instead of|apart from|leave out|less|fewer|"
     r"minus|nor|neither|"
-    r"none of|stay away from|fed up with|non|dont|cant|wont|isnt|arent|rid of|\w+n't|cannot)\b",
+    r"none of|stay away from|fed up with|ditch|no more|weed out|non|dont|cant|wont|isnt|arent|rid of|\w+n't|cannot)\b"
+    r"|\b(?:drop|remove|cut|lose) (?:all |any )?(?:the )?(?=§[lr]\d+§ (?:ones?|films?|movies?|stuff|titles?)\b)",
     r"(?<![要])不要|不想|不看|不用|别(?!的|人|致|有)|(?<!是)不是|不喜欢|不爱|讨厌|除了|除开|(?<!有)没有|排除|去掉|"
     r"避开|拒绝|受够|受不了|腻|非(?!常|洲)|少来|少点|不含|不带|"
     r"不能有|不考虑|不想要|反感",
@@ -45,8 +46,10 @@ POSITIVE: Final = _cue(
 )
 """What ends the reach of a negative, or turns it round."""
 AFTER_NO: Final = _cue(
-    r"^[^§]{0,16}\b(?:is|are|'s) (?:out|off|not)\b|^[^§]{0,12}(?:isn't|aren't|no thanks|bores? me|not for me|don't)",
-    r"^(?:[^§]|§[lr]\d+§)*?(?:(?<!要)不要|别给|别来|都别|也别|不看|不想看|算了|免了|不喜欢|不爱看|不行|不感兴趣|"
+    r"^[^§]{0,16}\b(?:is|are|'s) (?:out|off|not)\b|^[^§]{0,12}(?:isn't|aren't|no thanks|bores? me|not for me|"
+    r"don't)(?!.*§[lr])",
+    r"^(?:以外|之外|除外)|^(?:[^§]|§[lr]\d+§)*?(?:(?<!要)不要|别给|别来|都别|也别|不看|不想看|算了|免了|不喜欢|"
+    r"不爱看|不行|不感兴趣|"
     r"看腻|去掉|不考虑|受不了)(?!.*§[lr])",
 )
 """Behind a label: it is not wanted."""
@@ -129,6 +132,11 @@ DROP: Final = _cue(
     r"lift|clear|ignore|cancel|no (?:limit|restriction)s?|open to)\b",
     r"无所谓|随便|不限|都行|都可以|都好|不管|取消|去掉|不在乎|没关系|忘[了掉]|不要求|不挑|放宽",
 )
+FORGETS_RULE: Final = _cue(
+    r"\b(?:forget|drop|remove|lift|never ?mind|cancel)\b(?!.*§[lr]\d+§ (?:ones?|films?|movies?|stuff|titles?)\b)",
+    r"忘|取消|不限",
+)
+"""Together with what a constraint is about, it no longer holds; "drop the French ones" is about films."""
 UNDO: Final = _cue(
     r"^(?:undo|go back|back|take that back|undo that|revert)\W*$|\bdrop (?:that|the last (?:one|filter|condition|"
     r"constraint))$",
@@ -138,13 +146,14 @@ UNDO: Final = _cue(
 SIMILAR: Final = _cue(
     rf"\b(?:like|similar to|along the lines of|in the (?:style|vein|spirit) of|close to|remind\w* me of|akin to|"
     rf"resembl\w+|more of)"
-    rf" (?:the |a |film |movie )*(?:{_ITEM}|{_IT}\b)|\bsimilar\b|\blike {_IT}\b|\bmore of (?:the same|that)\b",
+    rf" (?:the |a |film |movie )*(?:{_ITEM}|{_IT}\b)|\bsimilar\b|\blike {_IT}\b|\balong (?:those|these|the same) "
+    rf"lines\b|\bin (?:that|the same) vein\b|\bmore of (?:the same|that)\b",
     rf"类似|相似|差不多|[那这]样的|像(?:{_ITEM}|[这那它])|同类|同一类|[这那]种|一个风格|{_ITEM}(?:那种|这种|风格|那样)",
 )
 LIKE: Final = _cue(
     r"\b(?:liked?|loved?|enjoy(?:ed)?|adored?|fan of|fond of|into)\b|\bfavou?rites?\b|\b(?:is|was|were|are) "
     r"(?:\w+ )?(?:great|amazing|wonderful|brilliant|"
-    r"fantastic|excellent|awesome|good|lovely|a masterpiece|superb)\b",
+    r"fantastic|excellent|awesome|good|lovely|terrific|fun|perfect|a masterpiece|superb)\b",
     r"喜欢|[最超很]爱|爱看|好看|不错|精彩|好棒|神作|经典",
 )
 LIKE_IS_A_VERB: Final = re.compile(
@@ -188,7 +197,8 @@ RECOMMEND: Final = _cue(
     r"listen|see)|show me|give me|surprise me|something|"
     r"anything|pick|find|looking for|look for|in the mood|i want|i need|i'd like|got any|have you|do you have|any|"
     r"what else|tonight|list)\b",
-    r"推荐|来[点几部个些]|有什么|看什么|看点|看一?[部个]|想看|找[几点部个些]?|介绍几|给我|随便|求|有没有|挑|有吗|看啥|拍过",
+    r"推荐|来[点几部个些]|有什么|看什么|看点|看一?[部个]|想看|找[几点部个些]?|介绍几|给我|随便|求|有没有|挑|有吗|"
+    r"看啥|拍过",
 )
 MORE: Final = _cue(
     r"^(?:ok |and |please |show (?:me )?|give (?:me )?|let'?s see |any |some |a few |got |i want )*(?:more|others?|"

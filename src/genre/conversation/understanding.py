@@ -208,8 +208,11 @@ class Listener:
             return False
         items = named or turn.focus or turn.state.liked[-1:]
         if not items:
-            turn.acts.append(Act("problem", problem="no_focus"))
-            return True
+            # 那种 and "similar" need not point at anything that was named.
+            points = cues.PRONOUN.search(clause.text) is not None
+            if points:
+                turn.acts.append(Act("problem", problem="no_focus"))
+            return points
         turn.acts.append(Act("similar", items=items))
         return not clause.of("l", "r")
 
@@ -284,9 +287,7 @@ class Listener:
             found += [Act("drop", column=column) for column in self._columns(clause.text)]
         for one in clause.of("l", "r"):
             rules = self._against(one.value, state.rules)
-            forgets = drops and re.search(
-                r"\b(?:forget|drop|remove|lift|never ?mind|cancel)\b|忘|取消|去掉|不限", clause.text
-            )
+            forgets = drops and cues.FORGETS_RULE.search(clause.text)
             if forgets or (rules and is_allowed(clause, one)):
                 found.append(Act("drop", rules=tuple(rules)))
             elif is_allowed(clause, one):
@@ -305,9 +306,7 @@ class Listener:
         return []
 
     def _constrained(self, clause: Clause) -> list[Act]:
-        if cues.DROP.search(clause.text) and re.search(
-            r"\b(?:forget|drop|lift|never ?mind|cancel)\b|忘|取消|不限", clause.text
-        ):
+        if cues.DROP.search(clause.text) and cues.FORGETS_RULE.search(clause.text):
             return []
         rules = self.wanted.rules(clause)
         kind = "replace" if cues.INSTEAD.search(clause.text) else "constrain"
