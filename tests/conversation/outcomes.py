@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from genre.data.sample.films import film_table
 
 DIALOGUES = Path(__file__).parent / "dialogues"
@@ -48,6 +46,7 @@ class Outcome:
 
     name: str
     turns: int
+    turns_came_out: int
     failures: tuple[str, ...]
 
 
@@ -65,13 +64,15 @@ def play(dialogue: Mapping[str, Any], answer: Callable[[str], tuple[str, Sequenc
         answer: Takes a message; returns the reply's text, the ids of its list, and the state as JSON.
     """
     films = {row["item_id"]: row for row in film_table().iter_rows(named=True)}
-    failures, before, last_text = list[str](), list[str](), ""
+    failures, before, last_text, good = list[str](), list[str](), "", 0
     for turn in dialogue["turns"]:
         text, ids, state = answer(turn["say"])
         seen = Seen(text, ids, state, before, last_text, films)
-        failures += [f"{turn['say']!r}: {problem}" for problem in problems(turn["expect"], seen)]
+        wrong = problems(turn["expect"], seen)
+        good += not wrong
+        failures += [f"{dialogue['name']}, {turn['say']!r}: {problem}" for problem in wrong]
         before, last_text = list(ids) or before, text
-    return Outcome(dialogue["name"], len(dialogue["turns"]), tuple(failures))
+    return Outcome(dialogue["name"], len(dialogue["turns"]), good, tuple(failures))
 
 
 def problems(expect: Mapping[str, Any], seen: Seen) -> list[str]:
@@ -182,8 +183,3 @@ CHECKS: dict[str, Callable[[Seen, Any], bool]] = {
     "state": _state,
 }
 """By their names in the files."""
-
-
-def table(outcomes: Sequence[Outcome]) -> pl.DataFrame:
-    """Return one row for each dialogue."""
-    return pl.DataFrame([{"dialogue": one.name, "turns": one.turns, "failed": len(one.failures)} for one in outcomes])
