@@ -152,6 +152,9 @@ def test_what_says_nothing_is_taken_for_nothing(listener: Listener, message: str
 def test_several_acts_in_one_message(listener: Listener) -> None:
     acts = listener.understand("I loved Alien, but no horror, something newer", State()).acts
     assert [act.kind for act in acts] == ["like", "constrain", "relative"]
+    for message in ("I loved Alien and hated Psycho", "我喜欢异形讨厌惊魂记"):
+        acts = listener.understand(message, State()).acts
+        assert [(act.kind, act.items) for act in acts] == [("like", ("alien-1979",)), ("dislike", ("psycho-1960",))]
     acts = listener.understand("我喜欢异形，但是不要恐怖片，要新一点的", State()).acts
     assert [act.kind for act in acts] == ["like", "constrain", "relative"]
 

@@ -23,7 +23,9 @@ SPLIT: Final = re.compile(
     r"though|however|although)\b"
     r"|但是|但(?!丁)|不过|可是|然而"
     r"|\band (?=(?:that )?(?:i|we|what|show|give|tell|forget|remember|don'?t|do not|no|not|nothing|without|why|"
-    r"compare|make|please)\b)"
+    r"compare|make|please|"
+    r"hated?|loved?|liked?|disliked?|enjoyed|can'?t|cannot|didn'?t)\b)"
+    r"|(?<=§)(?=(?:讨厌|不喜欢|喜欢)[^§]{0,4}§t)"
 )
 """What ends a clause."""
 LIST_GOES_ON: Final = re.compile(r"^\s*§[lr]\d+§(?:\s*(?:\bor\b|\bnor\b|\band\b|或者?|和)\s*§[lr]\d+§)+\s*$")
@@ -216,7 +218,6 @@ INSTEAD: Final = _cue(
     r"\binstead\b(?! of)|\brather\b(?! than| not)|\bswitch to\b|\bchange to\b", r"换成|改成|改看|换点|改为"
 )
 ALSO: Final = _cue(r"\b(?:also|too|as well|either|additionally|plus)\b", r"也(?!不)|还要|另外|加上")
-TOO: Final = _cue(r"\b(?:too|so|that)\b", r"太|那么|这么")
 
 _NUMERALS: Final = "one|two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty"
 COUNT: Final = _cue(

@@ -1,6 +1,6 @@
 """Known phrases in what somebody says, in any script, without looking at each phrase.
 
-Shapes: none; places are counted in characters of the folded text, which is as long as the text.
+Places are counted in characters of the folded text, which is as long as the text.
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ class Listener:
                 turn.acts.append(Act(kind))  # type: ignore[arg-type]
                 return True
         brief = cues.BRIEF.search(text) is not None and turn.state.last == "words"
-        if brief and (not cues.WANTS_ITEMS.search(text) or re.search("说|讲|答|写", text)):
+        brief = brief and (not cues.WANTS_ITEMS.search(text) or re.search("说|讲|答|写", text) is not None)
+        if brief:
             turn.acts.append(Act("brief"))
         return brief
 
