@@ -51,15 +51,17 @@ def test_numbers_are_known_by_the_names_of_their_columns() -> None:
             "title": ["Alpha", "Beta"],
             "runtime": [90.0, 120.5],
             "pages": [1.0, 2.0],
+            "directors": [["Ann Lee"], ["Bob Roe"]],
             "region": [["US"], ["us east"]],
         }
     )
-    roles = Roles(text=("title",), category=("region",), number=("runtime", "pages"))
+    roles = Roles(text=("title",), category=("region", "directors"), number=("runtime", "pages"))
     catalogue = Catalogue(Entities(Vocabulary(frame["item_id"]), frame, roles))
     duration = catalogue.number("duration")
     assert duration is not None
     assert (duration.column, catalogue.number("year")) == ("runtime", None)
     assert (catalogue.is_whole("runtime"), catalogue.is_whole("pages")) == (False, True)
+    assert [catalogue.say_column(name, "zh") for name in ("runtime", "pages", "directors")] == ["片长", "pages", "导演"]
     (label,) = labels(catalogue, "tell us")
     assert not catalogue.is_written(label, "us")
     assert catalogue.is_written(label, "US")

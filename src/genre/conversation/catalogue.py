@@ -16,12 +16,13 @@ import polars as pl
 
 from genre.conversation.lexicon import Measure, MeasureWords, lexicon
 from genre.conversation.phrases import Phrases
+from genre.core.words import is_unspaced
 from genre.data.dataset import Entities
 from genre.features.text import Language, spoken_columns
 from genre.generation.facts import FactBook
 
-_NAMES: Final = 0.1
-"""Different labels for each item from which a column's labels are taken for names."""
+_FEW: Final = 0.1
+"""Share of items up to which several labels in one item are an exception."""
 _SURNAME = 4
 _SHORT = 3
 """Letters of a label in capitals up to which it must be written so: `US` is not "us"."""
@@ -61,7 +62,7 @@ class Catalogue:
         self.items = items
         self._said: dict[tuple[str, str], dict[Language, str]] = {}
         self.numbers = tuple(_numbers(items))
-        self.labels = Phrases(self._label_phrases())
+        self.labels = Phrases([*self._label_phrases(), *self._people()])
         self.columns = Phrases(self._column_phrases())
 
     @cached_property
@@ -72,7 +73,7 @@ class Catalogue:
             name
             for name, column in lists.items()
             if not isinstance(column.dtype, pl.List)
-            or float((column.list.len() > 1).sum()) <= _NAMES * float(len(column))
+            or float((column.list.len() > 1).sum()) <= _FEW * float(len(column))
         )
 
     @cached_property
@@ -100,7 +101,13 @@ class Catalogue:
 
     def say_column(self, column: str, language: Language) -> str:
         """Return what a column is called."""
-        return next(iter(spoken_columns(self.items, [column], language)))
+        name = next(iter(spoken_columns(self.items, [column], language)))
+        if is_unspaced(name) == (language == "zh"):
+            return name
+        number = next((one for one in self.numbers if one.column == column), None)
+        known = next((one.words for one in lexicon().columns if column.casefold() in one.names), None)
+        words = known[language] if number is None and known else number.measure.said[language].words if number else ()
+        return words[0] if words else name
 
     def _labels_of(self, column: str) -> list[str]:
         cells = self.items.frame[column]
@@ -108,13 +115,13 @@ class Catalogue:
         return [str(label) for label in cells.drop_nulls().unique(maintain_order=True)]
 
     def _label_phrases(self) -> Iterator[tuple[str, Label]]:
-        """Yield the labels' own names, their words in the lexicon, and surnames."""
+        """Yield the labels' own names and their words in the lexicon."""
         for column in self.items.roles.category:
             labels = self._labels_of(column)
             own = {label.casefold(): label for label in labels}
             for label in labels:
                 if label.casefold() not in _CHATTER:
-                    yield label, Label(column, (label,))
+                    yield from ((form, Label(column, (label,))) for form in _forms(label))
             for known in lexicon().labels:
                 there = tuple(dict.fromkeys(own[name.casefold()] for name in known.names if name.casefold() in own))
                 if not there or (known.every and len(there) < len(known.names)):
@@ -126,8 +133,11 @@ class Catalogue:
                     english = there[0]
                     chinese = known.words["zh"][0] if known.words["zh"] else english
                     self._said.setdefault((column, english), {"zh": chinese})
-            if len(labels) >= _NAMES * len(self.items):
-                yield from self._surnames(column, labels)
+
+    def _people(self) -> Iterator[tuple[str, Label]]:
+        for column in self.items.roles.category:
+            if any(known.people and column.casefold() in known.names for known in lexicon().columns):
+                yield from self._surnames(column, self._labels_of(column))
 
     def _surnames(self, column: str, labels: list[str]) -> Iterator[tuple[str, Label]]:
         known = defaultdict(list)
@@ -154,6 +164,13 @@ class Catalogue:
         """Tell whether a short label in capitals is written so; others may be written in any way."""
         own = next((value for value in label.values if value.casefold() == said.casefold()), None)
         return own is None or len(own) > _SHORT or not own.isupper() or said == own
+
+
+def _forms(label: str) -> Iterator[str]:
+    """Yield a label, and an English one in the singular and the plural too: `Shampoos` is said as "shampoo"."""
+    yield label
+    if label.isascii() and len(label) > _SHORT and label[-1].isalpha():
+        yield label[:-1] if label.endswith("s") and not label.endswith("ss") else f"{label}s"
 
 
 def _numbers(items: Entities) -> Iterator[Number]:

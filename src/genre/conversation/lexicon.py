@@ -60,6 +60,8 @@ class ColumnWords:
     """Words for what a category column holds."""
 
     names: tuple[str, ...]
+    people: bool
+    """Whether it holds names of people, who are known by their surnames."""
     words: Mapping[Language, tuple[str, ...]]
 
 
@@ -82,7 +84,7 @@ def lexicon() -> Lexicon:
             name: Measure(name, tuple(one["columns"]), {"en": _measure(one["en"]), "zh": _measure(one["zh"])})
             for name, one in known["measures"].items()
         },
-        tuple(ColumnWords(tuple(one["names"]), _in_both(one)) for one in known["columns"]),
+        tuple(ColumnWords(tuple(one["names"]), one.get("people", False), _in_both(one)) for one in known["columns"]),
     )
 
 

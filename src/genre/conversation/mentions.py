@@ -36,6 +36,8 @@ class Mention:
     value: str | Label | Range | Places
     """Of a title the item's id, of an unknown one what was said."""
     said: str
+    whole: bool = True
+    """Whether a title is named as a whole; of a part and a label that are the same word, the label is meant."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Reader:
         for title in self._titles.find(text):
             kind: MentionKind = "u" if title.item is None else "t"
             value = title.said if title.item is None else str(self._ids[title.item])
-            yield Mention(title.start, title.end, kind, value, title.said)
+            yield Mention(title.start, title.end, kind, value, title.said, title.whole)
         for start, end, label in self._catalogue.labels.find(low):
             if self._catalogue.is_written(label, text[start:end]) and not _OWN.search(low[:start]):
                 yield Mention(start, end, "l", label, text[start:end])
@@ -110,7 +112,9 @@ class Reader:
     def _chosen(found: list[Mention]) -> list[Mention]:
         """Return mentions that do not overlap, the longer ones first, in their order."""
         kept: list[Mention] = []
-        for one in sorted(found, key=lambda one: (one.kind == "u", one.start - one.end, _ORDER[one.kind], one.start)):
+        for one in sorted(
+            found, key=lambda one: (one.kind == "u", one.start - one.end, not one.whole, _ORDER[one.kind])
+        ):
             if not any(one.start < other.end and other.start < one.end for other in kept):
                 kept.append(one)
         return sorted(kept, key=lambda one: one.start)[:_MOST]

@@ -10,7 +10,9 @@ import polars as pl
 
 from genre.conversation.catalogue import Catalogue
 from genre.conversation.listing import Listed
+from genre.conversation.ranges import YEAR
 from genre.conversation.replies import Replies, number_in_words
+from genre.core.words import is_unspaced
 from genre.data.columns import ITEM_ID
 from genre.engine import Engine
 from genre.features.text import Language
@@ -162,7 +164,15 @@ class Teller:
         """Return an item's numbers and labels in words, those that say most first."""
         values = self._values(item, language)
         joint = ", " if language == "en" else "、"
-        return {column: joint.join(said) for column, said in values.items() if said}
+        # A year speaks for itself, other numbers do not.
+        named = {one.column for one in self._catalogue.numbers if one.measure.name != YEAR}
+        return {
+            column: _named(self._catalogue.say_column(column, language), said, language)
+            if column in named
+            else joint.join(said)
+            for column, said in values.items()
+            if said
+        }
 
     def _values(self, item: str, language: Language) -> dict[str, list[str]]:
         row = int(self._items.vocabulary.rows([item])[0])
@@ -178,4 +188,5 @@ class Teller:
 
 
 def _named(name: str, values: Sequence[str], language: Language) -> str:
-    return f"{name} {', '.join(values)}" if language == "en" else f"{name}{'、'.join(values)}"
+    between = "" if language == "zh" and is_unspaced(name) and is_unspaced(values[0][:1]) else " "
+    return name + between + (", " if language == "en" else "、").join(values)

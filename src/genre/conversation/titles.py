@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +57,8 @@ class Named:
     item: int | None
     """Row of the item; None for a title that is not known."""
     said: str
+    whole: bool = True
+    """Whether it is all of the title, or nearly; a part may be a word like any other."""
 
 
 class Titles:
@@ -74,13 +77,15 @@ class Titles:
         self._exact = {key_of(title) for title, _ in whole}
         self._known = Phrases([*whole, *self._shorter(whole)])
 
-    def _shorter(self, whole: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-        """Yield titles without their article, and without what stands behind a colon."""
+    def _shorter(self, whole: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+        """Yield titles without their article, and without what stands behind a colon, where these are one item's."""
+        found: dict[str, set[int]] = defaultdict(set)
         for title, row in whole:
             for short in (_ARTICLE.sub("", title), _BEHIND.sub("", title), _ARTICLE.sub("", _BEHIND.sub("", title))):
                 words = key_of(short).split()
                 if short != title and not "".join(words).isdigit() and (len(words) > 1 or self._is_rare(words)):
-                    yield short, row
+                    found[short].add(row)
+        yield from ((short, next(iter(rows))) for short, rows in found.items() if len(rows) == 1)
 
     def _is_rare(self, words: list[str]) -> bool:
         return (
@@ -92,7 +97,7 @@ class Titles:
         quoted = list(self._quoted(text))
         low = folded(text)
         found = [
-            Named(start, end, row, text[start:end])
+            Named(start, end, row, text[start:end], key_of(text[start:end]) in self._exact)
             for start, end, row in self._known.find(low)
             if not _overlaps(start, end, quoted) and self._is_meant(text, low, start, end)
         ]
