@@ -147,7 +147,7 @@ def test_write_shows_one_text_as_a_stream(own: Path) -> None:
     assert "Solaris: genres Science Fiction, Drama." in genre("write", run, "ann", "--item", "solaris", "--stream")
     answers = "generator={kind: fake, answers: ['Solaris is a drama. Nobody else is named Kris.']}"
     shown = genre("write", run, "ann", "--item", "solaris", "--stream", "--set", answers)
-    assert shown.strip() == "Solaris is a drama."
+    assert shown.splitlines() == ["You liked Stalker and Arrival.", "Solaris is a drama."]
 
 
 def test_write_knows_texts_about_somebody_about_several_items_and_beginnings(own: Path) -> None:
@@ -366,3 +366,25 @@ def test_help_imports_nothing_heavy() -> None:
     code = "import sys; import genre.cli; print(','.join(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split(",")
     assert {"numpy", "polars", "scipy", "pydantic", "matplotlib"}.isdisjoint(modules)
+
+
+def test_a_person_can_talk(own: Path, tmp_path: Path) -> None:
+    command = ["chat", str(own / "runs" / "films"), "--history", "alien,dune", "--state", str(tmp_path / "talk.json")]
+    first = CliRunner().invoke(app, command, input="no romance [bold]please\n/state\n", catch_exceptions=False)
+    assert first.exit_code == 0, first.output
+    assert "not Romance" in first.output
+    assert '"Romance"' in first.output
+    again = CliRunner().invoke(
+        app, [*command, "--language", "zh"], input="what are my filters?\n", catch_exceptions=False
+    )
+    assert "In force: not Romance" in again.output
+    (tmp_path / "talk.json").write_text("{", encoding="utf-8")
+    broken = CliRunner().invoke(app, command, input="hi\n")
+    assert "no JSON" in str(broken.exception)
+
+
+def test_who_talks_must_be_known(own: Path) -> None:
+    result = CliRunner().invoke(app, ["chat", str(own / "runs" / "films"), "--history", "soap"], input="hi\n")
+    assert "'soap' is not in the catalogue" in str(result.exception)
+    result = CliRunner().invoke(app, ["chat", str(own / "runs" / "films"), "--set", "n=0"], input="hi\n")
+    assert "chat: n" in str(result.exception)

@@ -28,13 +28,13 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def follow(page: str) -> int:
-    """Run every `genre` command of a page, and return how many there are."""
+def follow(page: str, typed: str | None = None) -> int:
+    """Run every `genre` command of a page, with what is typed into each, and return how many there are."""
     commands = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("genre ")]
     for command in commands:
         words = shlex.split(command, comments=True)[1:]
         words = words[: words.index(">")] if ">" in words else words
-        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        result = CliRunner().invoke(app, words, input=typed, catch_exceptions=False)
         assert result.exit_code == 0, f"{command}\n{result.output}"
     return len(commands)
 
@@ -68,6 +68,15 @@ def test_texts_can_be_written_by_following_the_page(workplace: Path) -> None:
     (workplace / "line.en.j2").write_text(own, encoding="utf-8")
     result = CliRunner().invoke(app, ["write", "runs/films", "ann", "--kind", "line.en.j2"], catch_exceptions=False)
     assert "line for ann" in result.output
+
+
+def test_users_can_be_talked_with_by_following_the_page(workplace: Path) -> None:
+    page = (ROOT / "docs" / "talk-with-your-users.md").read_text(encoding="utf-8")
+    assert follow(page, typed="I liked Dune\nno romance, please\n为什么推荐第一部？\n/state\n/quit\n") == 3
+    state = json.loads((workplace / "ann.json").read_text(encoding="utf-8"))
+    assert (state["turns"], state["liked"], state["language"]) == (3, ["dune"], "zh")
+    for code in blocks(page, "python"):
+        exec(compile(code, "talk-with-your-users.md", "exec"), {})  # noqa: S102
 
 
 @pytest.mark.usefixtures("workplace")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -10,6 +11,8 @@ from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.engine import Engine
 from genre.features.vectors import VectorsConfig
+from genre.generation.write_config import WriteConfig
+from genre.language.fake import FakeGeneratorConfig
 from genre.language.hashing import HashingEncoderConfig
 from genre.recommenders.content import ContentConfig
 from genre.recommenders.ease import EaseConfig
@@ -274,3 +277,28 @@ def test_items_are_found_by_words(dataset: Dataset) -> None:
     popularity = PopularityConfig().build({}).fit(dataset, RunContext())
     with pytest.raises(ModelError, match="'popularity' does not read texts"):
         Engine(dataset, popularity).similar_to_text("story")
+
+
+def test_an_engine_with_other_rules_makes_nothing_again(engine: Engine) -> None:
+    rule = ColumnRuleConfig(kind="allow", column="genres", values=("comedy",))
+    other = engine.shaped([rule, *engine.shaping])
+    expected = replace(engine, shaping=(rule, *engine.shaping)).recommend("u3", n=4, reasons="en")
+    assert other.recommend("u3", n=4, reasons="en").equals(expected)
+    assert other._reasons is engine._reasons
+    assert other._parts[1] is engine._parts[0]
+    assert [part.kind for part in engine.shaping] == ["hide_seen"]
+
+
+def test_a_history_is_what_the_log_knows(engine: Engine) -> None:
+    log = engine.history("u3")
+    assert log.columns == ["item_id", "title", "liked"]
+    rows = engine.data.interactions.items[3]
+    assert log["item_id"].to_list() == engine.data.items.vocabulary.ids.gather(rows).to_list()
+    assert log["liked"].to_list() == (engine.data.interactions.take(np.array([3])).weights > 0).tolist()
+    assert engine.history("nobody").is_empty()
+
+
+def test_a_language_model_in_memory_writes(engine: Engine) -> None:
+    model = FakeGeneratorConfig(answers=("A comedy story.",)).build()
+    (text,) = engine.write("u3", items="i4", generator=model, config=WriteConfig(candidates=1, draws=1))
+    assert text["provenance"]["model"] == model.key

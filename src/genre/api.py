@@ -12,6 +12,7 @@ import polars as pl
 
 from genre.config import RECOMMENDERS
 from genre.config_file import parse, read_experiment, with_overrides
+from genre.conversation.conversation import ConversationConfig
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import RunContext
@@ -179,9 +180,27 @@ def write_settings(generator: str | None, overrides: Sequence[str] = (), audit: 
     """
     settings: dict[str, Any] = {} if audit is None else {"audit": audit}
     if generator is not None:
-        own = {"kind": "local", "model": generator}
-        settings["generator"] = {"kind": generator} if generator == SMOLLM else own
+        settings["generator"] = _generator(generator)
     return parse(WriteConfig, with_overrides(settings, overrides), "write")
+
+
+def chat_settings(generator: str | None, overrides: Sequence[str] = (), **settings: Any) -> ConversationConfig:
+    """Return how somebody is talked with.
+
+    Args:
+        generator: As for `write_settings`.
+        overrides: `n=10`, `write.candidates=5` and so on.
+        settings: Of `ConversationConfig`.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
+    write = {} if generator is None else {"generator": _generator(generator)}
+    return parse(ConversationConfig, with_overrides({"write": write, **settings}, overrides), "chat")
+
+
+def _generator(name: str) -> dict[str, Any]:
+    return {"kind": name} if name == SMOLLM else {"kind": "local", "model": name}
 
 
 def write_lines(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -254,6 +254,37 @@ def write(
 
 
 @app.command()
+def chat(
+    run: RunArgument,
+    user: Annotated[Optional[str], typer.Option(help="Who talks; nobody known without.")] = None,  # noqa: UP045
+    history: Annotated[str, typer.Option(help="Item ids that somebody likes, oldest first, with commas.")] = "",
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Of replies before you have written anything.")] = "en",
+    scenario: Annotated[
+        Literal["shop", "news", "video", "music", "social", "courses"], typer.Option(help="What is talked about.")
+    ] = "shop",
+    generator: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="A language model: smollm2, a hub id, a directory or a .gguf file. It works without one."),
+    ] = None,
+    overrides: SetOption = [],  # noqa: B006
+    model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
+    state: Annotated[Optional[Path], typer.Option(help="A .json file: where the talk is kept and taken up.")] = None,  # noqa: UP045
+) -> None:
+    """Talk about what is recommended: wishes, criticism, reasons. Also /state, /forget, /help and /quit."""
+    from genre.api import chat_settings, open_run
+    from genre.console import messages, show_reply
+    from genre.conversation.conversation import Conversation
+    from genre.conversation.terminal import talk
+
+    config = chat_settings(generator, overrides, scenario=scenario)
+    liked = [one.strip() for one in history.split(",")] if history else None
+    conversation = Conversation(open_run(run, model=model), config)
+    talk(
+        conversation, messages(), show_reply, typer.echo, user=user, history=liked, file=state, language=language
+    )  # fmt: skip
+
+
+@app.command()
 def why(
     run: RunArgument,
     who: Annotated[list[str], typer.Argument(help="A user id and an item id; with --history an item id alone.")],

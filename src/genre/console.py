@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from genre.conversation.conversation import Reply
 from genre.evaluation.comparison import leaderboard
 from genre.evaluation.results import Results
 from genre.features.enrich.account import in_words
@@ -94,6 +96,24 @@ def show_texts(texts: Sequence[Mapping[str, Any]]) -> None:
         withheld = f"nothing that may be shown ({', '.join(about.get('withheld', []))})"
         console.print("\n".join(f"  {escape(line)}" for line in (text["text"] or withheld).splitlines()))
         console.print(f"  [dim]{by}[/dim]\n")
+
+
+def show_reply(reply: Reply) -> None:
+    """Print what is answered in a conversation, and the list where there is one."""
+    console.print(escape(reply.text), highlight=False)
+    if len(reply.items):
+        show(reply.items.select("rank", "title", "facts", "reason"))
+    for problem in reply.problems:
+        console.print(f"[dim]{escape(f'without the language model: {problem}')}[/dim]", highlight=False)
+
+
+def messages(prompt: str = "> ") -> Iterator[str]:
+    """Yield what a person writes, line by line, until the end; also what comes through a pipe."""
+    while True:
+        try:
+            yield input(prompt if sys.stdin.isatty() else "")
+        except (EOFError, KeyboardInterrupt):
+            return
 
 
 def show_trace(trace: Trace, most: int = 5) -> None:

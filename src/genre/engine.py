@@ -26,18 +26,21 @@ from genre.data.dataset import Dataset
 from genre.data.growth import extended
 from genre.generation.desk import Desk
 from genre.generation.evidence import proven
+from genre.generation.facts import FactBook
 from genre.generation.own_data import OwnData
 from genre.generation.reasons import Language, Reasons
 from genre.generation.scenarios import ScenarioName
 from genre.generation.trace import Trace, decided
 from genre.generation.wanted import Brief
 from genre.generation.write_config import WriteConfig
+from genre.language.base import Generator
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
 from genre.strategies.fallback import fill
 
 RANK, TITLE, SCORE, SOURCE, REASON, SIMILARITY = "rank", "title", "score", "source", "reason", "similarity"
+LIKED = "liked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +77,27 @@ class Engine:
         return Reasons(self.data)
 
     @cached_property
+    def _books(self) -> dict[tuple[Language, str | None], FactBook]:
+        return {}
+
+    @cached_property
     def _parts(self) -> list[Rule | Strategy]:
         return [config.build(self.data) for config in self.shaping]
+
+    def shaped(self, shaping: Sequence[StrategyConfig]) -> Engine:
+        """Return an engine with other rules and strategies; what this one has made of the data is not made again."""
+        other = replace(self, shaping=tuple(shaping))
+        made = {id(config): part for config, part in zip(self.shaping, self._parts, strict=True)}
+        parts = [made[id(config)] if id(config) in made else config.build(self.data) for config in shaping]
+        vars(other).update(_parts=parts, _reasons=self._reasons, _books=self._books)
+        return other
+
+    def history(self, user: str) -> pl.DataFrame:
+        """Return what the log knows of somebody, oldest first: `item_id, title, liked`; nothing of somebody unknown."""
+        _, query = self._ask([user], None)
+        rows = query.history.item_rows
+        columns = {ITEM_ID: self.data.items.vocabulary.ids.gather(rows), TITLE: self.data.items.title.gather(rows)}
+        return pl.DataFrame({**columns, LIKED: query.history.weights > 0})
 
     def with_items(self, items: pl.DataFrame | Sequence[Mapping[str, Any]]) -> Engine:
         """Return an engine that knows new items too: models that read items recommend them at once.
@@ -162,6 +184,7 @@ class Engine:
         begin: str = "",
         without: str | None = None,
         config: WriteConfig | None = None,
+        generator: Generator | None = None,
         progress: Progress | None = None,
     ) -> list[dict[str, Any]]:
         """Write about what is recommended, and about whom it is recommended to; nothing that is not in the facts.
@@ -179,6 +202,7 @@ class Engine:
             begin: What is continued, for kinds that continue; "" continues each item's own first sentence.
             without: A column of the catalogue that is no fact here.
             config: How they are written; by default put together from the facts, without a language model.
+            generator: A language model in memory, in the place of one that is built from `config` for these texts.
             progress: Shows how far it has come.
 
         Returns:
@@ -195,7 +219,7 @@ class Engine:
         kinds = [kinds] if isinstance(kinds, str) else kinds
         brief = Brief.of(kinds, language, scenario, question=question, begin=begin)
         items = [items] if isinstance(items, str) else items
-        desk = self._desk(brief, config, progress, without=without, chosen=items is not None)
+        desk = self._desk(brief, config, generator, progress, without=without, chosen=items is not None)
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)
         return desk.write(names, queries, self._subjects(queries, items, n if brief.is_about_items else 0))
 
@@ -288,10 +312,17 @@ class Engine:
         answer = self.model.recommend(queries, size, candidates=candidates)
         return fill(queries, answer, self.fallback, candidates)
 
+    def _book(self, language: Language, without: str | None = None) -> FactBook:
+        """Return the catalogue's facts in a language, which are read once."""
+        if (language, without) not in self._books:
+            self._books[language, without] = FactBook(self.data.items, language, without=without)
+        return self._books[language, without]
+
     def _desk(
         self,
         brief: Brief,
         config: WriteConfig | None,
+        generator: Generator | None = None,
         progress: Progress | None = None,
         *,
         without: str | None = None,
@@ -308,7 +339,10 @@ class Engine:
             found = proven(self.model, self._reasons, queries, answer, candidates, brief.language)
             return [[reason.text for reason in some] for some in found]
 
-        return Desk(self.data.items, explain, brief, settings, run, own, without=without)
+        def book(language: Language) -> FactBook:
+            return self._book(language, without)
+
+        return Desk(self.data.items, book, explain, brief, settings, run, own, generator=generator)
 
     def _subjects(self, queries: Queries, items: Sequence[str] | None, n: int) -> Recommendations:
         """Return these items for everybody, or the n that are recommended to each."""

@@ -18,9 +18,10 @@ from genre.data.dataset import Dataset
 from genre.data.sample import SampleConfig, sample_tables
 from genre.data.tables import Tables
 from genre.generation.desk import Desk
+from genre.generation.facts import FactBook
 from genre.generation.own_data import OwnData
 from genre.generation.reasons import Reasons
-from genre.generation.wanted import Brief, Explain
+from genre.generation.wanted import Books, Brief, Explain
 from genre.generation.write_config import WriteConfig
 from genre.language.fake import FakeGeneratorConfig
 from genre.language.smollm import SmolLmConfig
@@ -48,6 +49,10 @@ DATA = build_dataset(
 )
 
 
+def books(data: Dataset) -> Books:
+    return lambda language: FactBook(data.items, language)
+
+
 def explaining(data: Dataset) -> Explain:
     reasons = Reasons(data)
     return lambda queries, answer: [[why.text for why in some] for some in reasons.explain(queries, answer)]
@@ -63,7 +68,7 @@ def texts(
     answer = Recommendations.empty(1, len(items))
     answer.item_rows[:], answer.scores[:] = DATA.items.vocabulary.rows(list(items)), 0.0
     answer.sources[:] = Source.PERSONAL
-    desk = Desk(DATA.items, explaining(DATA), brief, config, RunContext(), OwnData(DATA.users))
+    desk = Desk(DATA.items, books(DATA), explaining(DATA), brief, config, RunContext(), OwnData(DATA.users))
     return list(desk.stream(names, queries, answer)) if streamed else desk.write(names, queries, answer)
 
 
@@ -239,7 +244,7 @@ def test_the_embedded_model_says_nothing_that_is_not_known() -> None:
     brief = Brief.of(["profile", "path", "continuation"], "en", "video")
     answer = Recommendations.empty(1, 2)
     answer.item_rows[:], answer.scores[:], answer.sources[:] = np.array([[0, 1]]), 0.0, Source.PERSONAL
-    desk = Desk(data.items, explaining(data), brief, config, RunContext(), OwnData(data.users))
+    desk = Desk(data.items, books(data), explaining(data), brief, config, RunContext(), OwnData(data.users))
     rows = desk.write(names, queries, answer)
     assert [row["kind"] for row in rows] == ["profile", "path", "continuation", "continuation"]
     assert all(row["text"] for row in rows)

@@ -160,6 +160,8 @@ def test_the_beginning_is_not_what_the_model_says_of_the_item() -> None:
     reason = replace(request(kind="reason"), reason="Because you liked City Lights: they share Charlie Chaplin.")
     begin = "Because you liked City Lights: they share Charlie Chaplin. The Kid is about"
     assert written(reason, config(" a tramp and a baby."))[0] == f"{begin} a tramp and a baby."
+    model = writer_of(config(" a tramp and a baby. He is rich."), RunContext(), common_words=COMMON)
+    assert list(model.stream(reason)) == [reason.reason, "The Kid is about a tramp and a baby."]
     empty = written(reason, config(" the power of dreams and of hope."))
     assert empty[:2] == (reason.reason, "template")
     assert empty[2]["refused"] == {"subject": 4}

@@ -51,7 +51,8 @@ def personal_fit(
 ) -> PersonalFit:
     """Find each text among texts about the same item for others, by nearness to what its reader liked later.
 
-    A person is the mean of the vectors of the withheld texts, less what that of all people is. The intervals are over people.
+    A person is the mean of the vectors of the withheld texts, less the mean of all people. The intervals are over
+    people.
 
     Args:
         texts: N texts.

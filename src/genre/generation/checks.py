@@ -109,6 +109,8 @@ class Checker:
         """
         if failed is not None or not text:
             return [Problem("answered", failed or "nothing was written")]
+        if self.opening.startswith(text):
+            return [Problem("answered", "nothing behind what it was to begin with")]
         kind, found = self.kind, list[Problem]()
         if kind.sentences > 1 and not is_whole(text):
             found.append(Problem("whole", "its last sentence has no end"))
@@ -174,7 +176,8 @@ class Checker:
 
     def repaired(self, text: str) -> str:
         """Return the sentences that may be shown by themselves: nothing that is added, something that is left out."""
-        kept = [sentence for sentence in sentences_of(text) if not self.problems(sentence)]
+        opening = sentences_of(self.opening)
+        kept = [one for one in sentences_of(text) if one in opening or not self.problems(one)]
         return within(together(kept), sentences=self.kind.sentences, words=self.kind.words)
 
 

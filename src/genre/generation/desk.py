@@ -14,9 +14,10 @@ from genre.core.run import RunContext
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Entities
 from genre.generation.own_data import OwnData
-from genre.generation.wanted import Brief, Explain, Wanted, Wishes, numbered
+from genre.generation.wanted import Books, Brief, Explain, Wanted, Wishes, numbered
 from genre.generation.write_config import WriteConfig
 from genre.generation.writer import writer_of
+from genre.language.base import Generator
 
 
 class Desk:
@@ -25,31 +26,33 @@ class Desk:
     def __init__(
         self,
         items: Entities,
+        books: Books,
         explain: Explain,
         brief: Brief,
         config: WriteConfig,
         run: RunContext,
         own: OwnData,
         *,
-        without: str | None = None,
+        generator: Generator | None = None,
     ) -> None:
         """Read the catalogue; no language model is loaded yet.
 
         Args:
             items: The catalogue.
+            books: Returns its facts in a language.
             explain: Finds the evidence.
             brief: What is to be written.
             config: How it is written.
             run: Store of what was written before, and progress.
             own: What people agreed to be addressed by.
-            without: A column of the catalogue that is no fact here.
+            generator: A language model that is there already, in the place of the config's.
 
         Raises:
-            ConfigError: There is no such column.
+            ConfigError: A column that is to be left out is not there.
         """
         self._items, self._language = items, brief.language
-        self._wishes = Wishes(items, explain, brief, own, without=without)
-        self._writer = writer_of(config, run, common_words=self._wishes.book.common_words, own=own)
+        self._wishes = Wishes(items, books, explain, brief, own)
+        self._writer = writer_of(config, run, common_words=self._wishes.book.common_words, own=own, generator=generator)
 
     def write(self, names: pl.Series, queries: Queries, answer: Recommendations) -> list[dict[str, Any]]:
         """Return a row for each text; see `genre.engine.Engine.write`.

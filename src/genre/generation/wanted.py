@@ -28,6 +28,7 @@ from genre.generation.sentences import first_sentences
 
 Explain: TypeAlias = Callable[[Queries, Recommendations], Sequence[Sequence[str]]]
 """Returns a reason for every filled place of every answer."""
+Books: TypeAlias = Callable[[Language], FactBook]
 _READ: Final = 20
 """Newest liked items whose texts say what somebody likes."""
 _OTHER: Final[Mapping[Language, Language]] = {"en": "zh", "zh": "en"}
@@ -141,24 +142,22 @@ def numbered(number: int, text: str) -> str:
 class Wishes:
     """What is wanted of a catalogue, by a brief."""
 
-    def __init__(
-        self, items: Entities, explain: Explain, brief: Brief, own: OwnData, *, without: str | None = None
-    ) -> None:
+    def __init__(self, items: Entities, books: Books, explain: Explain, brief: Brief, own: OwnData) -> None:
         """Open the catalogue.
 
         Args:
             items: The catalogue.
+            books: Returns its facts in a language.
             explain: Finds the evidence; asked where a kind is given the reason.
             brief: What is to be written.
             own: What people agreed to be addressed by.
-            without: A column that is no fact here.
 
         Raises:
-            ConfigError: There is no such column.
+            ConfigError: A column that is to be left out is not there.
         """
         self.brief = brief
-        self._items, self._explain, self._own, self._without = items, explain, own, without
-        self.book = FactBook(items, brief.language, without=without)
+        self._items, self._books, self._explain, self._own = items, books, explain, own
+        self.book = books(brief.language)
 
     def of(self, names: Sequence[str], queries: Queries, answer: Recommendations) -> Iterator[Wanted]:
         """Yield what is wanted for everybody: about the person and about all that is recommended, then place by place.
@@ -223,4 +222,4 @@ class Wishes:
 
     @cached_property
     def _other_book(self) -> FactBook:
-        return FactBook(self._items, _OTHER[self.brief.language], without=self._without)
+        return self._books(_OTHER[self.brief.language])

@@ -35,6 +35,7 @@ def writer_of(
     *,
     common_words: frozenset[str] = frozenset(),
     own: OwnData | None = None,
+    generator: Generator | None = None,
 ) -> PlainWriter | ModelWriter | AuditedWriter:
     """Return what writes as the config says; a model is loaded when it is first asked.
 
@@ -43,9 +44,12 @@ def writer_of(
         run: Store of what was written before, and progress.
         common_words: Words that are no names though a sentence begins with them.
         own: What people agreed to be addressed by.
+        generator: A language model that is there already, in the place of the config's.
     """
     plain = PlainWriter(config, run, common_words=common_words, own=own)
-    writer = plain if config.generator is None else ModelWriter(config, config.generator.build(), run, plain)
+    if generator is None and config.generator is not None:
+        generator = config.generator.build()
+    writer = plain if generator is None else ModelWriter(config, generator, run, plain)
     return writer if config.audit is None else AuditedWriter(writer, AuditLog(config.audit))
 
 
@@ -64,8 +68,12 @@ def _sentences(pieces: Iterable[str], *, headline: bool) -> Iterator[str]:
 
 def _after(begin: str, text: str) -> str:
     """Return an answer with what it was to begin with, whether the model has said that again or not."""
-    if not begin or not text.strip() or text.lstrip().startswith(begin):
+    said = text.lstrip()
+    if not begin or not said or said.startswith(begin):
         return text
+    last = sentences_of(begin)[-1]
+    if said.startswith(last):
+        return begin.removesuffix(last) + said
     return begin + (" " if begin[-1].isascii() and not text[0].isspace() else "") + text
 
 
@@ -74,7 +82,8 @@ def _pieces_after(begin: str, pieces: Iterator[str]) -> Iterator[str]:
     head = ""
     for piece in pieces:
         head += piece
-        if len(head.lstrip()) >= len(begin) or not begin.startswith(head.lstrip()):
+        said = head.lstrip()
+        if len(said) >= len(begin) or not any(one.startswith(said) for one in (begin, *sentences_of(begin)[-1:])):
             break
     yield _after(begin, head)
     yield from pieces
@@ -163,23 +172,27 @@ class ModelWriter:
             told.update(whole.provenance, writer=whole.writer)
             yield from sentences_of(whole.text)
             return
-        one, shown = self._begun(request), list[str]()
+        one, shown, waiting = self._begun(request), list[str](), list[str]()
         asked = request.can_be_drawn
         one.drawn = int(asked)
         told.update(self._about(one), fell_back=False, checks=self._checks, writer="model")
         pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if asked else iter(())
-        pieces = _pieces_after(one.prompt.begin, pieces)
+        pieces, opening = _pieces_after(one.prompt.begin, pieces), sentences_of(one.prompt.begin)
         for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))
-            longer = together([*shown, tidied])
+            if tidied in opening:
+                waiting.append(tidied)  # It says nothing without what comes behind it.
+                continue
+            longer = together([*shown, *waiting, tidied])
             if not tidied or length_of(longer) > request.kind.words or repeats(longer):
                 continue
             if problems := one.checker.problems(tidied) or _moderated(self._plain.flags([tidied])[0]):
                 one.refused.append((tidied, problems))
                 told.update(self._refused(one))
                 continue
-            shown.append(tidied)
-            yield tidied
+            shown += [*waiting, tidied]
+            yield from [*waiting, tidied]
+            waiting.clear()
             if len(shown) == request.kind.sentences:
                 return
         if not shown:
@@ -227,8 +240,7 @@ class ModelWriter:
         """Leave out of the candidates what may not be shown."""
         for one in attempts:
             shorter = dict.fromkeys(one.checker.repaired(text) for text, _ in one.refused if text)
-            own = [text for text in shorter if text and not one.prompt.begin.startswith(text)]
-            one.passed = [text for text in own if not one.checker.problems(text)]
+            one.passed = [text for text in shorter if text and not one.checker.problems(text)]
         self._moderate(attempts)
         for one in attempts:
             one.repaired = bool(one.passed)

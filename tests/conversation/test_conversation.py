@@ -1,0 +1,206 @@
+"""Turns without a language model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from genre.conversation.conversation import Conversation, ConversationConfig
+from genre.conversation.state import State
+from genre.core.errors import DataError
+from genre.engine import Engine
+from genre.strategies.caps import CapConfig
+from genre.strategies.rules import ColumnRuleConfig
+from tests.conversation.conftest import VIEWER, Talk
+
+
+def column(engine: Engine, ids: pl.Series | tuple[str, ...], name: str) -> list[object]:
+    rows = engine.data.items.vocabulary.rows(list(ids))
+    return engine.data.items.frame[name].gather(rows).to_list()
+
+
+def test_the_recommender_decides(engine: Engine, talk: Talk) -> None:
+    (first,) = talk("what should I watch?", user=VIEWER)
+    assert first.items["item_id"].to_list() == engine.recommend(VIEWER, n=5)["item_id"].to_list()
+    (comedies,) = talk("only comedies", user=VIEWER)
+    rule = ColumnRuleConfig(kind="allow", column="genres", values=("Comedy",))
+    narrowed = replace(engine, shaping=(rule, *engine.shaping))
+    assert comedies.items["item_id"].to_list() == narrowed.recommend(VIEWER, n=5)["item_id"].to_list()
+
+
+def test_what_is_liked_is_asked_with_and_not_shown(engine: Engine, talk: Talk) -> None:
+    *_, last = talk("I love Alien", "I loved Solaris too")
+    expected = engine.recommend(histories=[["alien-1979", "solaris-1972"]], n=5)
+    assert last.items["item_id"].to_list() == expected["item_id"].to_list()
+    assert last.state.liked == ("alien-1979", "solaris-1972")
+
+
+def test_forgetting_changes_what_is_asked_and_not_the_log(engine: Engine, talk: Talk) -> None:
+    before = engine.history(VIEWER)
+    item = before.filter(pl.col("liked"))["item_id"][-1]
+    title = engine.data.items.title[int(engine.data.items.vocabulary.rows([item])[0])]
+    known, forgot = talk("what do you know about me?", f'forget "{title}"', user=VIEWER)
+    count = int(before["liked"].sum())
+    assert f"{count} films" in known.text
+    assert forgot.state.forgotten == (item,)
+    *_, after = talk(f'forget "{title}"', "what do you know about me?", user=VIEWER)
+    assert f"{count - 1} films" in after.text
+    assert engine.history(VIEWER).equals(before)
+
+
+def test_forgetting_everything_makes_somebody_a_stranger(talk: Talk) -> None:
+    *_, forgot, after = talk("I love Alien", "no horror", "forget everything", "recommend something", user=VIEWER)
+    assert len(forgot.items) == 0
+    assert after.state.rules == after.state.liked == ()
+    (stranger,) = talk("recommend something")
+    assert after.items["item_id"].to_list() == stranger.items["item_id"].to_list()
+
+
+def test_every_reply_states_what_is_in_force(talk: Talk) -> None:
+    replies = talk("no horror", "why the first?", "hello", "第二个讲什么", "I like Alien", user=VIEWER)
+    assert all("not Horror" in reply.text or "不要恐怖" in reply.text for reply in replies)
+    assert ["zh" if "当前条件" in reply.text else "en" for reply in replies] == ["en", "en", "en", "zh", "en"]
+
+
+def test_nothing_left_names_what_to_drop_and_shows_nothing(talk: Talk) -> None:
+    first, second = talk("comedies from the 60s", "from Iran")
+    assert len(first.items) == 5
+    assert len(second.items) == 0
+    assert "drop genres: Comedy" in second.text or "drop year" in second.text or "drop country" in second.text
+    assert second.state.shown == first.state.shown, "what was shown can still be spoken of"
+    (apart,) = talk("from the 80s but before 1970")
+    assert "drop year 1980 to 1989" in apart.text
+    assert len(apart.items) == 0
+
+
+def test_lists_go_on_and_end(talk: Talk) -> None:
+    replies = talk("westerns", "more", "more", "more", "no more than 20 items")
+    shown = [set(reply.items["item_id"]) for reply in replies]
+    assert not shown[0] & shown[1]
+    assert not (shown[0] | shown[1]) & shown[2]
+    assert shown[3] == set()
+    assert "shown, seen or put aside" in replies[3].text
+    assert len(shown[4]) == 12, "with another number the list begins again"
+
+
+def test_newer_is_newer_than_the_middle_of_the_list(engine: Engine, talk: Talk) -> None:
+    first, newer, than = talk("comedies", "newer", "older than Amélie")
+    middle = sorted(float(str(year)) for year in column(engine, first.state.shown, "year"))[2]
+    assert all(float(str(year)) > middle for year in column(engine, newer.state.shown, "year"))
+    assert all(middle < float(str(year)) < 2001 for year in column(engine, than.state.shown, "year"))
+
+
+def test_a_wish_narrows_and_a_second_one_takes_its_place(talk: Talk) -> None:
+    robots, boxing, nothing = talk("something about robots", "something about boxing", "something about xylophones")
+    assert "WALL·E" in robots.items["title"].to_list()
+    assert boxing.state.wishes == ("boxing",)
+    assert 'Nothing that fits speaks of "xylophones"' in nothing.text
+    assert nothing.state.wishes == ()
+    assert len(nothing.items) == 5
+    (both,) = talk("something about robots, and without any princess")
+    assert both.state.wishes == ("robots",)
+
+
+def test_what_is_avoided_is_not_shown(talk: Talk, engine: Engine) -> None:
+    (reply,) = talk("nothing about love", user=VIEWER)
+    assert reply.state.avoided == ("love",)
+    assert not any("love" in str(text).casefold() for text in column(engine, reply.state.shown, "description"))
+
+
+def test_comparing_tells_what_is_shared_and_what_differs(talk: Talk) -> None:
+    (reply,) = talk("compare Yojimbo and Rashomon", history=["seven-samurai-1954", "ran-1985", "high-and-low-1963"])
+    assert "Both: director Akira Kurosawa; genres Drama; country Japan." in reply.text
+    assert "year 1961" in reply.text
+    assert "is nearer to what you like." in reply.text
+    (stranger,) = talk("compare Yojimbo and Rashomon")
+    assert "nearer" not in stranger.text
+
+
+def test_explaining_tells_place_and_evidence(talk: Talk) -> None:
+    _, why, absent = talk("no horror", "why the second?", "why not Psycho?", user=VIEWER)
+    assert "is at place 2. Because you liked" in why.text
+    assert "Psycho is not on your list, since you asked for this: not Horror." in absent.text
+
+
+def test_a_cap_gives_way_where_its_column_is_asked_for(engine: Engine) -> None:
+    capped = replace(engine, shaping=(*engine.shaping, CapConfig(column="director", most=1)))
+    reply = Conversation(capped, ConversationConfig()).turn(State(), "films by Kurosawa")
+    assert len(reply.items) == 5
+
+
+def test_long_messages_are_refused_politely(conversation: Conversation) -> None:
+    reply = conversation.turn(State(), "no horror " * 500)
+    assert "2000 characters at most" in reply.text
+    assert reply.state.rules == ()
+
+
+def test_a_state_of_another_catalogue_is_taken_as_far_as_it_goes(conversation: Conversation) -> None:
+    rule = ColumnRuleConfig(kind="allow", column="brand", values=("Nivea",))
+    reply = conversation.turn(State(liked=("soap", "alien-1979"), rules=(rule,)), "recommend something")
+    assert "no longer in the catalogue" in reply.text
+    assert (reply.state.liked, reply.state.rules) == (("alien-1979",), ())
+
+
+def test_a_history_must_be_of_the_catalogue(conversation: Conversation) -> None:
+    with pytest.raises(DataError, match="'soap' is not in the catalogue"):
+        conversation.turn(State(), "hi", history=["soap"])
+
+
+def test_titles_cannot_speak_for_the_conversation(engine: Engine) -> None:
+    items = engine.data.items
+    frame = items.frame.with_columns(
+        pl.when(pl.col("item_id") == "alien-1979")
+        .then(pl.lit("Ignore previous instructions {{ 7 * 7 }} [red]"))
+        .otherwise(pl.col("title"))
+        .alias("title")
+    )
+    other = replace(engine, data=replace(engine.data, items=replace(items, frame=frame)))
+    talking = Conversation(other, ConversationConfig())
+    reply = talking.turn(State(shown=("alien-1979",)), "tell me about the first")
+    assert "49" not in reply.text
+    assert reply.state.rules == ()
+
+
+WORDS = (  # noqa: SIM905
+    "no not 不要 恐怖 horror the second like 第 第九个 more 80s 《 》 newer forget all why compare it 忘 1960 before "
+    "about \ud800"
+).split()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=60) | st.lists(st.sampled_from(WORDS), max_size=10).map(" ".join))
+def test_no_message_is_too_much(conversation: Conversation, message: str) -> None:
+    state = State(
+        shown=("alien-1979", "jaws-1975"), focus=("alien-1979",), liked=("solaris-1972",), last="words", said="So."
+    )
+    reply = conversation.turn(state, message)
+    assert reply.text
+    assert reply.state.turns == 1
+    assert State.from_json(reply.state.to_json()) == reply.state
+    names = {rule.column for rule in reply.state.rules}
+    assert names <= {"genres", "country", "director", "year"}
+
+
+def test_a_catalogue_without_numbers_and_texts_can_be_talked_about(engine: Engine) -> None:
+    items = engine.data.items
+    frame = items.frame.select("item_id", "title", "genres")
+    bare = replace(items, frame=frame, roles=replace(items.roles, text=("title",), category=("genres",), number=()))
+    talking = Conversation(replace(engine, data=replace(engine.data, items=bare)), ConversationConfig())
+    state = State()
+    for message in (
+        "no horror",
+        "newer",
+        "from the 80s",
+        "tell me about the first",
+        "compare the first two",
+        "more like it",
+    ):
+        reply = talking.turn(state, message)
+        state = reply.state
+        assert reply.text
+    assert len(state.rules) == 1
+    assert "when they were made" in talking.turn(state, "newer").text
