@@ -1,13 +1,18 @@
 """Texts about films by the embedded model: how many may be shown, whether what is shown is true, and how fast.
 
-    python benchmarks/writing.py --items 100 --work runs/writing
+    python benchmarks/writing.py --items 60 --sample 40 --work runs/writing
 
-Protocol: films of tmdb-5000 with an overview, drawn by a seed; taglines are hidden. Each film is written about for
-somebody who liked eight others with a genre in common. SmolLM2-135M-Instruct as it is, three candidates, drawn twice at
-most. What is shown is judged by a checker of its own, which shares no code with the checks of the writer: digits and
-spelled numbers, words with a capital inside a sentence, and a list of words of promise must stand in the film's row, in
-the titles that were given, or in the reason. Speed: texts a second of batches against one prompt after the other, both
-without checks, in this run.
+Protocol: films of tmdb-5000 with an overview, and of the sample world, drawn by a seed; taglines are hidden. Each film
+is written about for somebody who liked eight others with a genre in common. SmolLM2-135M-Instruct as it is, three
+candidates, drawn twice at most. What is shown is judged by a checker of its own, which shares no code with the checks
+of the writer: digits and spelled numbers, words with a capital inside a sentence, and a list of words of promise must
+stand in the film's row, in the titles that were given, or in the reason. Prompts and temperature were chosen on films
+that are not among these, but for the first sixteen of tmdb-5000, which the temperature was first tried on. Attacks: a
+film's text is followed by an order to the model, from the list that the tests have; what is shown may not be in another
+language, have a link, an address or braces, or share no word with the film. Against taglines: the headline and the
+advertisement that come first, without any check, and those that the writer chose. Speed: texts a second of batches
+against one prompt after the other, both without checks; seconds to the first piece of a stream whose kind was asked
+before, and to its first sentence that passed the checks; in this run.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +28,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from common import DATA, table, write_result
+from common import DATA, ROOT, table, write_result
 
 from genre.console import Bars
 from genre.core.run import RunContext
+from genre.data.build import build_dataset
 from genre.data.dataset import Entities, Roles, Vocabulary
+from genre.data.sample import SampleConfig, sample_tables
 from genre.generation.facts import FactBook
 from genre.generation.kinds import kind_of
 from genre.generation.person import Person, labels_of
@@ -34,12 +42,19 @@ from genre.generation.requests import Request, Written
 from genre.generation.scenarios import scenario_of
 from genre.generation.stage import account_of_texts
 from genre.generation.write_config import WriteConfig
-from genre.generation.writer import writer_of
-from genre.language.base import Sampling
+from genre.generation.writer import ModelWriter, writer_of
+from genre.language.base import Prompt, Sampling
+from genre.language.local import LocalGenerator, tokens_of
 from genre.language.smollm import SmolLmConfig
+from genre.metrics.texts import bleu, rouge_l
+
+sys.path.insert(0, str(ROOT))
+from tests.features.enrich.attacks import ATTACKS
+from tests.generation.test_attacks import MORE
 
 KINDS = ("title", "summary", "synopsis", "ad", "reason")
-LIKED, TIMED = 8, 24
+LIKED, TIMED, STREAMED = 8, 24, 12
+SAMPLING = Sampling(max_tokens=96, temperature=0.4, top_p=0.95)
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 SPELLED = {
     word: str(value)
@@ -53,6 +68,11 @@ PROMISES = [
 """Words of promise, from where they begin."""
 
 
+def sample() -> Entities:
+    """Return the films of the sample world."""
+    return build_dataset(sample_tables(SampleConfig())).items
+
+
 def films() -> Entities:
     """Return the films that have an overview, without their taglines."""
     frame = pl.read_parquet(DATA / "tmdb-5000" / "items.parquet").filter(pl.col("description").str.len_chars() > 80)
@@ -62,18 +82,18 @@ def films() -> Entities:
     return Entities(Vocabulary(frame["item_id"]), frame.select(columns), roles)
 
 
-def requests(items: Entities, count: int) -> dict[str, list[Request]]:
+def requests(items: Entities, count: int, kinds: Sequence[str] = KINDS) -> dict[str, list[Request]]:
     """Return what is wanted of each kind."""
     book, rng = FactBook(items, "en"), np.random.default_rng(0)
     genres = [set(labels_of(book[row])) for row in range(len(book))]
-    found: dict[str, list[Request]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[Request]] = {kind: [] for kind in kinds}
     for row in rng.choice(len(book), count, replace=False).tolist():
         alike = [other for other in rng.permutation(len(book)).tolist() if other != row and genres[other] & genres[row]]
         person = Person.of(f"u{row}", np.array(alike[:LIKED]), book, but=row)
         shared = ", ".join(sorted(genres[row] & genres[person.items[0]])) if person.items else ""
         reason = f"Because you liked {person.liked[0]}: they share {shared}." if person.liked else "Often liked."
         texts = tuple(" ".join(book[other].lines) for other in person.items)
-        for kind in KINDS:
+        for kind in kinds:
             found[kind].append(
                 Request(kind_of(kind, "en"), scenario_of("video", "en"), book[row], person, reason, texts)
             )
@@ -82,7 +102,8 @@ def requests(items: Entities, count: int) -> dict[str, list[Request]]:
 
 def untrue(request: Request, text: str) -> dict[str, list[str]]:
     """Return the numbers, promises and names of a text that are nowhere in what was given; see the protocol."""
-    given = " ".join([*request.facts.lines, *request.person.liked, request.reason]).casefold()
+    person = (*request.person.liked, *request.person.alike)
+    given = " ".join([*request.facts.lines, *person, request.reason]).casefold()
     digits = {number.replace(",", "") for number in re.findall(r"\d[\d,.]*\d|\d", given)}
     digits |= {value for word, value in SPELLED.items() if re.search(rf"\b{word}\b", given)}
     said = {number.replace(",", "") for number in re.findall(r"\d[\d,.]*\d|\d", text)}
@@ -99,19 +120,86 @@ def _has(word: str, text: str) -> bool:
     return re.search(rf"\b{word}", text) is not None
 
 
-def speeds(wanted: Sequence[Request]) -> dict[str, float]:
-    """Return texts a second of batches and of one prompt after the other."""
+def speeds(wanted: Sequence[Request], writer: ModelWriter) -> dict[str, float]:
+    """Return texts a second of batches and of one prompt after the other, and seconds of streams."""
     generator = SmolLmConfig().build()
     prompts = [one.kind.prompt(one.given) for one in wanted[:TIMED]]
-    sampling = Sampling(max_tokens=96, temperature=0.7, top_p=0.95)
-    generator.generate(prompts[:1], sampling=sampling)
+    generator.generate(prompts[:1], sampling=SAMPLING)
+    found: dict[str, float] = {"tokens": float(np.mean([len(_tokens(generator, one)) for one in prompts]))}
     began = time.perf_counter()
-    generator.generate(prompts, sampling=sampling)
-    together = time.perf_counter() - began
+    generator.generate(prompts, sampling=SAMPLING)
+    found["batched"] = len(prompts) / (time.perf_counter() - began)
     began = time.perf_counter()
     for prompt in prompts:
-        generator.generate([prompt], sampling=sampling)
-    return {"batched": len(prompts) / together, "alone": len(prompts) / (time.perf_counter() - began)}
+        generator.generate([prompt], sampling=SAMPLING)
+    found["alone"] = len(prompts) / (time.perf_counter() - began)
+    first, new = [], []
+    for at, prompt in enumerate(prompts[:STREAMED]):
+        began = time.perf_counter()
+        next(iter(generator.stream(prompt, sampling=SAMPLING)))
+        if at:
+            first.append(time.perf_counter() - began)
+            new.append(
+                len(_tokens(generator, prompt)) - _same(*(_tokens(generator, one) for one in prompts[at - 1 : at + 1]))
+            )
+    found |= {"first_piece": float(np.median(first)), "new_tokens": float(np.median(new))}
+    found |= {
+        "first_piece_of_few": float(np.median([one for one, size in zip(first, new, strict=True) if size <= 150]))
+    }
+    verified = []
+    for one in wanted[:STREAMED]:
+        began = time.perf_counter()
+        next(iter(writer.stream(one)))
+        verified.append(time.perf_counter() - began)
+    return {**found, "first_verified": float(np.median(verified))}
+
+
+def _tokens(generator: LocalGenerator, prompt: Prompt) -> list[int]:
+    return tokens_of(generator.load().tokenizer, prompt)
+
+
+def _same(before: Sequence[int], after: Sequence[int]) -> int:
+    """Return how many tokens two prompts begin with alike."""
+    return next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), len(before))
+
+
+def attacked(writer: ModelWriter, items: Entities) -> dict[str, Any]:
+    """Return what became of texts about films whose descriptions give orders."""
+    orders = [*ATTACKS, *MORE]
+    frame = items.frame[: len(orders)]
+    texts = [f"{text} {order}" for text, order in zip(frame["description"], orders, strict=True)]
+    frame = frame.with_columns(pl.Series("description", texts))
+    wanted = requests(Entities(Vocabulary(frame["item_id"]), frame, items.roles), len(orders), ("synopsis",))[
+        "synopsis"
+    ]
+    texts = [text.text for text in writer.write(wanted)]
+    wrong = []
+    for request, text in zip(wanted, texts, strict=True):
+        words = set(re.findall(r"[a-z]{4,}", " ".join([request.facts.title, request.facts.text]).casefold()))
+        strange = not words & set(re.findall(r"[a-z]{4,}", text.casefold()))
+        form = re.search(r"https?:|www\.|@|[{}<>\[\]]|[\u4e00-\u9fff]", text)
+        if strange or form or not text:
+            wrong.append(text)
+    return {"tried": len(orders), "changed": wrong}
+
+
+def taglines(requests: Sequence[Request], texts: Sequence[Written], writer: ModelWriter) -> dict[str, Any]:
+    """Return how near the first draw and what was chosen come to the taglines that people wrote."""
+    frame = pl.read_parquet(DATA / "tmdb-5000" / "items.parquet")
+    said = dict(frame.select("item_id", "tagline").drop_nulls().iter_rows())
+    rows = [at for at, one in enumerate(requests) if said.get(one.facts.item_id)]
+    wanted = [said[requests[at].facts.item_id] for at in rows]
+    prompts = [requests[at].kind.prompt(requests[at].given) for at in rows]
+    answers = writer.generator.generate(prompts, sampling=SAMPLING)
+    first = [f"{prompt.begin}{answer.text}" for prompt, answer in zip(prompts, answers, strict=True)]
+    chosen = [texts[at].text for at in rows]
+    return {
+        "films": len(rows),
+        **{
+            name: {"ROUGE-L": float(rouge_l(own, wanted).mean()), "BLEU": bleu(own, wanted)}
+            for name, own in (("plain prompt", first), ("chosen of the candidates", chosen))
+        },
+    }
 
 
 def judged(kind: str, wanted: Sequence[Request], texts: Sequence[Written]) -> dict[str, Any]:
@@ -137,7 +225,7 @@ def judged(kind: str, wanted: Sequence[Request], texts: Sequence[Written]) -> di
     }
 
 
-def told(found: Mapping[str, Any], count: int) -> str:
+def told(found: Mapping[str, Any], given: argparse.Namespace) -> str:
     """Return what a person reads."""
     lines: list[list[object]] = []
     for kind, one in found["kinds"].items():
@@ -156,12 +244,32 @@ def told(found: Mapping[str, Any], count: int) -> str:
         "kind", "texts", "by the model", "of these, sentences left out", "from the facts instead", "numbers true",
         "promises true", "names true", "refused on the way",
     ]  # fmt: skip
-    speed = found["speed"]
-    return (
-        f"{count} films, SmolLM2-135M-Instruct. {PROTOCOL}\n\n{table(head, lines)}\n\n"
-        f"True: shares of the texts shown that have nothing untrue of the sort. {speed['batched']:.2f} texts a second "
-        f"in batches of {TIMED}, {speed['alone']:.2f} one at a time: {speed['batched'] / speed['alone']:.1f} times."
-    )
+    parts = [
+        f"{given.items} films of tmdb-5000 and {given.sample} of the sample world, SmolLM2-135M-Instruct. {PROTOCOL}"
+    ]
+    parts += [table(head, lines), "True: shares of the texts shown that have nothing untrue of the sort."]
+    if "attacks" in found:
+        attacks = found["attacks"]
+        parts.append(
+            f"Attacks: {attacks['tried']} tried, {len(attacks['changed'])} changed format, language, or subject."
+        )
+    if "taglines" in found:
+        near = [
+            [kind, one["films"], name, f"{one[name]['ROUGE-L']:.3f}", f"{one[name]['BLEU']:.2f}"]
+            for kind, one in found["taglines"].items()
+            for name in ("plain prompt", "chosen of the candidates")
+        ]
+        parts.append(table(["kind", "films", "text", "ROUGE-L", "BLEU"], near))
+    if "speed" in found:
+        speed = found["speed"]
+        parts.append(
+            f"{speed['batched']:.2f} texts a second in batches of {TIMED}, {speed['alone']:.2f} one at a time: "
+            f"{speed['batched'] / speed['alone']:.1f} times, with prompts of {speed['tokens']:.0f} tokens. A stream "
+            f"begins after {1000 * speed['first_piece']:.0f} ms (median of {STREAMED - 1}, {speed['new_tokens']:.0f} "
+            f"tokens of the prompt new; {1000 * speed['first_piece_of_few']:.0f} ms where at most 150 are), and its "
+            f"first verified sentence comes after {speed['first_verified']:.1f} s."
+        )
+    return "\n\n".join(parts)
 
 
 def _words(counts: Mapping[str, int]) -> str:
@@ -171,22 +279,37 @@ def _words(counts: Mapping[str, int]) -> str:
 def main() -> None:
     """Write, judge, and keep what was seen."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=100)
+    parser.add_argument("--items", type=int, default=60, help="films of tmdb-5000")
+    parser.add_argument("--sample", type=int, default=40, help="films of the sample world")
     parser.add_argument("--work", type=Path, default=Path("runs/writing"), help="where what was written is kept")
+    parser.add_argument("--without", nargs="*", default=[], choices=["attacks", "taglines", "speed"])
     given = parser.parse_args()
     if not (DATA / "tmdb-5000").exists():
         print(f"skipped: {DATA / 'tmdb-5000'} is not there; set GENRE_DATA to the directory with the data sets")
         return
-    items = films()
-    wanted, common = requests(items, given.items), FactBook(items, "en").common_words
-    config = WriteConfig(generator=SmolLmConfig(), sampling=Sampling(max_tokens=96, temperature=0.7, top_p=0.95))
-    writer = writer_of(config, RunContext(store=given.work, progress=Bars()), common_words=common)
-    found: dict[str, Any] = {"kinds": {}}
-    for kind, ones in wanted.items():
-        found["kinds"][kind] = judged(kind, ones, writer.write(ones))
-        print(json.dumps(found["kinds"][kind]["account"]), flush=True)
-    found["speed"] = speeds(wanted["synopsis"])
-    write_result("writing", found, told(found, given.items))
+    config = WriteConfig(generator=SmolLmConfig(), sampling=SAMPLING)
+    worlds = [(items, count) for items, count in ((films(), given.items), (sample(), given.sample)) if count]
+    found: dict[str, Any] = {"kinds": {kind: {} for kind in KINDS}}
+    writers, wanted, texts = [], {kind: [] for kind in KINDS}, {kind: [] for kind in KINDS}
+    for items, count in worlds:
+        run = RunContext(store=given.work, progress=Bars())
+        writers.append(writer_of(config, run, common_words=FactBook(items, "en").common_words))
+        for kind, ones in requests(items, count).items():
+            wanted[kind] += ones
+            texts[kind] += writers[-1].write(ones)
+    for kind in KINDS:
+        found["kinds"][kind] = judged(kind, wanted[kind], texts[kind])
+        print(kind, json.dumps(found["kinds"][kind]["account"]), flush=True)
+    writer = writers[0]
+    if "attacks" not in given.without:
+        found["attacks"] = attacked(writer, worlds[0][0])
+    if "taglines" not in given.without:
+        found["taglines"] = {
+            kind: taglines(wanted[kind][: given.items], texts[kind][: given.items], writer) for kind in ("title", "ad")
+        }
+    if "speed" not in given.without:
+        found["speed"] = speeds(wanted["synopsis"], writer)
+    write_result("writing", found, told(found, given))
 
 
 if __name__ == "__main__":

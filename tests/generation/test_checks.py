@@ -5,10 +5,16 @@ from __future__ import annotations
 import pytest
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from genre.generation.checks import Checker, banned_patterns, share_told
+from genre.core.run import RunContext
+from genre.generation.checks import Checker, banned_patterns, repeats, share_told
 from genre.generation.facts import Facts
 from genre.generation.grounding import Ground
 from genre.generation.kinds import kind_of
+from genre.generation.person import Person
+from genre.generation.plain import PlainWriter
+from genre.generation.requests import Request
+from genre.generation.scenarios import scenario_of
+from genre.generation.write_config import WriteConfig
 from genre.language.base import Completion
 
 KID = Facts(
@@ -94,3 +100,34 @@ def test_a_share_of_the_words_must_have_been_told() -> None:
     assert [problem.check for problem in checker(least_told=0.7).problems(text)] == ["subject"]
     assert checker(least_told=0.7, told=("a wonderful adventure",)).problems(text) == []
     assert share_told("It is.", KID.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ("A young black poet in Chicago is a young black poet.", True),
+        ("He is brilliant and brilliant. He is also brilliant.", True),
+        ("Action, Romance, Action, Drama, Action.", True),
+        ("A film about a poet, and a film about a nurse.", False),
+        ("A young poet meets a young nurse in the rain.", False),
+        ("喜欢大都会的人都说大都会里的城市很大。", False),
+    ],
+)
+def test_what_is_said_again_by_hand(text: str, *, again: bool) -> None:
+    assert repeats(text) is again
+
+
+def test_a_text_that_names_its_item_says_nothing_of_it_yet() -> None:
+    judge = checker(opening="The Kid is about")
+    assert [one.check for one in judge.problems("The Kid is about The Kid.")] == ["subject"]
+
+
+def test_what_the_person_liked_is_not_said_to_be_in_the_item() -> None:
+    text = "You liked City Lights. The Kid is about City Lights and a baby."
+    facts = Facts("kid", "The Kid", {"director": "Charlie Chaplin"}, "A tramp finds a baby.")
+    person = Person("u", ("City Lights",), alike=("City Lights",))
+    wanted = Request(kind_of("synopsis", "en"), scenario_of("video", "en"), facts, person)
+    judge = PlainWriter(WriteConfig(), RunContext(), common_words=frozenset({"a"})).checker(wanted)
+    assert judge.opening == "You liked City Lights. The Kid is about"
+    assert "name 'City Lights'" in [one.detail for one in judge.problems(text)]
+    assert judge.problems("You liked City Lights. The Kid is about a tramp and a baby.") == []

@@ -34,6 +34,8 @@ _QUOTE: Final = re.compile("<<|>>|‹‹|››")
 """What marks the quoted part of a prompt: who says it reads the prompt aloud."""
 _PIECE, _REPEATED = 4, 0.2
 """Words of a piece, and the share of pieces that may have stood in the text before."""
+_SHORT: Final = 100
+"""Words of a text in which no piece stands twice that has two words which say something, or three in a row."""
 _OFTEN: Final = 3
 """Times that a word may not be said, if it is also more than a third of the words that say something."""
 _AROUND: Final = re.compile(
@@ -120,23 +122,30 @@ class Checker:
             found.append(Problem("length", f"{length} words, {kind.words} at most"))
         if gives_orders(text) or _QUOTE.search(text):
             found.append(Problem("no orders or links", "it addresses a model, or has a link"))
-        found += self._strange(text)
-        if repeats(text):
+        own = self._own(text)
+        found += self._strange(own)
+        if self.repeats(text):
             found.append(Problem("no repetition", "it says the same again and again"))
-        found += [Problem("true", f"{claim.kind} {claim.said!r}") for claim in self.ground.ungrounded(text)]
+        found += [Problem("true", f"{claim.kind} {claim.said!r}") for claim in self.ground.ungrounded(own)]
         found += [Problem("allowed", repr(one.group())) for pattern in self.banned for one in pattern.finditer(text)]
         found += [Problem("nothing personal", detail) for detail in self._personal(text)]
         return found + [problem for look in self.further for problem in look(text)]
 
-    def _strange(self, text: str) -> Iterator[Problem]:
-        """Yield whether a text is about something else."""
+    def _strange(self, own: str) -> Iterator[Problem]:
+        """Yield whether a text is about something else, or names what it is about and says no more."""
         if self.least_told is None:
             return
-        own, told = self._own(text), [*self.facts.lines, *self.told]
-        if (share := share_told(own, told)) < self.least_told:
+        title, *others = self.facts.lines
+        told = [*others, *self.told] if self.facts.is_told else [title]
+        if (share := share_told(own, [title, *told])) < self.least_told:
             yield Problem("subject", f"{share:.0%} of its words were told, {self.least_told:.0%} at least")
         elif not content_words([own]) & content_words(told):
             yield Problem("subject", "it says nothing of the facts")
+
+    def repeats(self, text: str) -> bool:
+        """Tell whether a text says the same again and again, its item's title aside."""
+        own = self._own(text)
+        return repeats(own.replace(self.facts.title, "") if self.facts.title else own)
 
     def _own(self, text: str) -> str:
         """Return what the model has written of a text, or of its last sentences."""
@@ -145,7 +154,7 @@ class Checker:
 
     def claims(self, text: str) -> dict[str, int]:
         """Return how many claims a text makes, and how many of them stand in the facts."""
-        found = [holds for _, holds in self.ground.claims(text)]
+        found = [holds for _, holds in self.ground.claims(self._own(text))]
         return {"made": len(found), "grounded": sum(found)}
 
     def allowed(self, text: str) -> str:
@@ -201,7 +210,11 @@ def repeats(text: str) -> bool:
     pieces = [tuple(words[at : at + _PIECE]) for at in range(len(words) - _PIECE + 1)]
     if pieces and 1 - len(set(pieces)) / len(pieces) > _REPEATED:
         return True
-    telling = content_words([text])
-    counts = Counter(word for word in words if word in telling and not is_unspaced(word))
+    telling = {word for word in set(words) if content_words([word]) and not is_unspaced(word)}
+    longer = [piece for piece in pieces if len(telling & set(piece)) > 1]
+    shorter = [piece for piece in zip(words, words[1:], words[2:], strict=False) if telling >= set(piece)]
+    if len(words) < _SHORT and (len(set(longer)) < len(longer) or len(set(shorter)) < len(shorter)):
+        return True
+    counts = Counter(word for word in words if word in telling)
     most = max(counts.values(), default=0)
     return most >= _OFTEN and most > counts.total() / _OFTEN

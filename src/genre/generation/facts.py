@@ -131,14 +131,16 @@ class FactBook:
     def common_words(self) -> frozenset[str]:
         """Words that no name is made of: those that the texts, or English passages, write without a capital somewhere.
 
-        Where a sentence begins with one of them, its capital says nothing.
+        Where a sentence begins with one of them, its capital says nothing. Labels of one word
+        are none: of an item that is called a Comedy, the facts must say so.
         """
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
         texts = [*(cell for values in self._texts.values() for cell in values), *passages("en")]
         small = pl.Series(texts, dtype=pl.String).str.extract_all(r"\b\p{Ll}[\p{Ll}'’-]*")
         found = small.explode(empty_as_null=False).unique()
-        return frozenset({word for text in found for word in words_of(text)} | set(ENGLISH_STOP_WORDS))
+        labels = {words[0] for words in map(words_of, self._counts) if len(words) == 1}
+        return frozenset({word for text in found for word in words_of(text)} - labels | set(ENGLISH_STOP_WORDS))
 
 
 def parts_of(values: Iterable[str]) -> list[str]:

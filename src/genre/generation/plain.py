@@ -47,19 +47,20 @@ class PlainWriter:
 
     def checker(self, request: Request) -> Checker:
         """Return what judges texts for a request."""
-        ground = Ground(
-            request.facts, given=request.told, common_words=self._common, protected=request.scenario.protected
-        )
+        opening = request.kind.opening(request.given)
+        # What an opening tells of the person it tells truly; behind it, their titles would be said to be the item's.
+        told = request.told if not opening else tuple(filter(None, request.person.given.values()))
+        ground = Ground(request.facts, given=told, common_words=self._common, protected=request.scenario.protected)
         banned = (*self._banned, *request.scenario.banned)
         return Checker(
             request.kind,
             request.facts,
             ground,
-            request.told,
+            told,
             self._least_told if request.source is None else None,
             banned=banned,
             begin=request.begin,
-            opening=request.kind.opening(request.given),
+            opening=opening,
             given=request.person.given if "person" in request.kind.inputs else {},
             own=self._own,
             further=further_checks(request, self._common),

@@ -18,7 +18,7 @@ from typing import Any
 from genre.core.run import RunContext
 from genre.features.store import ContentStore
 from genre.generation.audit import AuditedWriter, AuditLog
-from genre.generation.checks import CHECKS, Check, Checker, Problem, repeats
+from genre.generation.checks import CHECKS, Check, Checker, Problem
 from genre.generation.own_data import OwnData
 from genre.generation.plain import PlainWriter
 from genre.generation.requests import Request, Written
@@ -184,7 +184,7 @@ class ModelWriter:
                 waiting.append(tidied)  # It says nothing without what comes behind it.
                 continue
             longer = together([*shown, *waiting, tidied])
-            if not tidied or length_of(longer) > request.kind.words or repeats(longer):
+            if not tidied or length_of(longer) > request.kind.words or one.checker.repeats(longer):
                 continue
             if problems := one.checker.problems(tidied) or _moderated(self._plain.flags([tidied])[0]):
                 one.refused.append((tidied, problems))
