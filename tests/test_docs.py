@@ -58,7 +58,7 @@ def test_the_guide_can_be_followed(workplace: Path) -> None:
 
 def test_texts_can_be_written_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "write-for-your-users.md").read_text(encoding="utf-8")
-    assert follow(page) == 7
+    assert follow(page) == 9
     (line,) = (workplace / "texts.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["item_id"] == "dune"
     text = f"data: {{kind: sample}}\nmodels: {{popularity: {{kind: popularity}}}}\n{blocks(page, 'yaml')[0]}"
@@ -68,6 +68,15 @@ def test_texts_can_be_written_by_following_the_page(workplace: Path) -> None:
     (workplace / "line.en.j2").write_text(own, encoding="utf-8")
     result = CliRunner().invoke(app, ["write", "runs/films", "ann", "--kind", "line.en.j2"], catch_exceptions=False)
     assert "line for ann" in result.output
+
+
+def test_truth_can_be_looked_into_by_following_the_page(workplace: Path) -> None:
+    page = (ROOT / "docs" / "keep-it-true.md").read_text(encoding="utf-8")
+    assert follow(page) == 3
+    lines = [json.loads(line) for line in (workplace / "shown.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["kind"] for line in lines] == ["reason"] * 3
+    account = json.loads((workplace / "runs" / "checked" / "account.json").read_text(encoding="utf-8"))
+    assert account["texts"]["reasons"]["share"]["mean"] > 0.5
 
 
 def test_users_can_be_talked_with_by_following_the_page(workplace: Path) -> None:
