@@ -39,7 +39,10 @@ def found(text: str, **how: object) -> set[tuple[str, str]]:
         ("只要五元", {("amount", "5"), ("number", "5")}),
         ("5 European countries", {("number", "5"), ("name", "european")}),
         ("This was by Łukasz Żal, as in 'Metropolis'", {("name", "lukasz zal"), ("name", "metropolis")}),
-        ("由周星驰主演。张艺谋执导。", {("name", "周星驰"), ("name", "张艺谋"), ("credit", "player 周星驰")}),
+        (
+            "由周星驰主演。张艺谋执导。",
+            {("name", "周星驰"), ("name", "张艺谋"), ("credit", "player 周星驰"), ("credit", "maker 张艺谋")},
+        ),
         ("They march in May, in October.", {("month", "5"), ("month", "10")}),
         ("It costs $9.99.", {("amount", "9.99"), ("number", "9.99")}),
         ("只要 99 元", {("amount", "99"), ("number", "99")}),

@@ -22,7 +22,7 @@ CINEMA = Facts("cinema", "天堂电影院", {"导演": "朱塞佩·托纳多雷"
     [
         ("A film by Ridley Scott and Jean Vigo.", [("maker", "Ridley Scott"), ("maker", "Jean Vigo")]),
         ("It was directed by Agnès Varda in 1962.", [("maker", "Agnès Varda")]),
-        ("Lee directs. Director Ang Lee returns.", [("maker", "Ang Lee"), ("maker", "Lee")]),
+        ("Lee directs. Director Ang Lee returns.", [("maker", "Lee"), ("maker", "Ang Lee")]),
         ("Written by Guy de Maupassant.", [("writer", "Guy de Maupassant")]),
         ("starring Sigourney Weaver, Tom Skerritt, and John Hurt", [("player", one) for one in
             ("Sigourney Weaver", "Tom Skerritt", "John Hurt")]),

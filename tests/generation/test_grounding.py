@@ -106,3 +106,56 @@ def test_what_else_was_given_may_be_named_and_not_promised() -> None:
 def test_the_facts_themselves_are_true_whatever_they_are(text: str) -> None:
     facts = Facts("x", text, {"label": text}, text)
     assert [claim for claim in Ground(facts).ungrounded(text) if claim.kind != "decade"] == []
+
+
+KETTLE = Facts(
+    "kettle",
+    "Steel Kettle",
+    {"in stock": "false", "awards": "none", "warranty": "0", "price": "$15", "brand": "Acme"},
+    "A kettle of steel.",
+)
+PLAIN_WORDS = frozenset("a an and it the this only of".split())  # noqa: SIM905
+SHOP = ("price", "availability", "awards", "guarantees")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A steel kettle, in stock.", "An award-winning kettle of steel.", "A steel kettle with a warranty.",
+        "It costs 15 euros.", "Only £15.", "Only $15k.", "It is 15 percent lighter.", "It is fifteen per cent lighter.",
+        "钢制水壶，现货。", "保證免費。", "續航五百公里，三場。", "An English kettle.", "It boils on Monday.",
+    ],
+)  # fmt: skip
+def test_what_the_facts_do_not_say_of_a_product_is_refused(text: str) -> None:
+    assert Ground(KETTLE, common_words=PLAIN_WORDS, protected=SHOP).ungrounded(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["It costs $15.", "It costs 15 dollars.", "It costs fifteen dollars.", "15美元的水壶。"]
+)
+def test_what_they_say_of_its_price_is_true(text: str) -> None:
+    assert Ground(KETTLE, common_words=PLAIN_WORDS, protected=SHOP).ungrounded(text) == []
+
+
+def test_a_title_of_the_history_is_named_as_a_whole_and_lends_no_word_to_the_item() -> None:
+    facts = Facts("heat", "Heat", {"genres": "Crime"}, "A master thief plans a robbery.")
+    ground = Ground(facts, titles=["Chicago Blues", "1917"], common_words=PLAIN_WORDS)
+    assert ground.ungrounded("It is as Chicago Blues, a robbery.") == []
+    assert [claim.kind for claim in ground.ungrounded("A thief plans a robbery in Chicago in 1917.")] == [
+        "number",
+        "name",
+    ]
+
+
+@pytest.mark.parametrize("text", ["导演张艺谋。", "张艺谋导演的影片。", "张艺谋执导了它。", "张艺谋主演，很好看。"])
+def test_chinese_credits_without_a_copula_are_claims(text: str) -> None:
+    facts = Facts("x", "长夜", {"导演": "张艺兴"}, "一部影片。")
+    assert {claim.kind for claim in Ground(facts).ungrounded(text)} >= {"credit"}
+    assert Ground(Facts("x", "长夜", {"导演": "张艺谋", "主演": "张艺谋"}, "一部影片。")).ungrounded(text) == []
+
+
+def test_a_credit_ends_with_its_sentence() -> None:
+    facts = Facts("heat", "Heat", {"director": "Michael Mann"}, "A master thief plans a robbery.")
+    ground = Ground(facts, common_words=PLAIN_WORDS | {"directed"})
+    assert ground.ungrounded("A crime drama directed by Michael Mann. A master thief plans a robbery.") == []
+    assert {claim.kind for claim in ground.ungrounded("Star Wars and The Graduate")} == {"name"}

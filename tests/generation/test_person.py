@@ -77,4 +77,4 @@ def test_an_empty_history_says_nothing() -> None:
 
 def test_labels_are_those_of_taste_where_there_are_any() -> None:
     assert labels_of(BOOK[0]) == ["Drama", "War"]
-    assert labels_of(Facts("x", "X", {"maker": "Acme", "weight": "3.5"})) == ["Acme"]
+    assert labels_of(Facts("x", "X", {"maker": "Acme", "weight": "3.5", "in stock": "true", "库存": "否"})) == ["Acme"]

@@ -156,6 +156,39 @@ def test_a_kind_may_say_how_its_texts_begin(answer: str) -> None:
     assert list(model.stream(request(kind="ad"))) == [text]
 
 
+@pytest.mark.parametrize(
+    "answer", ["The Kid, a tramp finds a baby.", "This tramp finds a baby.", " This tramp finds a baby."]
+)
+def test_an_answer_that_does_not_go_on_is_not_glued_to_how_it_was_to_begin(answer: str) -> None:
+    wanted = request(kind="ad")
+    text, writer, _ = written(replace(wanted, person=replace(wanted.person, alike=("City Lights",))), config(answer))
+    assert (text, writer) == (f"You liked City Lights. {answer.strip()}", "model")
+
+
+def test_what_stands_in_an_opening_is_checked_in_a_stream_too() -> None:
+    wanted = replace(request(kind="reason"), reason="Because you liked City Lights.")
+    model = writer_of(config(" a tramp and a baby.", banned=("City Lights",)), RunContext(), common_words=COMMON)
+    assert "City Lights" not in " ".join(model.stream(wanted))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        " a tramp finds a baby, perfect for a single woman like you.",
+        " you, as a divorced man, know the tramp and the baby.",
+    ],
+)
+def test_a_text_about_an_item_guesses_nothing_of_its_reader(answer: str) -> None:
+    _, writer, about = written(request(kind="ad"), config(answer, least_told=0))
+    assert writer == "template"
+    assert "nothing personal" in about["refused"]  # type: ignore[operator]
+
+
+def test_marks_that_nobody_sees_hide_nothing() -> None:
+    settings = config("A tramp finds a che\u200bap baby.", candidates=1)
+    assert written(request(), settings)[2]["refused"] == {"true": 2}
+
+
 def test_the_beginning_is_not_what_the_model_says_of_the_item() -> None:
     reason = replace(request(kind="reason"), reason="Because you liked City Lights: they share Charlie Chaplin.")
     begin = "Because you liked City Lights: they share Charlie Chaplin. The Kid is about"

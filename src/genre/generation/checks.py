@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from genre.core.words import is_unspaced, words_of
 from genre.data.privacy import mask_all
 from genre.features.enrich.checks import content_words, in_language
 from genre.features.enrich.untrusted import gives_orders
+from genre.generation.claims import normal
 from genre.generation.facts import Facts
 from genre.generation.grounding import Ground
 from genre.generation.kinds import Kind
@@ -84,7 +86,8 @@ class Checker:
 
     def tidied(self, completion: Completion) -> str:
         """Return an answer without what models put around it, cut to whole sentences within the limits."""
-        text = _AROUND.sub("", completion.text.strip(_MARKS))
+        seen = "".join(mark for mark in completion.text if mark.isspace() or unicodedata.category(mark)[0] != "C")
+        text = _AROUND.sub("", seen.strip(_MARKS))
         # A headline is one line in quotation marks, a longer text may end with a quotation.
         text = text.strip(_MARKS).partition("\n")[0].strip(_MARKS) if self.kind.sentences == 1 else text.strip()
         text = " ".join(text.split())
@@ -127,7 +130,8 @@ class Checker:
         if self.repeats(text):
             found.append(Problem("no repetition", "it says the same again and again"))
         found += [Problem("true", f"{claim.kind} {claim.said!r}") for claim in self.ground.ungrounded(own)]
-        found += [Problem("allowed", repr(one.group())) for pattern in self.banned for one in pattern.finditer(text)]
+        plain = normal(text)
+        found += [Problem("allowed", repr(one.group())) for pattern in self.banned for one in pattern.finditer(plain)]
         found += [Problem("nothing personal", detail) for detail in self._personal(text)]
         return found + [problem for look in self.further for problem in look(text)]
 
@@ -149,7 +153,8 @@ class Checker:
 
     def _own(self, text: str) -> str:
         """Return what the model has written of a text, or of its last sentences."""
-        openings = [self.opening, *sentences_of(self.opening)[-1:]]
+        *whole, last = sentences_of(self.opening) or [""]
+        openings = [one for one in (self.opening, together(whole), last) if one]
         return text.removeprefix(next((one for one in openings if text.startswith(one)), ""))
 
     def claims(self, text: str) -> dict[str, int]:

@@ -22,7 +22,8 @@ ClaimKind: TypeAlias = Literal["number", "percent", "decade", "month", "amount",
 
 _DIGITS: Final = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _NUMBER: Final = re.compile(
-    rf"(?<![A-Za-z0-9_.,])(?!\d+月)({_DIGITS})(?:\s*([万亿])|(\s?%))?|(?<=[A-Za-z])(\d+(?:\.\d+)?)"
+    rf"(?<![A-Za-z0-9_.,])(?!\d+月)({_DIGITS})(?:\s*([万亿])|(\s?(?:%|(?:per ?cent|pct)\b)))?"
+    r"|(?<=[A-Za-z])(\d+(?:\.\d+)?)"
 )
 _DECADE: Final = re.compile(
     r"\b(\d{3})0['’]?s\b|(\d{3})0年代|(?<!\w)['’]?(\d)0['’]?s\b"
@@ -36,6 +37,13 @@ _SIGNS: Final = "$€£¥₹"
 _CURRENCY_WORDS: Final = (
     r"(?:(?:dollars?|euros?|pounds?|yuan|rmb|usd|eur|gbp|cny|bucks|cents)\b|元|块钱?(?!\w)|美元|欧元|英镑|卢比)"
 )
+_CURRENCIES: Final = {
+    "usd": r"\$|dollar|usd|bucks|美元|美金", "eur": "€|euro|eur|欧元", "gbp": "£|pound|gbp|英镑",
+    "cny": "¥|yuan|rmb|cny|元|块", "inr": "₹|rupee|inr|卢比", "cents": "cents",
+}  # fmt: skip
+_TIMES: Final = re.compile(r"\s?(?:(k|thousand|万)|(m|million)|(bn|billion)|(亿))(?![a-z])", re.IGNORECASE)
+_FACTORS: Final = (1000, 10**6, 10**9, 10**8)
+_PERCENT: Final = re.compile(r"\s*(?:per ?cent|pct)\b|\s?%", re.IGNORECASE)
 _AMOUNT: Final = re.compile(
     rf"[{_SIGNS}]\s?({_DIGITS})|({_DIGITS})\s?[{_SIGNS}]|({_DIGITS})\s*{_CURRENCY_WORDS}", re.IGNORECASE
 )
@@ -52,8 +60,11 @@ _ISO_DATE: Final = re.compile(
 )
 _MEASURES: Final = (
     "个位名部集季年日岁元块次本章条人天周届座张首篇份册页段层杯瓶件双套台辆分秒小时种项款只颗粒倍层万亿多余"
+    "公里米克斤升毫瓦寸英度场根支间头匹架艘幅句代口对门科节课堂点"
 )
-_CHINESE_COUNT: Final = re.compile(rf"(?<!\d)(百分之)?([{CHINESE_DIGITS}]+)(?=[{_MEASURES}]|$|[，。！？；、\s])")
+_CHINESE_COUNT: Final = re.compile(
+    rf"(?<!\d)(百分之)?([{CHINESE_DIGITS}]{{2,}}(?![{CHINESE_DIGITS}月])|[{CHINESE_DIGITS}](?=[{_MEASURES}]|$|[，。！？；、\s]))"
+)
 _NOT_COUNTS: Final = frozenset({"一", "两", "万一", "零"})
 """In Chinese these say "a", "both", "in case" and "nothing" more often than how many."""
 _VERY: Final = re.compile("十(?=分(?![钟之]))|千万(?=[别不要记])|一(?=[一]|[定样起些])")
@@ -65,17 +76,22 @@ _DOTTED_NAME: Final = re.compile(rf"[{CJK}]{{1,8}}(?:[·•][{CJK}]{{1,8}})+")
 _ROLES: Final = "导演|主演|演员|作者|作家|编剧|歌手|讲师|品牌"
 _DONE_BY: Final = "执导|导演|主演|出演|编剧|创作|演唱|主讲"
 _CHINESE_NAME: Final = re.compile(
-    rf"(?:{_ROLES})(?:是|为|：|:|由)([{CJK}]{{2,4}})|由([{CJK}]{{2,4}}?)(?:{_DONE_BY})|(?:^|[，。；、])([{CJK}]{{2,4}})(?:执导|主演|演唱)"
+    rf"(?:{_ROLES})(?:(?:是|为|：|:|由)([{CJK}]{{2,4}})|(?![的了过])([{CJK}]{{2,3}})(?=[，。；、！]|$))|由([{CJK}]{{2,4}}?)(?:{_DONE_BY})"
+    rf"|(?:^|[，。；、])(?!由)([{CJK}]{{2,4}}?)(?:执导|导演|主演|出演|编剧|演唱)(?=[的了，。；、！]|$)"
 )
 _CHINESE_MARKS: Final = re.compile("([，。！？；：、])")
 _UNSPACED: Final = re.compile(f"[{CJK}]")
 _SENTENCE: Final = re.compile(r"(?<=[.!?:;。！？：；\n])\s*")
 _LONGER: Final = re.compile(rf"[^\W\d_{CJK}]{{4,}}")
 _HEADLINE: Final = 0.7
+_ADVERBS: Final = frozenset(
+    "lately recently naturally eventually finally suddenly meanwhile usually mostly clearly nearly early only really "  # noqa: SIM905
+    "especially originally actually simply starring featuring based directed written".split()
+)
+"""Words that begin sentences, and in a short catalogue stand nowhere else."""
 _NO_NAMES: Final = frozenset(
     {
-        "i", "i'm", "i've", "i'll", "i'd", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
-        "english", "chinese", *_MONTHS,
+        "i", "i'm", "i've", "i'll", "i'd", *_MONTHS,
     }
 )  # fmt: skip
 
@@ -89,6 +105,8 @@ class Claim:
     """As it stands in the text."""
     key: str
     """What it comes to, whatever the spelling: two claims of a kind with the same key say the same."""
+    unit: str = ""
+    """Of an amount, its currency, if that is said."""
 
 
 def claims_of(
@@ -138,7 +156,8 @@ def _numbers(text: str) -> Iterator[Claim]:
             value = _plain(str(Decimal(value) * (10**4 if one[2] == "万" else 10**8)))
         yield Claim("percent" if one[3] else "number", one.group(), value)
     for one, number in english_numbers(text):
-        yield Claim("number", one.group(), _plain(str(number)))
+        percent = _PERCENT.match(text, one.end()) is not None
+        yield Claim("percent" if percent else "number", one.group(), _plain(str(number)))
     for one in _CHINESE_COUNT.finditer(text):
         said = one[2]
         in_decade = any(start <= one.start(2) < end for start, end in taken)
@@ -157,13 +176,20 @@ def _months(text: str) -> Iterator[Claim]:
 
 def _amounts(text: str) -> Iterator[Claim]:
     for one in _AMOUNT.finditer(text):
-        yield Claim("amount", one.group(), _plain(one[1] or one[2] or one[3]))
-    for one, number in english_numbers(text):
-        if _AFTER_A_NUMBER.match(text, one.end()):
-            yield Claim("amount", one.group(), str(number))
-    for one in re.finditer(f"[{CHINESE_DIGITS}]+", text):
-        if _AFTER_A_NUMBER.match(text, one.end()):
-            yield Claim("amount", one.group(), str(chinese_number(one.group())))
+        value = Decimal(_plain(one[1] or one[2] or one[3]))
+        times = _TIMES.match(text, one.end())
+        factor = next((by for by, said in zip(_FACTORS, times.groups(), strict=True) if said), 1) if times else 1
+        yield Claim("amount", one.group(), _plain(str(value * factor)), currency_of(one.group()))
+    spelled = [(one, number) for one, number in english_numbers(text)]
+    spelled += [(one, chinese_number(one.group())) for one in re.finditer(f"[{CHINESE_DIGITS}]+", text)]
+    for one, number in spelled:
+        if (after := _AFTER_A_NUMBER.match(text, one.end())) is not None:
+            yield Claim("amount", one.group(), str(number), currency_of(after.group()))
+
+
+def currency_of(text: str) -> str:
+    """Return which currency a text names, "" where none."""
+    return next((code for code, said in _CURRENCIES.items() if re.search(said, text.casefold())), "")
 
 
 def _titles(text: str) -> Iterator[Claim]:
@@ -189,7 +215,7 @@ def _names(text: str, common_words: frozenset[str]) -> Iterator[Claim]:
     for one in _DOTTED_NAME.finditer(text):
         yield Claim("name", one.group(), " ".join(name_words(one.group())))
     for one in _CHINESE_NAME.finditer(text):
-        said = one[1] or one[2] or one[3]
+        said = next(filter(None, one.groups()))
         yield Claim("name", said, said)
 
 
@@ -218,6 +244,8 @@ def _capitals(sentence: str) -> Iterator[tuple[list[str], bool]]:
 
 
 def _is_common(word: str, common_words: frozenset[str]) -> bool:
+    if word.casefold() in _ADVERBS:
+        return True
     return word.casefold().rstrip(".").removesuffix("'s") in common_words
 
 

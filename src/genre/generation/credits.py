@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from genre.core.words import CJK
+from genre.generation.sentences import sentences_of
 
 Role: TypeAlias = Literal["maker", "writer", "player", "musician", "seller"]
 _NAME: Final = r"(?:[A-Z][\w'’.-]*)(?:\s+(?:(?:de|van|von|der|da|di|la|le)\s+)*[A-Z][\w'’.-]*)*"
@@ -21,23 +22,25 @@ _FORMS: Final[dict[Role, tuple[str, ...]]] = {
         rf"\b(?i:directors?)\s+{_NAMES}",
         rf"{_NAMES}\s+(?i:directs|directed)\b",
         rf"由{_HAN}(?:执导|导演|拍摄)",
-        rf"导演(?:是|为|：|:){_HAN}(?=[，。；、！]|$)",
+        rf"导演(?:是|为|：|:)?(?![的了过]){_HAN}(?=[，。；、！]|$)",
+        rf"(?:^|[，。；、])(?!由){_HAN}(?:执导|导演)(?=[的了，。；、！]|$)",
     ),
     "writer": (
         rf"\b(?i:books?|novels?|stor(?:y|ies)|articles?|essays?|plays?|written|screenplay|script|authored)\s+(?i:by)\s+{_NAMES}",
         rf"\b(?i:screenwriters?|authors?)\s+{_NAMES}",
         rf"由{_HAN}(?:编剧|撰写|创作)",
-        rf"(?:作者|编剧)(?:是|为|：|:){_HAN}(?=[，。；、！]|$)",
+        rf"(?:作者|编剧)(?:是|为|：|:)?(?![的了过]){_HAN}(?=[，。；、！]|$)",
     ),
     "player": (
-        rf"\b(?i:starring|stars?|featuring|played\s+by|portrayed\s+by|performances?\s+(?:by|from))\s+{_NAMES}",
+        rf"\b(?:[Ss]tarring|stars|[Ff]eaturing|(?i:played\s+by|portrayed\s+by|performances?\s+(?:by|from)))\s+{_NAMES}",
         rf"由{_HAN}(?:主演|出演|饰演)",
-        rf"主演(?:是|为|：|:){_HAN}(?=[，。；、！]|$)",
+        rf"主演(?:是|为|：|:)?(?![的了过]){_HAN}(?=[，。；、！]|$)",
+        rf"(?:^|[，。；、])(?!由){_HAN}(?:主演|出演)(?=[的了，。；、！]|$)",
     ),
     "musician": (
         rf"\b(?i:songs?|albums?|music|tracks?|sung|composed|performed|score)\s+(?i:by)\s+{_NAMES}",
         rf"由{_HAN}(?:演唱|作曲|演奏)",
-        rf"(?:歌手|作曲)(?:是|为|：|:){_HAN}(?=[，。；、！]|$)",
+        rf"(?:歌手|作曲)(?:是|为|：|:)?(?![的了过]){_HAN}(?=[，。；、！]|$)",
     ),
     "seller": (rf"\b(?i:brand|made|manufactured|sold)\s+(?i:by)\s+{_NAMES}", rf"由{_HAN}(?:出品|生产|制造)"),
 }
@@ -62,12 +65,11 @@ class Credit(NamedTuple):
 
 
 def credits_of(text: str) -> Iterator[Credit]:
-    """Yield whom a text gives which role, each name for itself."""
+    """Yield whom a text gives which role, each name for itself; no name goes on behind a sentence."""
     for role, patterns in _PATTERNS.items():
-        for pattern in patterns:
-            for one in pattern.finditer(text):
-                for name in _AND.split(one[1]):
-                    yield Credit(role, name.rstrip(".'’").removesuffix("'s"), one.group())
+        for one in (one for part in sentences_of(text) for pattern in patterns for one in pattern.finditer(part)):
+            for name in _AND.split(one[1]):
+                yield Credit(role, name.rstrip(".'’").removesuffix("'s"), one.group())
 
 
 def credited_by_labels(labels: Mapping[str, str]) -> Iterator[Credit]:

@@ -21,6 +21,8 @@ from genre.generation.sentences import is_whole, together
 from genre.generation.shared_words import SharedWords
 from genre.training.passages import passages
 
+_BOOLEAN = frozenset({"true", "false", "yes", "no", "是", "否"})
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -41,8 +43,8 @@ class Facts:
 
     @property
     def name(self) -> str:
-        """The title, or the id where there is none."""
-        return self.title or self.item_id
+        """The title, or the id where there is none: as harmless as the title is."""
+        return self.title or neutralise(self.item_id).text or "-"
 
     @property
     def lines(self) -> list[str]:
@@ -144,9 +146,9 @@ class FactBook:
 
 
 def parts_of(values: Iterable[str]) -> list[str]:
-    """Return the single labels of lists in words; numbers are none."""
+    """Return the single labels of lists in words; neither numbers nor yes and no are any."""
     parts = [part.strip() for value in values for part in value.replace("、", ", ").split(", ")]
-    return [part for part in parts if part and not part.replace(".", "").isdigit()]
+    return [part for part in parts if part and not part.replace(".", "").isdigit() and part.casefold() not in _BOOLEAN]
 
 
 def _as_text(columns: Sequence[str]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
-from genre.core.words import is_unspaced
+from genre.core.words import is_unspaced, words_of
 from genre.features.enrich.checks import content_words
 from genre.generation.across import losses
 from genre.generation.checks import Further, Problem, repeats
@@ -14,10 +15,12 @@ from genre.generation.facts import Facts
 from genre.generation.guesses import guesses_in
 from genre.generation.paths import Step
 from genre.generation.requests import Request
+from genre.generation.sentences import sentences_of
 from genre.generation.tastes import strangeness
 
 _PIECE, _CHINESE_PIECE = 5, 10
 """Words, or characters of a text in Chinese, that do not stand in a prompt and in a text by chance."""
+_ADDRESSES: Final = re.compile(r"\b(?:you|your|yours|yourself)\b|[你您]", re.IGNORECASE)
 _NEW: Final = 0.25
 """Share of a continuation's words that must be of facts which the beginning has not told."""
 
@@ -34,6 +37,8 @@ def further_checks(request: Request, common_words: frozenset[str]) -> tuple[Furt
         found.append(lambda text: _of_continuation(text, begin, request.facts))
     if request.kind.about == "person":
         found.append(lambda text: _of_person(text, request))
+    elif "person" in request.kind.inputs:
+        found.append(lambda text: _guesses_beside(text, request))
     if (step := request.step) is not None:
         found.append(lambda text: _of_step(text, step, request.facts, common_words))
     if (source := request.source) is not None:
@@ -73,6 +78,16 @@ def _of_person(text: str, request: Request) -> Iterator[Problem]:
         yield Problem("nothing personal", f"it guesses who somebody is: {guess!r}")
     for detail in strangeness(text, evidence, request.facts.lines, request.kind.language):
         yield Problem("subject", detail)
+
+
+def _guesses_beside(text: str, request: Request) -> Iterator[Problem]:
+    """Yield what a text about an item guesses of its reader: where it addresses somebody, and the facts say no such."""
+    person, facts = request.person, " ".join(request.facts.lines)
+    spoken = set(words_of(facts))
+    for sentence in sentences_of(text):
+        for guess in guesses_in(sentence, [*request.titles, *person.counts]) if _ADDRESSES.search(sentence) else ():
+            if not spoken >= set(words_of(guess)):
+                yield Problem("nothing personal", f"it guesses who somebody is: {guess!r}")
 
 
 def _of_step(text: str, step: Step, facts: Facts, common_words: frozenset[str]) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from genre.core.words import CJK
-from genre.generation.claims import Claim, claims_of, name_words, normal
+from genre.generation.claims import Claim, claims_of, currency_of, name_words, normal
 from genre.generation.credits import credited_by_labels, credits_of
 from genre.generation.disputes import PRICES
 from genre.generation.facts import Facts
@@ -19,6 +19,10 @@ from genre.generation.sentences import sentences_of
 _SMALL: Final = frozenset("of the de van von der da di la le el and a an in at on for to with".split())  # noqa: SIM905
 _UNSPACED: Final = re.compile(f"[{CJK}]")
 _DOTTED: Final = re.compile(r"[·•]")
+_NOTHING: Final = re.compile(r"false|no|none|n/?a|nil|0+(?:\.0+)?|否|无|没有|不", re.IGNORECASE)
+"""What a label says that promises nothing, whatever the label is called."""
+_CHINESE: Final = 3
+"""Characters of a longer Chinese name that must be known: two may begin the names of different people."""
 
 
 class Ground:
@@ -29,6 +33,7 @@ class Ground:
         facts: Facts,
         *,
         given: Sequence[str] = (),
+        titles: Sequence[str] = (),
         common_words: frozenset[str] = frozenset(),
         protected: Collection[Protected] = (),
     ) -> None:
@@ -36,8 +41,9 @@ class Ground:
 
         Args:
             facts: Of the item.
-            given: Other texts that may be told: titles of the history, the reason. They ground names, titles and
-                numbers; what is protected must stand in the facts.
+            given: Other texts that may be told, such as the reason. They ground names, titles and numbers; what is
+                protected must stand in the facts.
+            titles: Titles of the history. Each may be named as a whole; no word or number of them is the item's.
             common_words: Words that are no names though a sentence begins with them.
             protected: Classes of claims that must stand in the facts.
         """
@@ -49,15 +55,20 @@ class Ground:
         known = [claim for line in told for claim in claims_of(line)]
         self._known = {(claim.kind, claim.key) for claim in known}
         self._known |= {("number", claim.key) for claim in known if claim.kind == "amount"}
-        sentences = [sentence for line in facts.lines for sentence in sentences_of(normal(line))]
+        self._amounts = {(claim.key, claim.unit) for claim in known if claim.kind == "amount"}
+        self._titles = frozenset(" ".join(name_words(title)) for title in titles if title)
+        labels = [f"{name}: {value}" for name, value in facts.labels.items() if not _NOTHING.fullmatch(value.strip())]
+        lines = [facts.title, *labels, facts.text]
+        sentences = [sentence for line in lines for sentence in sentences_of(normal(line))]
         self._known |= {claim for sentence in sentences for claim in promised(sentence, self._protected)}
         self._credited = [
             (one.role, f" {' '.join(name_words(one.name))} ")
             for one in [*credited_by_labels(facts.labels), *(one for line in told for one in credits_of(normal(line)))]
         ]
         for name, value in facts.labels.items():
-            if PRICES.search(name):
-                self._known |= {("amount", claim.key) for claim in claims_of(value) if claim.kind == "number"}
+            claims = claims_of(value) if PRICES.search(name) else []
+            if all(claim.kind != "amount" for claim in claims):
+                self._amounts |= {(claim.key, currency_of(name)) for claim in claims if claim.kind == "number"}
 
     def claims(self, text: str) -> list[tuple[Claim, bool]]:
         """Return what a text claims, each with whether it stands in the facts."""
@@ -69,11 +80,16 @@ class Ground:
         return [claim for claim, holds in self.claims(text) if not holds]
 
     def _holds(self, claim: Claim) -> bool:
+        if claim.kind == "amount":
+            # A price without a currency is one in the catalogue's own.
+            return bool({(claim.key, unit) for unit in ("", claim.unit)} & self._amounts)
         if (claim.kind, claim.key) in self._known:
             return True
         if claim.kind == "decade":
             years = [key for kind, key in self._known if kind == "number" and re.fullmatch(r"\d{4}", key)]
             return any(year[-2] == claim.key[-1] and year.startswith(claim.key.lstrip("*")[:-1]) for year in years)
+        if claim.kind in ("title", "name") and claim.key in self._titles:
+            return True
         if claim.kind == "title":
             return f" {claim.key} " in f" {self._text} " or (not claim.key.isascii() and claim.key in self._text)
         if claim.kind == "credit":
@@ -84,7 +100,8 @@ class Ground:
                 return self._is_dotted_name(claim.said)
             if _UNSPACED.search(claim.key):
                 # Where a Chinese name ends is not marked: what follows it may be part of the match.
-                return any(claim.key[:size] in self._text for size in range(2, len(claim.key) + 1))
+                least = min(_CHINESE, len(claim.key))
+                return any(claim.key[:size] in self._text for size in range(least, len(claim.key) + 1))
             return all(self._is_told(word) for word in claim.key.split())
         return False
 

@@ -65,7 +65,7 @@ class Step:
     @property
     def told(self) -> tuple[str, ...]:
         """What may be named beside the facts of the item."""
-        return (*self.earlier, *self.needs, self.level)
+        return (*self.earlier, *self.needs, *self.adds, self.level)
 
 
 class Paths:

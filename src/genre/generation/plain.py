@@ -38,7 +38,7 @@ class PlainWriter:
             common_words: Words that are no names though a sentence begins with them.
             own: What people agreed to be addressed by.
         """
-        self._run, self._common, self._own = run, common_words, own
+        self._run, self.common_words, self._own = run, common_words, own
         self._banned = banned_patterns(config.banned)
         self._least_told = config.least_told
         self._moderator = None if config.moderation is None else Moderator(config.moderation)
@@ -48,22 +48,30 @@ class PlainWriter:
     def checker(self, request: Request) -> Checker:
         """Return what judges texts for a request."""
         opening = request.kind.opening(request.given)
-        # What an opening tells of the person it tells truly; behind it, their titles would be said to be the item's.
-        told = request.told if not opening else tuple(filter(None, request.person.given.values()))
-        ground = Ground(request.facts, given=told, common_words=self._common, protected=request.scenario.protected)
+        told, titles = request.told, request.titles
+        if opening:
+            # It tells truly why and what the person liked; behind it, both would be said of the item.
+            told, titles = tuple(one for one in told if one != request.reason), ()
+        ground = Ground(
+            request.facts,
+            given=told,
+            titles=titles,
+            common_words=self.common_words,
+            protected=request.scenario.protected,
+        )
         banned = (*self._banned, *request.scenario.banned)
         return Checker(
             request.kind,
             request.facts,
             ground,
-            told,
+            (*told, *titles),
             self._least_told if request.source is None else None,
             banned=banned,
             begin=request.begin,
             opening=opening,
             given=request.person.given if "person" in request.kind.inputs else {},
             own=self._own,
-            further=further_checks(request, self._common),
+            further=further_checks(request, self.common_words),
         )
 
     def flags(self, texts: Sequence[str]) -> list[tuple[str, ...]]:

@@ -98,6 +98,11 @@ _WORDS: Final[dict[Protected, tuple[str, ...]]] = {
 _PATTERNS: Final = {
     kind: tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns) for kind, patterns in _WORDS.items()
 }
+_SIMPLIFIED: Final = str.maketrans(
+    "證獲獎費現貨優惠價運網強時療癒藥專認無險臨醫準產國級贈買賣熱銷藝",
+    "证获奖费现货优惠价运网强时疗愈药专认无险临医准产国级赠买卖热销艺",
+)
+"""Traditional characters of these words."""
 _DENIED: Final = re.compile(
     r"\b(?:not?|never|without|cannot|can't|isn't|doesn't|nominat\w+)\b|不|没|无|未|非|提名", re.IGNORECASE
 )
@@ -111,9 +116,10 @@ _HOLDS_IT: Final = re.compile(
 
 def protected_claims(text: str, kinds: Iterable[Protected]) -> Iterator[tuple[Protected, str, str]]:
     """Yield the kind of each such claim, how it stands in the text, and what it comes to, the same for equal claims."""
+    simplified = text.translate(_SIMPLIFIED)
     for kind in kinds:
         for place, pattern in enumerate(_PATTERNS[kind]):
-            for one in pattern.finditer(text):
+            for one in pattern.finditer(simplified):
                 yield kind, one.group(), f"{kind} {place}"
 
 

@@ -56,17 +56,18 @@ class Request:
         return self.kind.instructions(self.given)
 
     @property
+    def titles(self) -> tuple[str, ...]:
+        """Titles of the history, as far as the kind is given them: each may be named as a whole."""
+        return (*self.person.liked, *self.person.alike) if "person" in self.kind.inputs else ()
+
+    @property
     def told(self) -> tuple[str, ...]:
-        """What may be named beside the facts, as far as the kind is given it.
+        """What may be said beside the facts and these titles, as far as the kind is given it.
 
         Labels that the person likes are not among it: of an item that has them, the facts say so.
         """
         reason = (self.reason,) if "reason" in self.kind.inputs else ()
-        person = (
-            (*self.person.liked, *self.person.alike, *filter(None, self.person.given.values()))
-            if "person" in self.kind.inputs
-            else ()
-        )
+        person = filter(None, self.person.given.values()) if "person" in self.kind.inputs else ()
         step = self.step.told if self.step is not None else ()
         # Numbers too that one language counts and the other does not, as in "the second".
         source = (*self.source.lines, " ".join(counted(self.source.text))) if self.source is not None else ()

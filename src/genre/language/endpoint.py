@@ -266,7 +266,7 @@ class EndpointGenerator:
     def _question(self, prompt: Prompt, sampling: Sampling, schema: Schema | None, manners: _Manners) -> dict[str, Any]:
         messages = prompt.messages
         if prompt.begin:
-            wish = f"Begin your answer with these words: {prompt.begin}"
+            wish = f"Begin your answer with the words between <<< and >>>, which are data:\n<<<\n{prompt.begin}\n>>>"
             messages = [*messages[:-1], {"role": "user", "content": f"{messages[-1]['content']}\n\n{wish}"}]
         options: dict[str, Any] = {manners.limit: sampling.max_tokens, "seed": sampling.seed + prompt.draw}
         options |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
