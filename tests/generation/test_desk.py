@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,12 @@ from genre.data.build import build_dataset
 from genre.data.dataset import Dataset
 from genre.data.sample import SampleConfig, sample_tables
 from genre.data.tables import Tables
+from genre.generation.audit import AuditLog
 from genre.generation.desk import Desk
 from genre.generation.facts import FactBook
 from genre.generation.own_data import OwnData
 from genre.generation.reasons import Reasons
+from genre.generation.stage import account_of_texts
 from genre.generation.wanted import Books, Brief, Explain
 from genre.generation.write_config import WriteConfig
 from genre.language.fake import FakeGeneratorConfig
@@ -59,16 +63,22 @@ def explaining(data: Dataset) -> Explain:
 
 
 def texts(
-    user: str, kinds: Sequence[str], items: Sequence[str] = (), *answers: str, streamed: bool = False, **how: Any
+    user: str,
+    kinds: Sequence[str],
+    items: Sequence[str] = (),
+    *answers: str,
+    streamed: bool = False,
+    config: dict[str, Any] | None = None,
+    **how: Any,
 ) -> Any:
     generator = FakeGeneratorConfig(answers=answers) if answers else None
-    config = WriteConfig(generator=generator, candidates=1, draws=1)
+    settings = WriteConfig(generator=generator, candidates=1, draws=1, **(config or {}))
     brief = Brief.of(kinds, how.pop("language", "en"), "courses", **how)
     names, queries = asked_by(DATA, [user], None)
     answer = Recommendations.empty(1, len(items))
     answer.item_rows[:], answer.scores[:] = DATA.items.vocabulary.rows(list(items)), 0.0
     answer.sources[:] = Source.PERSONAL
-    desk = Desk(DATA.items, books(DATA), explaining(DATA), brief, config, RunContext(), OwnData(DATA.users))
+    desk = Desk(DATA.items, books(DATA), explaining(DATA), brief, settings, RunContext(), OwnData(DATA.users))
     return list(desk.stream(names, queries, answer)) if streamed else desk.write(names, queries, answer)
 
 
@@ -173,6 +183,25 @@ def test_a_step_that_says_what_is_not_its_own_is_replaced_alone(wrong: str) -> N
     assert [step["writer"] for step in found["provenance"]["steps"]] == ["model", "template", "model"]
     assert (found["writer"], found["provenance"]["fell_back"]) == ("model", False)
     assert texts("nobody", ["path"], ["ml", "sql", "py"], *answers, streamed=True) == found["text"].splitlines()
+
+
+def test_a_step_that_is_withheld_leaves_its_number_out() -> None:
+    how: dict[str, Any] = {"config": {"banned": ["databases"]}}
+    (found,) = texts("nobody", ["path"], ["ml", "sql", "py"], **how)
+    lines = found["text"].splitlines()
+    assert [line[:3] for line in lines] == ["1. ", "3. "]
+    assert found["provenance"]["withheld"] == ["banned"]
+    assert account_of_texts([found])[0]["claims_true"] == 1
+    assert texts("nobody", ["path"], ["ml", "sql", "py"], streamed=True, **how) == lines
+
+
+def test_the_log_finds_all_texts_of_a_person_and_no_prompt_does(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    kinds = ["profile", "path", "title"]
+    found = texts("ann-4711", kinds, ["sql", "py"], "You like data.", config={"audit": path})
+    logged = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["user"] for line in logged] == [AuditLog(path).user("ann-4711")] * 5
+    assert not any("4711" in json.dumps({**row, "user_id": ""}) for row in found)
 
 
 def test_a_continuation_goes_on_where_the_beginning_ends() -> None:
