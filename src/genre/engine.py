@@ -24,11 +24,12 @@ from genre.core.topn import top_n
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset
 from genre.data.growth import extended
+from genre.features.text import Language
 from genre.generation.desk import Desk
 from genre.generation.evidence import proven
 from genre.generation.facts import FactBook
 from genre.generation.own_data import OwnData
-from genre.generation.reasons import Language, Reasons
+from genre.generation.reasons import Reasons
 from genre.generation.scenarios import ScenarioName
 from genre.generation.trace import Trace, decided
 from genre.generation.wanted import Brief
@@ -74,7 +75,7 @@ class Engine:
 
     @cached_property
     def _reasons(self) -> Reasons:
-        return Reasons(self.data)
+        return Reasons(self.data, self._book)
 
     @cached_property
     def _books(self) -> dict[tuple[Language, str | None], FactBook]:

@@ -47,7 +47,15 @@ COURSES = pl.DataFrame(
         "description_zh": ["用十节短课写出第一批程序。一切从头讲起。", "学会向数据库提问。", "六周内训练模型。", None],
     }
 )
-LOG = [("ann-4711", "sql"), ("ann-4711", "ml"), ("bob", "py"), ("bob", "trap"), ("bob", "sql"), ("cid", "py")]
+LOG = [
+    ("ann-4711", "sql"),
+    ("ann-4711", "ml"),
+    ("bob", "py"),
+    ("bob", "trap"),
+    ("bob", "sql"),
+    ("cid", "py"),
+    ("dan", "trap"),
+]
 DATA = build_dataset(
     Tables(pl.DataFrame(LOG, schema=["user_id", "item_id"], orient="row").with_columns(timestamp=pl.lit(0)), COURSES)
 )
@@ -195,6 +203,21 @@ def test_a_step_that_is_withheld_leaves_its_number_out() -> None:
     assert texts("nobody", ["path"], ["ml", "sql", "py"], streamed=True, **how) == lines
 
 
+def test_an_empty_text_is_not_called_banned(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.en.j2"
+    blocks = "".join(f"{{% block {name} %}}{{% endblock %}}" for name in ("system", "user", "plain"))
+    head = '{% set inputs = ["facts"] %}{% set sentences = 1 %}{% set words = 9 %}'
+    empty.write_text(head + blocks, encoding="utf-8")
+    (found,) = texts("nobody", [str(empty)], ["py"])
+    assert (found["text"], found["provenance"]["withheld"]) == ("", ["nothing to say"])
+
+
+def test_a_liked_title_that_is_an_order_leaves_a_reason() -> None:
+    (found,) = texts("dan", ["reason"], ["py"])
+    assert found["text"] == "Liked by 2 people."
+    assert "withheld" not in found["provenance"]
+
+
 def test_the_log_finds_all_texts_of_a_person_and_no_prompt_does(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     kinds = ["profile", "path", "title"]
@@ -213,7 +236,7 @@ def test_a_continuation_goes_on_where_the_beginning_ends() -> None:
     (other,) = texts("nobody", ["continuation"], ["ml"], begin="Everybody wants models.")
     assert other["text"] == "Train models in six weeks. Judge them without pity."
     (labels,) = texts("nobody", ["continuation"], ["sql"])
-    assert labels["text"] == "Databases: prerequisites py; topics programming, data."
+    assert labels["text"] == "Databases (prerequisites: py; topics: programming, data)."
     (chinese,) = texts("nobody", ["continuation"], ["py"], language="zh")
     assert chinese["text"] == "一切从头讲起。"
     (nothing,) = texts(

@@ -187,7 +187,7 @@ class Conversation:
         def write(item: str, kind: str) -> str:
             return draft.writing.text(self._engine, asked, item, kind, language, question)
 
-        if not question:
+        if act.kind == "about" or not question:
             draft.told += self._teller.about(act.items, language, write)
         else:
             titles = self._replies.titles(act.items, language)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre.core.queries import Candidates, Queries, Recommendations
+from genre.features.text import Language
 from genre.generation.attribution import Attribution, attribute
-from genre.generation.reasons import Language, Reason, Reasons
+from genre.generation.reasons import Reason, Reasons
 from genre.recommenders.base import Recommender
 
 

@@ -18,7 +18,7 @@ from genre.data.dataset import Entities
 from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language
 from genre.generation.across import source_of
-from genre.generation.facts import FactBook, Facts
+from genre.generation.facts import Books, FactBook, Facts
 from genre.generation.kinds import Kind, kind_of
 from genre.generation.own_data import OwnData
 from genre.generation.paths import Paths
@@ -29,7 +29,6 @@ from genre.generation.sentences import first_sentences
 
 Explain: TypeAlias = Callable[[Queries, Recommendations], Sequence[Sequence[str]]]
 """Returns a reason for every filled place of every answer."""
-Books: TypeAlias = Callable[[Language], FactBook]
 _READ: Final = 20
 """Newest liked items whose texts say what somebody likes."""
 _OTHER: Final[Mapping[Language, Language]] = {"en": "zh", "zh": "en"}
@@ -190,8 +189,7 @@ class Wishes:
         for at, name in enumerate(names):
             history, given = liked.items[at], self._own.of(int(queries.user_rows[at]))
             rows = answer.item_rows[at][answer.filled[at]].tolist()
-            # Their titles are strangers' words too.
-            sentences = [neutralise(reason).text for reason in reasons[at]]
+            sentences = list(reasons[at])
             for kind in kinds:
                 if kind.about == "person":
                     person = Person.of(name, history, self.book, given=given)
