@@ -144,7 +144,7 @@ def test_write_shows_what_the_facts_say_and_keeps_where_it_comes_from(own: Path)
 
 def test_write_shows_one_text_as_a_stream(own: Path) -> None:
     run = str(own / "runs" / "films")
-    assert "Solaris: genres Science Fiction, Drama." in genre("write", run, "ann", "--item", "solaris", "--stream")
+    assert "Solaris (genres: Science Fiction, Drama)." in genre("write", run, "ann", "--item", "solaris", "--stream")
     answers = "generator={kind: fake, answers: ['Solaris is a drama. Nobody else is named Kris.']}"
     shown = genre("write", run, "ann", "--item", "solaris", "--stream", "--set", answers)
     assert shown.splitlines() == ["You liked Stalker and Arrival.", "Solaris is a drama."]
@@ -158,7 +158,7 @@ def test_write_knows_texts_about_somebody_about_several_items_and_beginnings(own
     assert "\n  2. End with " in shown
     assert genre("write", run, "ann", "--kind", "path", "-n", "2", "--stream").startswith("1. Start with ")
     begun = ["--kind", "continuation", "--item", "solaris", "--begin"]
-    assert "Solaris: genres Science Fiction, Drama." in genre("write", run, "ann", *begun, "Far away")
+    assert "Solaris (genres: Science Fiction, Drama)." in genre("write", run, "ann", *begun, "Far away")
     assert "Nothing more is known." in genre("write", run, "ann", *begun, "Science Fiction, Drama")
 
 

@@ -11,6 +11,7 @@ from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.engine import Engine
 from genre.features.vectors import VectorsConfig
+from genre.generation.reasons import Reasons
 from genre.generation.write_config import WriteConfig
 from genre.language.fake import FakeGeneratorConfig
 from genre.language.hashing import HashingEncoderConfig
@@ -198,6 +199,21 @@ def test_reasons_are_a_column(engine: Engine) -> None:
     assert frame["reason"].str.ends_with(".").all()
 
 
+def test_a_reason_is_the_same_wherever_it_is_given(engine: Engine) -> None:
+    frame = engine.recommend(["u3", "u5"], n=4, reasons="en")
+    texts = engine.write(["u3", "u5"], n=4, kinds="reason")
+    assert frame["reason"].to_list() == [text["text"] for text in texts]
+    assert engine.why("u3", frame["item_id"][0], n=4).reason == frame["reason"][0]
+
+
+def test_of_many_answers_the_reasons_are_those_of_the_log(engine: Engine) -> None:
+    frame = engine.recommend(n=4, reasons="en")
+    assert len(frame) > 100
+    queries = engine.data.queries()
+    found = Reasons(engine.data).explain(queries, engine.answer(queries, 4))
+    assert frame["reason"].to_list() == [why.text for row in found for why in row]
+
+
 def test_rules_and_strategies_shape_the_list(engine: Engine, dataset: Dataset) -> None:
     shaped = Engine(
         dataset,
@@ -302,3 +318,5 @@ def test_a_language_model_in_memory_writes(engine: Engine) -> None:
     model = FakeGeneratorConfig(answers=("A comedy story.",)).build()
     (text,) = engine.write("u3", items="i4", generator=model, config=WriteConfig(candidates=1, draws=1))
     assert text["provenance"]["model"] == model.key
+    config = WriteConfig(candidates=1, draws=1)
+    assert list(engine.stream("u3", "i4", generator=model, config=config)) == [text["text"]]

@@ -132,6 +132,18 @@ def test_a_run_measures_its_texts(tmp_path: Path) -> None:
     assert "name an event of the history" in page
 
 
+def test_profiles_and_paths_are_not_judged_by_the_facts_of_an_item(tmp_path: Path) -> None:
+    wanted = {
+        "kinds": ["profile", "path", "title"], "users": 4, "n": 3, "scenario": "video", "candidates": 1, "draws": 1,
+        "generator": {"kind": "fake", "answers": ["You like drama."]}, "least_told": 0,
+        "personal": {"encoder": {"kind": "hashing", "size": 256}, "people": 10, "items": 1},
+        "judge": {"generator": {"kind": "fake", "answers": ['{"better": "A"}']}},
+    }  # fmt: skip
+    run = pipeline.run(experiment(name="about", write=wanted), tmp_path)
+    told = json.loads((run / "account.json").read_text(encoding="utf-8"))["texts"]
+    assert (set(told["personal"]), set(told["judge"])) == ({"title"}, {"title"})
+
+
 def test_who_weighs_texts_does_not_measure_them() -> None:
     with pytest.raises(ValueError, match=r"`personal\.encoder` is the `encoder` that texts are chosen with"):
         experiment(write={"personal": {"encoder": {"kind": "hashing"}}})

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
+from genre.answers import REASON
 from genre.config_file import read_experiment
 from genre.console import Bars, console, show, show_run, show_texts
 from genre.data.sample import NOTICE
-from genre.engine import REASON, Engine
+from genre.engine import Engine
 from genre.pipeline import run
 from genre.runs import open_run
 

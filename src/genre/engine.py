@@ -15,31 +15,41 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from genre.answers import (
+    RANK,
+    REASON,
+    SCORE,
+    SIMILARITY,
+    TITLE,
+    frame_of,
+    nearness_to_item,
+    nearness_to_text,
+)
 from genre.asking import asked_by, rows_of
-from genre.core.errors import ConfigError, ModelError
+from genre.core.errors import ConfigError
 from genre.core.interactions import Interactions
 from genre.core.queries import Candidates, Queries, Recommendations, Source
 from genre.core.run import Progress, RunContext, Silent
 from genre.core.topn import top_n
-from genre.data.columns import ITEM_ID, USER_ID
+from genre.data.columns import ITEM_ID
 from genre.data.dataset import Dataset
 from genre.data.growth import extended
+from genre.features.text import Language
 from genre.generation.desk import Desk
-from genre.generation.evidence import proven
+from genre.generation.evidence import proven, reasons_for
 from genre.generation.facts import FactBook
 from genre.generation.own_data import OwnData
-from genre.generation.reasons import Language, Reasons
+from genre.generation.reasons import Reason, Reasons
 from genre.generation.scenarios import ScenarioName
 from genre.generation.trace import Trace, decided
 from genre.generation.wanted import Brief
 from genre.generation.write_config import WriteConfig
 from genre.language.base import Generator
-from genre.recommenders.base import ReadsTexts, Recommender, Similar
+from genre.recommenders.base import Recommender
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
 from genre.strategies.fallback import fill
 
-RANK, TITLE, SCORE, SOURCE, REASON, SIMILARITY = "rank", "title", "score", "source", "reason", "similarity"
 LIKED = "liked"
 
 
@@ -74,7 +84,7 @@ class Engine:
 
     @cached_property
     def _reasons(self) -> Reasons:
-        return Reasons(self.data)
+        return Reasons(self.data, self._book)
 
     @cached_property
     def _books(self) -> dict[tuple[Language, str | None], FactBook]:
@@ -141,6 +151,11 @@ class Engine:
     ) -> pl.DataFrame:
         """Recommend to known users, or to anybody by what they liked.
 
+        The reason for an answer names the liked item without which the model would hold least of it, as in `write` and
+        `why`: each event of the history is left out in turn, and the model asked again. Where more than 100 answers are
+        asked for at once, that takes too long: the liked item is then the one that goes best with the answer by the
+        log and the catalogue, which need not be what the model went by.
+
         Args:
             users: Ids; None asks for every known user. Somebody unknown is answered without a history.
             histories: For each user, the ids of liked items, oldest first, in place of what the log knows.
@@ -164,11 +179,15 @@ class Engine:
             )
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)
         answer = self.answer(queries, n)
-        frame = self.to_frame(names, answer, reasons)
+        frame = frame_of(self.data, names, answer, reasons)
         if reasons is not None:
-            sentences = self._reasons.explain(queries, answer, reasons)
-            frame = frame.with_columns(pl.Series(REASON, [why.text for row in sentences for why in row], pl.String))
+            sentences = [why.text for row in self.reasons(queries, answer, reasons) for why in row]
+            frame = frame.with_columns(pl.Series(REASON, sentences, pl.String))
         return frame
+
+    def reasons(self, queries: Queries, answer: Recommendations, language: Language = "en") -> list[list[Reason]]:
+        """Return a reason for every filled place of what was recommended; see `recommend`."""
+        return reasons_for(self.model, self._reasons, queries, answer, self.candidates(queries), language)
 
     def write(
         self,
@@ -211,7 +230,7 @@ class Engine:
 
         Raises:
             ConfigError: `n` is negative, there is no such kind, there are not as many histories as users, or the
-                beginning could pass for an order to a language model.
+                question or the beginning could pass for an order to a language model.
             DataError: A history or `items` names an item that is not in the catalogue.
             DependencyError: The language model is not there.
         """
@@ -236,6 +255,7 @@ class Engine:
         question: str = "",
         begin: str = "",
         config: WriteConfig | None = None,
+        generator: Generator | None = None,
     ) -> Iterator[str]:
         """Yield one text for somebody, sentence by sentence, each when it is known that it may be shown.
 
@@ -250,15 +270,17 @@ class Engine:
             question: What is asked about it, for a kind that answers.
             begin: What is continued, for a kind that continues.
             config: How it is written.
+            generator: A language model in memory, in the place of one that is built from `config` for this text.
 
         Raises:
-            ConfigError: There is neither a user nor a history, no such kind, or no item for a kind about one.
+            ConfigError: There is neither a user nor a history, no such kind, or no item for a kind about one,
+                or the question or the beginning could pass for an order to a language model.
             DataError: The item, or one of the history, is not in the catalogue.
             DependencyError: The language model is not there.
         """
         _require_count(n, "stream")
         brief = Brief.of([kind], language, scenario, question=question, begin=begin, place="stream")
-        desk = self._desk(brief, config, chosen=item_id is not None)
+        desk = self._desk(brief, config, generator, chosen=item_id is not None)
         names, query = self._ask_one(user, history, "stream")
         items = [item_id] if isinstance(item_id, str) else item_id
         return desk.stream(names, query, self._subjects(query, items, n if brief.is_about_several else 0))
@@ -362,16 +384,7 @@ class Engine:
             ModelError: The model knows no similarity of items.
         """
         _require_count(n, "similar")
-        if not isinstance(self.model, Similar):
-            raise ModelError(
-                f"{self.model.config.kind!r} knows no similarity of items",
-                place="similar",
-                remedy="Use a model that does, for instance item_knn, graph or ease.",
-            )
-        row = self._item_rows([item_id])
-        scores = self.model.similar(row)
-        scores[:, row] = -np.inf
-        return self._nearest(scores, n)
+        return self._nearest(nearness_to_item(self.model, int(self._item_rows([item_id])[0])), n)
 
     def similar_to_text(self, text: str, n: int = 10) -> pl.DataFrame:
         """Return the n allowed items whose texts are nearest to a text: `rank, item_id, title, similarity`.
@@ -381,15 +394,7 @@ class Engine:
             ModelError: The model does not read texts.
         """
         _require_count(n, "similar")
-        if not isinstance(self.model, ReadsTexts):
-            raise ModelError(
-                f"{self.model.config.kind!r} does not read texts",
-                place="similar",
-                remedy="Use a model that does, for instance content.",
-            )
-        if not text.strip():
-            raise ConfigError("the text is empty", place="similar", remedy="Say in words what to look for.")
-        return self._nearest(self.model.similar_to_texts([text]), n)
+        return self._nearest(nearness_to_text(self.model, text), n)
 
     def _nearest(self, scores: NDArray[np.float32], n: int) -> pl.DataFrame:
         """Return the n allowed items with the highest scores (1, I)."""
@@ -399,24 +404,8 @@ class Engine:
         candidates.hide(scores)
         one = Recommendations.empty(1, min(n, self.data.num_items))
         one.item_rows[:], one.scores[:] = top_n(scores, one.n)
-        frame = self.to_frame(pl.Series([""]), one)
+        frame = frame_of(self.data, pl.Series([""]), one)
         return frame.select(RANK, ITEM_ID, TITLE, pl.col(SCORE).alias(SIMILARITY))
-
-    def to_frame(self, names: pl.Series, answer: Recommendations, language: str | None = None) -> pl.DataFrame:
-        """Turn answers into one row for each filled place, under external ids."""
-        filled = answer.filled
-        places = np.broadcast_to(np.arange(1, answer.n + 1), filled.shape)
-        rows = answer.item_rows[filled]
-        return pl.DataFrame(
-            {
-                USER_ID: names.gather(np.nonzero(filled)[0]),
-                RANK: places[filled],
-                ITEM_ID: self.data.items.vocabulary.ids.gather(rows),
-                TITLE: self.data.items.title_in(language).gather(rows),
-                SCORE: answer.scores[filled],
-                SOURCE: pl.Series([Source(code).name.lower() for code in answer.sources[filled]], dtype=pl.String),
-            }
-        )
 
     def _ask(self, users: Sequence[str] | None, histories: Sequence[Sequence[str]] | None) -> tuple[pl.Series, Queries]:
         return asked_by(self.data, users, histories, self.pseudonym)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genre._version import __version__
+from genre.answers import frame_of
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.errors import ConfigError
@@ -24,7 +25,6 @@ from genre.evaluation.judge import Judge, Judgement
 from genre.evaluation.report import render_report
 from genre.evaluation.results import METRICS_FILE, PER_QUERY_FILE, Results
 from genre.evaluation.summary import summarize
-from genre.generation.reasons import Reasons
 from genre.guarding import over_budget
 from genre.recommenders.base import Recommender
 from genre.runs import CONFIG, load_into, open_engine
@@ -223,9 +223,9 @@ def _write(engine: Engine, experiment: Experiment, directory: Path, progress: Pr
     queries = data.queries(spread(data, experiment.answer.examples))
     users = data.users.vocabulary.names(queries.user_rows)
     answer = engine.answer(queries, experiment.answer.n)
-    rows = engine.to_frame(users, answer, language).to_dicts()
+    rows = frame_of(data, users, answer, language).to_dicts()
     if language is not None:
-        reasons = (why for found in Reasons(data).explain(queries, answer, language) for why in found)
+        reasons = (why for found in engine.reasons(queries, answer, language) for why in found)
         rows = [row | {"reason": why.text, "evidence": asdict(why)} for row, why in zip(rows, reasons, strict=True)]
     titles = data.items.title_in(language)
     liked = queries.history.liked().items

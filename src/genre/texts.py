@@ -49,13 +49,18 @@ def write_texts(engine: Engine, wanted: TextsConfig, run: RunContext) -> tuple[l
     written = _written(engine, wanted, run, users=names, n=wanted.n)
     texts = [text | {"reference": _reference(data, text[ITEM_ID], wanted.references)} for text in written]
     found: dict[str, Any] = {}
-    given = {name: kind_of(name, wanted.language).inputs for name in wanted.kinds}
-    if wanted.reason_draws and any("reason" in inputs for inputs in given.values()):
+    kinds = {name: kind_of(name, wanted.language) for name in wanted.kinds}
+    if wanted.reason_draws and any("reason" in kind.inputs for kind in kinds.values()):
         found["reasons"] = _faithful(engine, rows, wanted, run)
-    if wanted.personal is not None and (kinds := [name for name in given if "person" in given[name]]):
-        found["personal"] = _personal(engine, wanted, wanted.personal, kinds, run)
-    if wanted.judge is not None:
-        found["judge"] = _judged(engine, wanted, wanted.judge, texts, run)
+    # A profile and a path have no item in common with those of others, nor the facts of one to be judged by.
+    about_items = {name: kind for name, kind in kinds.items() if kind.about == "item"}
+    personal = [name for name, kind in about_items.items() if "person" in kind.inputs]
+    if wanted.personal is not None and personal:
+        found["personal"] = _personal(engine, wanted, wanted.personal, personal, run)
+    if wanted.judge is not None and about_items:
+        own = {kind.name for kind in about_items.values()}
+        judged = [text for text in texts if text["kind"] in own]
+        found["judge"] = _judged(engine, wanted, wanted.judge, list(about_items), judged, run)
     return texts, _plain(found)
 
 
@@ -158,12 +163,17 @@ def _for_all(
 
 
 def _judged(
-    engine: Engine, wanted: TextsConfig, judge: JudgeConfig, texts: Sequence[Mapping[str, Any]], run: RunContext
+    engine: Engine,
+    wanted: TextsConfig,
+    judge: JudgeConfig,
+    names: Sequence[str],
+    texts: Sequence[Mapping[str, Any]],
+    run: RunContext,
 ) -> dict[str, Any]:
     """Let a language model compare what a language model wrote with what is put together from the facts."""
     plain = wanted.model_copy(update={"generator": None, "moderation": None, "audit": None})
-    names = list(dict.fromkeys(text[USER_ID] for text in texts))
-    baseline = _written(engine, wanted, run, users=names, n=wanted.n, config=plain)
+    users = list(dict.fromkeys(text[USER_ID] for text in texts))
+    baseline = _written(engine, wanted, run, users=users, n=wanted.n, kinds=names, config=plain)
     other = {(text[USER_ID], text[ITEM_ID], text["kind"]): text["text"] for text in baseline}
     book = FactBook(engine.data.items, wanted.language, without=wanted.references)
     kinds = list(dict.fromkeys(text["kind"] for text in texts))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from genre.core.errors import ConfigError, DataError
 from genre.data.dataset import Dataset, Entities, Roles, Vocabulary
 from genre.features._cleaning import cuts, shortened
-from genre.features.text import TextConfig, clean_text, estimate_tokens, has_text, item_texts
+from genre.features.text import TextConfig, clean_text, estimate_tokens, has_text, is_truth, item_texts
 
 FILM = {
     "title": ["The General"],
@@ -96,7 +96,7 @@ def test_labels_name_the_columns() -> None:
     named = TextConfig(fields=("title", "main_category", "year"), labels=True)
     assert item_texts(table, named) == ["title: The General. main category: Film. year: 1926"]
     assert item_texts(table, named.model_copy(update={"language": "zh"})) == [
-        "标题：将军号。main_category：Film。年份：1926"
+        "标题：将军号。main category：Film。年份：1926"
     ]
 
 
@@ -141,7 +141,7 @@ def test_cells_of_every_type_are_read() -> None:
     columns: dict[str, object] = {"whole": 7, "year": 1999.0, "price": 19.99, "much": 12345678.0, "none": float("inf")}
     assert text_of(columns, fields=tuple(columns)) == "7. 1999. 19.99. 12345678"
     nested = {"flag": True, "deep": [["a", None], ["b"]], "record": {"x": "y", "z": None}}
-    assert text_of(nested, fields=tuple(nested)) == "True. a, b. y"
+    assert text_of(nested, fields=tuple(nested)) == "yes. a, b. y"
 
 
 def test_the_last_field_is_shortened_first_and_then_left_out() -> None:
@@ -246,6 +246,20 @@ def test_a_catalogue_without_text_is_an_error_that_names_the_columns() -> None:
         item_texts(blank, TextConfig())
     assert not has_text(numbers)
     assert not has_text(blank)
+
+
+def test_truth_values_are_words() -> None:
+    truths = {"title": ["A", "B", "C"], "in_stock": [["true"], ["false"], None], "new": [True, False, None]}
+    table = entities(truths, Roles(text=("title",), category=("in_stock",)))
+    config = TextConfig(fields=("title", "in_stock", "new"), labels=True)
+    assert item_texts(table, config) == [
+        "title: A. in stock: yes. new: yes",
+        "title: B. in stock: no. new: no",
+        "title: C",
+    ]
+    chinese = item_texts(table, config.model_copy(update={"language": "zh"}))
+    assert chinese[0] == "标题：A。有货：是。new：是"
+    assert [is_truth(table.frame[name]) for name in ("title", "in_stock", "new")] == [False, True, True]
 
 
 def test_users_have_texts_too(dataset: Dataset) -> None:

@@ -125,7 +125,7 @@ def test_a_translation_that_keeps_everything_is_shown() -> None:
 def test_a_translation_that_changes_something_is_not(said: str, instead: str) -> None:
     found = translated(GOOD.replace(said, instead))
     assert (found.writer, found.provenance["withheld"]) == ("template", ["not translated"])
-    assert found.text == "《寻子遇仙记》：导演为查理·卓别林；年份为1921。其简介暂无中文版。"
+    assert found.text == "《寻子遇仙记》（导演：查理·卓别林；年份：1921）。其简介暂无中文版。"
 
 
 @pytest.mark.parametrize("answer", [None, ENGLISH.text, "流浪汉。", ""])
@@ -143,7 +143,7 @@ def test_from_chinese_into_english() -> None:
         good.replace("a tramp", "Bob Hope"),
     ):
         found = translated(wrong, "en", source)
-        assert found.text == "The Kid: director Charlie Chaplin. Its description is not available in English yet."
+        assert found.text == "The Kid (director: Charlie Chaplin). Its description is not available in English yet."
 
 
 def test_the_catalogues_own_text_is_shown_and_no_model_asked() -> None:

@@ -36,6 +36,11 @@ def test_english_questions(question: str, answer: str) -> None:
     assert answering(KID, question, "en") == answer
 
 
+def test_a_column_without_words_is_not_asked_for() -> None:
+    named = Facts("kid", "The Kid", {"%": "12"}, KID.text)
+    assert answering(named, "Does anybody find a baby?", "en") == "A tramp finds an abandoned baby."
+
+
 @pytest.mark.parametrize(
     ("question", "answer"),
     [("导演是谁？", "导演：查理·卓别林。"), ("哪年上映的？", "年份：1921。"), ("谁捡到弃婴？", "流浪汉捡到一个弃婴。")],

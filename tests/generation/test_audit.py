@@ -28,7 +28,7 @@ ANN = "ann@example.com"
 
 
 def asked(user: str = ANN) -> Request:
-    return replace(request(), person=Person(user, ("City Lights",)))
+    return replace(request(), person=Person("", ("City Lights",)), user_id=user)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

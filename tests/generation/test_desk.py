@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,12 @@ from genre.data.build import build_dataset
 from genre.data.dataset import Dataset
 from genre.data.sample import SampleConfig, sample_tables
 from genre.data.tables import Tables
+from genre.generation.audit import AuditLog
 from genre.generation.desk import Desk
 from genre.generation.facts import FactBook
 from genre.generation.own_data import OwnData
 from genre.generation.reasons import Reasons
+from genre.generation.stage import account_of_texts
 from genre.generation.wanted import Books, Brief, Explain
 from genre.generation.write_config import WriteConfig
 from genre.language.fake import FakeGeneratorConfig
@@ -43,7 +47,15 @@ COURSES = pl.DataFrame(
         "description_zh": ["用十节短课写出第一批程序。一切从头讲起。", "学会向数据库提问。", "六周内训练模型。", None],
     }
 )
-LOG = [("ann-4711", "sql"), ("ann-4711", "ml"), ("bob", "py"), ("bob", "trap"), ("bob", "sql"), ("cid", "py")]
+LOG = [
+    ("ann-4711", "sql"),
+    ("ann-4711", "ml"),
+    ("bob", "py"),
+    ("bob", "trap"),
+    ("bob", "sql"),
+    ("cid", "py"),
+    ("dan", "trap"),
+]
 DATA = build_dataset(
     Tables(pl.DataFrame(LOG, schema=["user_id", "item_id"], orient="row").with_columns(timestamp=pl.lit(0)), COURSES)
 )
@@ -59,16 +71,22 @@ def explaining(data: Dataset) -> Explain:
 
 
 def texts(
-    user: str, kinds: Sequence[str], items: Sequence[str] = (), *answers: str, streamed: bool = False, **how: Any
+    user: str,
+    kinds: Sequence[str],
+    items: Sequence[str] = (),
+    *answers: str,
+    streamed: bool = False,
+    config: dict[str, Any] | None = None,
+    **how: Any,
 ) -> Any:
     generator = FakeGeneratorConfig(answers=answers) if answers else None
-    config = WriteConfig(generator=generator, candidates=1, draws=1)
+    settings = WriteConfig(generator=generator, candidates=1, draws=1, **(config or {}))
     brief = Brief.of(kinds, how.pop("language", "en"), "courses", **how)
     names, queries = asked_by(DATA, [user], None)
     answer = Recommendations.empty(1, len(items))
     answer.item_rows[:], answer.scores[:] = DATA.items.vocabulary.rows(list(items)), 0.0
     answer.sources[:] = Source.PERSONAL
-    desk = Desk(DATA.items, books(DATA), explaining(DATA), brief, config, RunContext(), OwnData(DATA.users))
+    desk = Desk(DATA.items, books(DATA), explaining(DATA), brief, settings, RunContext(), OwnData(DATA.users))
     return list(desk.stream(names, queries, answer)) if streamed else desk.write(names, queries, answer)
 
 
@@ -175,6 +193,40 @@ def test_a_step_that_says_what_is_not_its_own_is_replaced_alone(wrong: str) -> N
     assert texts("nobody", ["path"], ["ml", "sql", "py"], *answers, streamed=True) == found["text"].splitlines()
 
 
+def test_a_step_that_is_withheld_leaves_its_number_out() -> None:
+    how: dict[str, Any] = {"config": {"banned": ["databases"]}}
+    (found,) = texts("nobody", ["path"], ["ml", "sql", "py"], **how)
+    lines = found["text"].splitlines()
+    assert [line[:3] for line in lines] == ["1. ", "3. "]
+    assert found["provenance"]["withheld"] == ["banned"]
+    assert account_of_texts([found])[0]["claims_true"] == 1
+    assert texts("nobody", ["path"], ["ml", "sql", "py"], streamed=True, **how) == lines
+
+
+def test_an_empty_text_is_not_called_banned(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.en.j2"
+    blocks = "".join(f"{{% block {name} %}}{{% endblock %}}" for name in ("system", "user", "plain"))
+    head = '{% set inputs = ["facts"] %}{% set sentences = 1 %}{% set words = 9 %}'
+    empty.write_text(head + blocks, encoding="utf-8")
+    (found,) = texts("nobody", [str(empty)], ["py"])
+    assert (found["text"], found["provenance"]["withheld"]) == ("", ["nothing to say"])
+
+
+def test_a_liked_title_that_is_an_order_leaves_a_reason() -> None:
+    (found,) = texts("dan", ["reason"], ["py"])
+    assert found["text"] == "Liked by 2 people."
+    assert "withheld" not in found["provenance"]
+
+
+def test_the_log_finds_all_texts_of_a_person_and_no_prompt_does(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    kinds = ["profile", "path", "title"]
+    found = texts("ann-4711", kinds, ["sql", "py"], "You like data.", config={"audit": path})
+    logged = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["user"] for line in logged] == [AuditLog(path).user("ann-4711")] * 5
+    assert not any("4711" in json.dumps({**row, "user_id": ""}) for row in found)
+
+
 def test_a_continuation_goes_on_where_the_beginning_ends() -> None:
     (own,) = texts("nobody", ["continuation"], ["py"])
     assert own["text"] == "Everything is explained from the start."
@@ -184,7 +236,7 @@ def test_a_continuation_goes_on_where_the_beginning_ends() -> None:
     (other,) = texts("nobody", ["continuation"], ["ml"], begin="Everybody wants models.")
     assert other["text"] == "Train models in six weeks. Judge them without pity."
     (labels,) = texts("nobody", ["continuation"], ["sql"])
-    assert labels["text"] == "Databases: prerequisites py; topics programming, data."
+    assert labels["text"] == "Databases (prerequisites: py; topics: programming, data)."
     (chinese,) = texts("nobody", ["continuation"], ["py"], language="zh")
     assert chinese["text"] == "一切从头讲起。"
     (nothing,) = texts(

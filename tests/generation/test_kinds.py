@@ -86,6 +86,39 @@ def test_every_kind_asks_with_the_facts_between_marks(name: str, language: Langu
     assert "{" not in prompt.user
 
 
+def test_a_title_with_its_own_mark_gets_no_second_one() -> None:
+    mark, person = Facts("a", "Airplane!"), Person("u", ("Airplane!",), alike=("Airplane!",))
+    plain = {name: kind_of(name, "en").plain(given_for("en", mark, person)) for name in ("ad", "summary", "profile")}
+    assert plain == {
+        "ad": "If you liked Airplane!: Airplane!",
+        "summary": "Airplane!",
+        "profile": "Lately you have liked Airplane!",
+    }
+    given = given_for("en", mark, Person("u")) | {"step": Step(2, 3, earlier=("A",))}
+    assert kind_of("path", "en").plain(given) == "Go on with Airplane!"
+
+
+def test_facts_without_a_text_read_as_a_list() -> None:
+    mug = Facts("m", "Mug Set", {"brand": "Acme", "in stock": "yes", "price": "8"})
+    assert kind_of("summary", "en").plain(given_for("en", mug)) == "Mug Set (brand: Acme; in stock: yes; price: 8)."
+    chinese = Facts("m", "马克杯", {"品牌": "Acme", "有货": "是"})
+    assert kind_of("summary", "zh").plain(given_for("zh", chinese)) == "《马克杯》（品牌：Acme；有货：是）。"
+
+
+def test_no_space_stands_behind_a_chinese_mark() -> None:
+    latin = Facts("s", "Statistics", text="Count everything.")
+    text = kind_of("ad", "zh").plain(given_for("zh", latin, Person("u")))
+    assert text == "为你推荐：《Statistics》。Count everything."
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_ad_takes_the_best_sentence_that_fits(language: Language) -> None:
+    long = ("The baby cries" + " and cries" * 60 + ".") if language == "en" else "弃婴" + "哭了又哭" * 60 + "。"
+    short = "A tramp finds it." if language == "en" else "流浪汉捡到他。"
+    facts = Facts("kid", FACTS[language].title, text=f"{long} {short}")
+    assert kind_of("ad", language).plain(given_for(language, facts)).endswith(short)
+
+
 def test_a_personal_kind_depends_on_the_person() -> None:
     kind = kind_of("synopsis", "en")
     assert kind.plain(given_for("en")) != kind.plain(given_for("en", person=Person("v")))

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from genre.generation.sentences import (
     best_sentences,
+    ended,
     first_sentences,
     first_words,
     is_whole,
     joined,
+    labelled,
     length_of,
     rest_of,
     sentences_of,
@@ -37,7 +39,7 @@ def test_sentences_by_hand() -> None:
     assert sentences_of("他走了。“再见！”她说。没有") == ["他走了。", "“再见！”", "她说。", "没有"]
     assert sentences_of("") == []
     assert sentences_of("他……走了。她留下。") == ["他……走了。", "她留下。"]
-    assert together(["他走了。", "她留下。", "It ends."]) == "他走了。她留下。 It ends."
+    assert together(["他走了。", "她留下。", "It ends."]) == "他走了。她留下。It ends."
     assert first_words("one two, three four", 2) == "one two…"
     assert first_words("一二三", 3) == "一二三"
 
@@ -70,6 +72,7 @@ def test_beginnings_and_limits() -> None:
     [
         ("", "A tramp finds a baby. He stays. Years go by."),
         ("A tramp finds", "a baby. He stays. Years go by."),
+        ("A tramp fi", "finds a baby. He stays. Years go by."),
         ("A tramp finds a baby", "He stays. Years go by."),
         ("A tramp finds a baby. He stays.", "Years go by."),
         ("Once he came. He stays.", "Years go by."),
@@ -81,9 +84,38 @@ def test_what_comes_behind_a_beginning(begin: str, rest: str) -> None:
     assert rest_of("A tramp finds a baby. He stays. Years go by.", begin) == rest
 
 
+@pytest.mark.parametrize(
+    ("text", "begin", "rest"),
+    [
+        ("A well-known tramp.", "A well", "well-known tramp."),
+        ("He doesn't know.", "He doesn", "doesn't know."),
+        ("流浪汉捡到弃婴。", "流浪", "汉捡到弃婴。"),
+        ("看Python入门。", "看Py", "Python入门。"),
+    ],
+)
+def test_no_half_word_comes_behind_a_beginning(text: str, begin: str, rest: str) -> None:
+    assert rest_of(text, begin) == rest
+
+
+def test_a_sentence_gets_an_end_where_it_has_none() -> None:
+    assert [ended(text, "en") for text in ("Go on with Airplane!", "For you: The Kid", "")] == [
+        "Go on with Airplane!",
+        "For you: The Kid.",
+        "",
+    ]
+    assert ended("《飞机！》", "zh") == "《飞机！》。"
+
+
+def test_labels_with_their_names() -> None:
+    assert labelled({"brand": "Acme", "in stock": "yes"}, "en") == "brand: Acme; in stock: yes"
+    assert labelled({"品牌": "Acme", "有货": "是"}, "zh") == "品牌：Acme；有货：是"
+
+
 def test_the_sentences_with_the_most_words_stay_in_their_order() -> None:
     assert best_sentences(TEXT, {"men", "town"}, 2) == "A town wakes! Then 3 men left."
     assert best_sentences(TEXT, set(), 1) == "Dr. Caligari sleeps."
+    assert best_sentences(TEXT, {"men"}, 1, 3) == "Dr. Caligari sleeps."
+    assert best_sentences(TEXT, {"men"}, 1, 2) == ""
 
 
 @pytest.mark.parametrize(

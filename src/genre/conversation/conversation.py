@@ -30,6 +30,7 @@ from genre.core.errors import DataError
 from genre.core.run import RunContext
 from genre.data.columns import ITEM_ID
 from genre.engine import Engine
+from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language
 from genre.generation.scenarios import ScenarioName
 from genre.generation.sentences import first_sentences, first_words
@@ -180,11 +181,13 @@ class Conversation:
     def _tell(self, act: Act, draft: Draft) -> None:
         language = draft.language
         asked = draft.lister.asked(draft.state)
+        # Of one that could pass for an order to a language model, nothing is left to answer.
+        question = neutralise(act.text).text
 
         def write(item: str, kind: str) -> str:
-            return draft.writing.text(self._engine, asked, item, kind, language, act.text)
+            return draft.writing.text(self._engine, asked, item, kind, language, question)
 
-        if act.kind == "about":
+        if act.kind == "about" or not question:
             draft.told += self._teller.about(act.items, language, write)
         else:
             titles = self._replies.titles(act.items, language)

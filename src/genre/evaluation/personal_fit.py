@@ -51,8 +51,8 @@ def personal_fit(
 ) -> PersonalFit:
     """Find each text among texts about the same item for others, by nearness to what its reader liked later.
 
-    A person is the mean of the vectors of the withheld texts, less the mean of all people. The intervals are over
-    people.
+    A person is the mean of the vectors of the withheld texts, scaled to length 1, less the mean of all people: each
+    person counts the same in that mean, however alike the texts of one are. The intervals are over people.
 
     Args:
         texts: N texts.

@@ -30,6 +30,7 @@ __all__ = [
     "default_columns",
     "estimate_tokens",
     "has_text",
+    "is_truth",
     "item_texts",
     "spoken_columns",
     "texts_with_gaps",
@@ -43,11 +44,12 @@ _LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 _BETWEEN_FIELDS: Final[dict[Language, str]] = {"en": ". ", "zh": "。"}
 _BETWEEN_LABELS: Final[dict[Language, str]] = {"en": ", ", "zh": "、"}
 _AFTER_NAME: Final[dict[Language, str]] = {"en": ": ", "zh": "："}
+_TRUTHS: Final[dict[str, dict[Language, str]]] = {"true": {"en": "yes", "zh": "是"}, "false": {"en": "no", "zh": "否"}}
 _CHINESE_NAMES: Final = {
     "title": "标题", "name": "名称", "description": "简介", "summary": "摘要", "brand": "品牌", "genre": "类型",
     "genres": "类型", "category": "类别", "categories": "类别", "tags": "标签", "keywords": "关键词", "author": "作者",
     "director": "导演", "actors": "演员", "year": "年份", "country": "国家", "language": "语言", "price": "价格",
-    "color": "颜色", "gender": "性别", "age": "年龄", "occupation": "职业", "city": "城市",
+    "color": "颜色", "gender": "性别", "age": "年龄", "occupation": "职业", "city": "城市", "in_stock": "有货",
 }  # fmt: skip
 
 _ENDS: Final = ".!?…。！？"
@@ -256,8 +258,8 @@ def _fields_of(entities: Entities, config: TextConfig) -> list[_Field]:
 def _label(column: str, language: Language) -> str:
     base, _, code = column.rpartition("_")
     name = base if code in _LANGUAGES else column
-    spoken = _CHINESE_NAMES.get(name, name) if language == "zh" else name.replace("_", " ")
-    return spoken + _AFTER_NAME[language]
+    spoken = name.replace("_", " ")
+    return (_CHINESE_NAMES.get(name, spoken) if language == "zh" else spoken) + _AFTER_NAME[language]
 
 
 def _parsed(template: str) -> list[_Field]:
@@ -280,8 +282,24 @@ def _parsed(template: str) -> list[_Field]:
 def _values(frame: pl.DataFrame, column: str, language: Language) -> list[str]:
     """Return what a column says in each row, in this language where it is there in it."""
     variants = [name for name in (f"{column}_{language}", column) if name in frame.columns]
-    cells = zip(*(frame[name].to_list() for name in variants), strict=True)
+    columns = [frame[name] for name in variants]
+    cells = zip(*(_in_words(one, language) if is_truth(one) else one.to_list() for one in columns), strict=True)
     return [next(filter(None, (_spoken(value, language) for value in row)), "") for row in cells]
+
+
+def is_truth(column: pl.Series) -> bool:
+    """Return whether a column holds nothing but truth values, as they are or as a category."""
+    if column.dtype == pl.Boolean:
+        return True
+    cells = column.explode() if column.dtype == pl.List(pl.String) else column
+    found = set(cells.drop_nulls().unique()) if cells.dtype == pl.String else set()
+    return bool(found) and found <= set(_TRUTHS)
+
+
+def _in_words(column: pl.Series, language: Language) -> list[str | None]:
+    cells = column.list.first() if isinstance(column.dtype, pl.List) else column
+    words = {name: spoken[language] for name, spoken in _TRUTHS.items()}
+    return cells.cast(pl.String).replace(words).to_list()
 
 
 def _spoken(value: Any, language: Language) -> str:

@@ -9,7 +9,7 @@ from genre.core.words import words_of
 from genre.features.enrich.checks import content_words
 from genre.features.text import Language
 from genre.generation.facts import Facts
-from genre.generation.sentences import sentences_of
+from genre.generation.sentences import ended, labelled, sentences_of
 
 _ASKED: Final = (
     ("director", "导演", r"\bdirect(?:s|ed|or|ors)?\b|\bwho made\b|导演|执导|谁拍"),
@@ -37,13 +37,13 @@ def answering(facts: Facts, question: str, language: Language) -> str:
     lowered = question.casefold()
     asked = {name for english, chinese, pattern in _ASKED if re.search(pattern, lowered) for name in (english, chinese)}
     words = set(words_of(question))
-    named = [
-        f"{name}: {value}" if language == "en" else f"{name}：{value}"
+    named = {
+        name: value
         for name, value in facts.labels.items()
-        if name.casefold() in asked or set(words_of(name)) <= words
-    ]
+        if name.casefold() in asked or ((own := set(words_of(name))) and own <= words)
+    }
     if named:
-        return ("; " if language == "en" else "；").join(named) + ("." if language == "en" else "。")
+        return ended(labelled(named, language), language)
     wanted = content_words([question]) - content_words([facts.title])
     sentences = sentences_of(facts.text)
     overlap = [len(wanted & content_words([sentence])) for sentence in sentences]

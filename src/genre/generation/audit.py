@@ -146,7 +146,7 @@ class AuditedWriter:
             "kind": request.kind.name,
             "language": request.kind.language,
             "item_id": request.facts.item_id,
-            "user": self._log.user(request.person.user_id),
+            "user": self._log.user(request.user_id),
             "writer": text.writer,
             **{name: text.provenance[name] for name in _TOLD if name in text.provenance},
             "sha256": hashlib.sha256(text.text.encode()).hexdigest(),

@@ -13,8 +13,9 @@ from genre.core.queries import Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Entities
+from genre.generation.facts import Books
 from genre.generation.own_data import OwnData
-from genre.generation.wanted import Books, Brief, Explain, Wanted, Wishes, numbered
+from genre.generation.wanted import Brief, Explain, Wanted, Wishes, numbered
 from genre.generation.write_config import WriteConfig
 from genre.generation.writer import writer_of
 from genre.language.base import Generator

@@ -6,14 +6,19 @@ Shapes: B queries, n answers for each.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genre.core.queries import Candidates, Queries, Recommendations
+from genre.features.text import Language
 from genre.generation.attribution import Attribution, attribute
-from genre.generation.reasons import Language, Reason, Reasons
+from genre.generation.reasons import Reason, Reasons
 from genre.recommenders.base import Recommender
+
+HANDFUL: Final = 100
+"""Answers whose reasons are put to the proof."""
 
 
 def strongest(query: Queries, item: int, found: Attribution) -> NDArray[np.bool_]:
@@ -72,3 +77,29 @@ def proven(
     """
     found = iter(reasons.proven(*cited(model, queries, answer, candidates), language))
     return [[next(found) for _ in range(count)] for count in answer.filled.sum(1).tolist()]
+
+
+def reasons_for(
+    model: Recommender,
+    reasons: Reasons,
+    queries: Queries,
+    answer: Recommendations,
+    candidates: Candidates,
+    language: Language = "en",
+) -> list[list[Reason]]:
+    """Return a reason for every filled place (B, n): `proven` ones for a handful of answers.
+
+    A proof asks the model once for each event of a history. For more than `HANDFUL` answers together, a reason names
+    the liked item that goes best with the recommended one by the log and the catalogue, whatever the model went by.
+
+    Args:
+        model: What recommended the items.
+        reasons: Puts evidence into words.
+        queries: B queries.
+        answer: What was recommended.
+        candidates: Of the queries.
+        language: Of the reasons.
+    """
+    if answer.filled.sum() > HANDFUL:
+        return reasons.explain(queries, answer, language)
+    return proven(model, reasons, queries, answer, candidates, language)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import polars as pl
 
@@ -118,8 +119,9 @@ class FactBook:
 
     @cached_property
     def shared_words(self) -> SharedWords:
-        """How often words stand in the texts of the catalogue."""
-        return SharedWords([_as_text([cells[row] for cells in self._texts.values()]) for row in range(len(self))])
+        """How often words stand in the titles and texts of the catalogue."""
+        columns = [*self._title.values(), *self._texts.values()]
+        return SharedWords([_as_text([cells[row] for cells in columns]) for row in range(len(self))])
 
     def rarity(self, label: str) -> float:
         """Return the logarithm of one over the share of items that have a label."""
@@ -143,6 +145,10 @@ class FactBook:
         found = small.explode(empty_as_null=False).unique()
         labels = {words[0] for words in map(words_of, self._counts) if len(words) == 1}
         return frozenset({word for text in found for word in words_of(text)} - labels | set(ENGLISH_STOP_WORDS))
+
+
+Books: TypeAlias = Callable[[Language], FactBook]
+"""Returns the facts of a catalogue in a language."""
 
 
 def parts_of(values: Iterable[str]) -> list[str]:

@@ -37,9 +37,11 @@ from genre.generation.facts import Facts
 from genre.generation.person import Person
 from genre.generation.sentences import (
     best_sentences,
+    ended,
     first_sentences,
     first_words,
     joined,
+    labelled,
     length_of,
     rest_of,
     within,
@@ -62,8 +64,8 @@ that the item is, and the `Scenario`."""
 _BLOCKS: Final = ("system", "user", "plain")
 _OPENING: Final = "opening"
 _DATA: Final = re.compile(r"<<<\n.*?>>>|\"[^\"]*\"|“[^”]*”", re.DOTALL)
-_SPACES: Final = re.compile(rf"(?<=[{CJK}，。：；！？、》」』]) (?=[{CJK}《「『])")
-"""What a template leaves between Chinese sentences."""
+_SPACES: Final = re.compile(rf"(?<=[，。：；！？、》」』]) |(?<=[{CJK}]) (?=[{CJK}《「『])")
+"""What a template leaves between Chinese sentences, and before the Latin letters of the next one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,8 +205,8 @@ def _environment(language: Language) -> Environment:
     )
     environment.filters["first_sentences"] = first_sentences
 
-    def for_person(text: str, person: Person, count: int) -> str:
-        return best_sentences(text, person.words, count)
+    def for_person(text: str, person: Person, count: int, most: int | None = None) -> str:
+        return best_sentences(text, person.words, count, most)
 
     def listed(values: list[str]) -> str:
         return joined(values, language)
@@ -215,7 +217,16 @@ def _environment(language: Language) -> Environment:
     def understood(labels: Mapping[str, str]) -> dict[str, str]:
         return spoken(labels, language)
 
+    def whole(text: str) -> str:
+        return ended(text, language)
+
+    def told(labels: Mapping[str, str]) -> str:
+        return labelled(labels, language)
+
     environment.filters["answering"] = answers
+    environment.filters["ended"] = whole
+    environment.filters["labelled"] = told
+    environment.filters["length_of"] = length_of
     environment.filters["continuing"] = rest_of
     environment.filters["understood"] = understood
     environment.filters["for_person"] = for_person

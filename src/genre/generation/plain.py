@@ -90,10 +90,8 @@ class PlainWriter:
             provenance: What is known of each request by now.
         """
         checkers = [self.checker(request) for request in requests]
-        texts = [
-            checker.allowed(request.kind.plain(request.given))
-            for checker, request in zip(checkers, requests, strict=True)
-        ]
+        whole = [request.kind.plain(request.given) for request in requests]
+        texts = [checker.allowed(text) for checker, text in zip(checkers, whole, strict=True)]
         flags = self.flags(texts)
         found = []
         for at, (request, text) in enumerate(zip(requests, texts, strict=True)):
@@ -106,7 +104,7 @@ class PlainWriter:
                 **({} if provenance is None else provenance[at]),
             }
             if flags[at] or not text:
-                about["withheld"] = list(flags[at]) or ["banned"]
+                about["withheld"] = list(flags[at]) or ["banned" if whole[at] else "nothing to say"]
             elif request.source is not None:
                 about["withheld"] = ["not translated"]
             found.append(Written("" if flags[at] else text, "template", about))

@@ -6,8 +6,10 @@ items share and the number of people who chose both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache, lru_cache
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -16,37 +18,37 @@ from scipy import sparse
 
 from genre.core.queries import Queries, Recommendations, Source
 from genre.data.columns import ITEM_ID
-from genre.data.dataset import Dataset, Entities
-from genre.generation.shared_words import SharedWords
+from genre.data.dataset import Dataset
+from genre.features.enrich.untrusted import gives_orders, neutralise
+from genre.features.text import Language, is_truth
+from genre.generation.facts import Books, FactBook
+from genre.generation.sentences import ended, joined
 
-Language = Literal["en", "zh"]
-
-_SENTENCES: dict[Language, dict[str, str]] = {
+_SENTENCES: Final[dict[Language, dict[str, str]]] = {
     "en": {
         "because": "Because you liked {title}",
         "shared": "they share {facts}",
         "words": "both speak of {words}",
         "together": "{count} people liked both",
+        "together 1": "1 person liked both",
         "popular": "Liked by {count} people",
+        "popular 1": "Liked by 1 person",
         "new": "Hardly known yet: nobody here has liked it so far",
-        "segment": "People with a similar history like it, {count} in all",
-        "and": ", ",
+        "segment": "People with similar taste like it; {count} people like it in all",
+        "segment 1": "People with similar taste like it; 1 person likes it in all",
         "clause": ": ",
         "join": "; ",
-        "end": ".",
     },
     "zh": {
         "because": "因为你喜欢《{title}》",
         "shared": "共同点是{facts}",
         "words": "都提到{words}",
-        "together": "有 {count} 人两个都喜欢",
+        "together": "有 {count} 人两者都喜欢",
         "popular": "有 {count} 人喜欢",
         "new": "还鲜为人知：目前没有人喜欢过它",
-        "segment": "与你经历相似的人喜欢它，共 {count} 人喜欢",
-        "and": "、",
+        "segment": "与你喜好相近的人喜欢它；共有 {count} 人喜欢",
         "clause": "：",
         "join": "；",
-        "end": "。",
     },
 }
 
@@ -69,17 +71,29 @@ class Reason:
 
 
 class Reasons:
-    """Finds, for each recommended item, the liked item that speaks most for it, and puts it into words."""
+    """Finds, for each recommended item, the liked item that speaks most for it, and puts it into words.
 
-    def __init__(self, data: Dataset) -> None:
-        """Index who liked what, and which labels each item has."""
+    Titles and labels are strangers' words: each is made harmless by itself, so that an order in one takes nothing else
+    with it.
+    """
+
+    def __init__(self, data: Dataset, books: Books | None = None) -> None:
+        """Index who liked what, and which labels each item has.
+
+        Args:
+            data: The log and the catalogue.
+            books: Returns the catalogue's facts in a language; by default they are read when they are first needed.
+        """
         self._data = data
+        self._books = books or cache(lambda language: FactBook(data.items, language))
         self._likes = data.interactions.to_binary_csr(data.num_items).T.tocsr()
         self._liked_by = np.diff(self._likes.indptr)
         # With the id, since a selection of no columns has no rows.
-        labels = data.items.frame.select(ITEM_ID, *data.items.roles.category)
+        frame = data.items.frame
+        # That both are in stock speaks for nothing.
+        said = [name for name in data.items.roles.category if not is_truth(frame[name])]
+        labels = frame.select(ITEM_ID, *said)
         self._labels = [_labels_of(row[1:]) for row in labels.iter_rows()]
-        self._words: dict[Language, SharedWords] = {}
 
     def explain(
         self, queries: Queries, recommendations: Recommendations, language: Language = "en"
@@ -125,28 +139,18 @@ class Reasons:
         titles: pl.Series,
         language: Language,
     ) -> Reason:
-        words = _SENTENCES[language]
         liked_by = int(self._liked_by[item])
-        if best is None or source == Source.POPULAR:
-            kind = "new" if liked_by == 0 else "segment" if source == Source.SEGMENT else "popular"
-            return Reason(words[kind].format(count=liked_by) + words["end"], None, (), 0, liked_by)
-        evidence, facts, together = best
-        shared = self._shared_words(item, evidence, language) if source == Source.CONTENT else ()
-        clauses = []
-        if facts:
-            clauses.append(words["shared"].format(facts=words["and"].join(facts)))
-        if shared:
-            clauses.append(words["words"].format(words=words["and"].join(shared)))
-        if together:
-            clauses.append(words["together"].format(count=together))
-        opening = words["because"].format(title=titles[evidence])
-        text = opening + (words["clause"] if clauses else "") + words["join"].join(clauses) + words["end"]
-        return Reason(text, self._data.items.vocabulary.ids[evidence], facts, together, liked_by, shared)
-
-    def _shared_words(self, item: int, evidence: int, language: Language) -> tuple[str, ...]:
-        if language not in self._words:
-            self._words[language] = SharedWords(_texts(self._data.items, language))
-        return self._words[language].between(item, evidence)
+        if best is not None and source != Source.POPULAR:
+            evidence, facts, together = best
+            shared = self._books(language).shared_words.between(item, evidence) if source == Source.CONTENT else ()
+            facts, shared = _harmless(facts), _harmless(shared)
+            (title,) = _harmless([titles[evidence]]) or ("",)
+            text = _because(title, facts, shared, together, language)
+            # What is harmless by itself need not be so side by side.
+            if title and not gives_orders(text):
+                return Reason(text, self._data.items.vocabulary.ids[evidence], facts, together, liked_by, shared)
+        kind = "new" if liked_by == 0 else "segment" if source == Source.SEGMENT else "popular"
+        return Reason(ended(_counted(kind, liked_by, language), language), None, (), 0, liked_by)
 
     def _best_evidence(self, history: NDArray[np.int32], item: int) -> tuple[int, tuple[str, ...], int] | None:
         """Return the history item with the highest cosine of likes plus share of common labels, if any is above 0."""
@@ -175,14 +179,31 @@ class Reasons:
         return together, cosine + shared, common
 
 
-def _texts(items: Entities, language: Language) -> list[str]:
-    """Return all words (I,) of each item in a language: of `title_zh` in place of `title` for `zh`, and so on."""
-    columns = set(items.roles.text)
-    originals = [name for name in items.roles.text if name.rpartition("_")[0] not in columns]
-    wanted = [
-        pl.coalesce(other, name) if (other := f"{name}_{language}") in columns else pl.col(name) for name in originals
-    ]
-    return items.frame.select(pl.concat_str([pl.lit(""), *wanted], separator=" ", ignore_nulls=True))[:, 0].to_list()
+def _because(title: str, facts: Sequence[str], shared: Sequence[str], together: int, language: Language) -> str:
+    words = _SENTENCES[language]
+    clauses = []
+    if facts:
+        clauses.append(words["shared"].format(facts=joined(facts, language)))
+    if shared:
+        clauses.append(words["words"].format(words=joined(shared, language)))
+    if together:
+        clauses.append(_counted("together", together, language))
+    opening = words["because"].format(title=title)
+    return ended(opening + (words["clause"] if clauses else "") + words["join"].join(clauses), language)
+
+
+def _counted(kind: str, count: int, language: Language) -> str:
+    words = _SENTENCES[language]
+    return words.get(f"{kind} {count}", words[kind]).format(count=count)
+
+
+def _harmless(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(filter(None, map(_neutral, values)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _neutral(value: str) -> str:
+    return neutralise(value).text
 
 
 def _labels_of(row: tuple[object, ...]) -> tuple[str, ...]:

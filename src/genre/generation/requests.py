@@ -35,6 +35,8 @@ class Request:
     """What is translated, of another language; None where the catalogue has the text in this one."""
     step: Step | None = None
     """The item's place among several."""
+    user_id: str = field(default="", repr=False)
+    """Whom the audit log finds it by. No template is given it, so that it stands in no prompt and in no text."""
 
     @property
     def given(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from genre.core.words import CJK, words_of
@@ -14,8 +14,11 @@ _END: Final = re.compile(
 )
 _ABBREVIATED: Final = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|etc|No|Vol|Prof)|\b[A-Z])\.$")
 _CHINESE_END: Final = re.compile(rf"[{CJK}。！？”’」』）]$")
+_CHINESE_STOP: Final = re.compile(r"[。！？][”’」』）]*$")
 _CHINESE_BEGIN: Final = re.compile(rf"[{CJK}“‘「『（《]")
 _COUNTED: Final = re.compile(rf"[{CJK}]|[^\s{CJK}]*[^\W{CJK}][^\s{CJK}]*")
+_SPACED: Final = re.compile(rf"[^\W{CJK}]+(?:['’-][^\W{CJK}]+)*")
+"""A word of a script that sets spaces."""
 _WHOLE: Final = re.compile(r"[.!?…。！？][\"'”’)\]」』）]*$")
 
 
@@ -54,18 +57,30 @@ def first_sentences(text: str, count: int) -> str:
 
 
 def rest_of(text: str, begin: str) -> str:
-    """Return what of a text comes behind its beginning, or behind the last of its sentences that a beginning holds."""
+    """Return what of a text comes behind its beginning, or behind the last of its sentences that a beginning holds.
+
+    Behind a beginning that ends inside a word, the whole word comes first.
+    """
     begin = begin.strip()
     if begin and text.startswith(begin):
-        return text[len(begin) :].lstrip(" .!?…。！？,;:，；：")
+        end = len(begin)
+        start = next((word.start() for word in _SPACED.finditer(text) if word.start() < end < word.end()), end)
+        return text[start:].lstrip(" .!?…。！？,;:，；：")
     sentences = sentences_of(text)
     held = [at for at, sentence in enumerate(sentences) if sentence in begin]
     return together(sentences[held[-1] + 1 :] if held else sentences)
 
 
-def best_sentences(text: str, words: Collection[str], count: int) -> str:
-    """Return the sentences with the most of some words, in their order; of equals, the earlier ones."""
-    sentences = sentences_of(text)
+def best_sentences(text: str, words: Collection[str], count: int, most: int | None = None) -> str:
+    """Return the sentences with the most of some words, in their order; of equals, the earlier ones.
+
+    Args:
+        text: Where they stand.
+        words: As `words_of` returns them.
+        count: Sentences at most.
+        most: Words of a sentence at most; longer ones are passed over.
+    """
+    sentences = [one for one in sentences_of(text) if most is None or length_of(one) <= most]
     overlap = [len(set(words_of(sentence)) & set(words)) for sentence in sentences]
     chosen = sorted(sorted(range(len(sentences)), key=lambda at: (-overlap[at], at))[:count])
     return together([sentences[at] for at in chosen])
@@ -79,6 +94,18 @@ def within(text: str, *, sentences: int, words: int) -> str:
     return together(kept)
 
 
+def ended(text: str, language: Language) -> str:
+    """Return a sentence with its end; one that ends with a title such as Airplane! has one."""
+    text = text.strip()
+    return text if not text or is_whole(text) else text + ("。" if language == "zh" else ".")
+
+
+def labelled(labels: Mapping[str, str], language: Language) -> str:
+    """Return labels with their names, as `brand: Acme; in stock: yes`."""
+    colon, between = ("：", "；") if language == "zh" else (": ", "; ")
+    return between.join(f"{name}{colon}{value}" for name, value in labels.items())
+
+
 def joined(values: Sequence[str], language: Language) -> str:
     """Return a list in words."""
     if language == "zh":
@@ -87,9 +114,9 @@ def joined(values: Sequence[str], language: Language) -> str:
 
 
 def together(sentences: Sequence[str]) -> str:
-    """Return sentences as one text; between Chinese ones there is no space."""
+    """Return sentences as one text; between Chinese ones, and behind a Chinese stop, there is no space."""
     text = ""
     for sentence in sentences:
-        touches = _CHINESE_END.search(text) is not None and _CHINESE_BEGIN.match(sentence) is not None
-        text += sentence if not text or touches else f" {sentence}"
+        touches = _CHINESE_END.search(text) and _CHINESE_BEGIN.match(sentence)
+        text += sentence if not text or touches or _CHINESE_STOP.search(text) else f" {sentence}"
     return text

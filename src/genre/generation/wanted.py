@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import Any, Final, Self, TypeAlias, get_args
 
 from genre.core.errors import ConfigError
@@ -17,7 +18,7 @@ from genre.data.dataset import Entities
 from genre.features.enrich.untrusted import neutralise
 from genre.features.text import Language
 from genre.generation.across import source_of
-from genre.generation.facts import FactBook, Facts
+from genre.generation.facts import Books, FactBook, Facts
 from genre.generation.kinds import Kind, kind_of
 from genre.generation.own_data import OwnData
 from genre.generation.paths import Paths
@@ -28,10 +29,12 @@ from genre.generation.sentences import first_sentences
 
 Explain: TypeAlias = Callable[[Queries, Recommendations], Sequence[Sequence[str]]]
 """Returns a reason for every filled place of every answer."""
-Books: TypeAlias = Callable[[Language], FactBook]
 _READ: Final = 20
 """Newest liked items whose texts say what somebody likes."""
 _OTHER: Final[Mapping[Language, Language]] = {"en": "zh", "zh": "en"}
+_COUNTED: Final = ("refused", "claims", "drawn_claims")
+_LISTED: Final = ("facts", "checks", "withheld", "moderation")
+"""What is known of the steps of one text, and of all of it: counts, and lists."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Brief:
 
         Raises:
             ConfigError: There is no such kind, language or scenario, or one that answers and no question, or nothing
-                of the beginning may be told to a language model.
+                of the question or the beginning may be told to a language model.
         """
         for value, choices in ((language, get_args(Language)), (scenario, get_args(ScenarioName))):
             if value not in choices:
@@ -77,16 +80,12 @@ class Brief:
                     f"there are no texts for {value!r}", place=place, remedy=f"Choose from {list(choices)}."
                 )
         wanted = tuple(kind_of(name, language) for name in kinds)
-        if not question and (asking := next((kind for kind in wanted if "question" in kind.inputs), None)) is not None:
-            raise ConfigError(f"{asking.name!r} answers a question, and there is none", place=place, remedy="Ask one.")
-        harmless = neutralise(begin).text
-        if begin.strip() and not harmless:
-            raise ConfigError(
-                f"the beginning {begin!r} could pass for an order to a language model",
-                place=place,
-                remedy="Give the beginning of a text about the item, or leave it out.",
-            )
-        return cls(wanted, language, scenario_of(scenario, language), neutralise(question).text, harmless)
+        asking = [kind.name for kind in wanted if "question" in kind.inputs]
+        if asking and not question.strip():
+            raise ConfigError(f"{asking[0]!r} answers a question, and there is none", place=place, remedy="Ask one.")
+        asked = _harmless("question", question, place, "Ask about the item itself.")
+        begun = _harmless("beginning", begin, place, "Give the beginning of a text about the item, or leave it out.")
+        return cls(wanted, language, scenario_of(scenario, language), asked, begun)
 
     @property
     def is_about_items(self) -> bool:
@@ -97,6 +96,16 @@ class Brief:
     def is_about_several(self) -> bool:
         """Whether any text is about all that is recommended."""
         return any(kind.about == "items" for kind in self.kinds)
+
+
+def _harmless(what: str, text: str, place: str, remedy: str) -> str:
+    """Return what may be told to a language model of somebody's words, which is something where there are any."""
+    found = neutralise(text).text
+    if text.strip() and not found:
+        raise ConfigError(
+            f"the {what} {text!r} could pass for an order to a language model", place=place, remedy=remedy
+        )
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,24 +123,30 @@ class Wanted:
     """Beside that of what it is made of."""
 
     def whole(self, parts: Sequence[Written]) -> Written:
-        """Return the text that was wanted: its one part, or all steps with their numbers, a line for each."""
+        """Return the text that was wanted: its one part, or all steps with their numbers, a line for each.
+
+        A step that is withheld leaves its number out, as in a stream. Of what the steps are made of, counts are added
+        up and lists joined.
+        """
         if self.kind.about != "items":
             return parts[0]
-        shown = [part.text for part in parts if part.text]
-        refused: Counter[str] = Counter()
-        for part in parts:
-            refused.update(part.provenance.get("refused", {}))
+        abouts = [part.provenance for part in parts]
+        counts: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
+        for one, (name, count) in product(abouts, counts.items()):
+            count.update(one.get(name, {}))
+        lists = {name: list(dict.fromkeys(value for one in abouts for value in one.get(name, ()))) for name in _LISTED}
         about = {
             **self.provenance,
-            "facts": list(dict.fromkeys(name for part in parts for name in part.provenance["facts"])),
-            "left_out": sum(part.provenance["left_out"] for part in parts),
+            "left_out": sum(one["left_out"] for one in abouts),
             "steps": [{"writer": part.writer, **part.provenance} for part in parts],
-            "refused": dict(refused),
-            "fell_back": all(part.provenance["fell_back"] for part in parts),
-            "repaired": any(part.provenance["repaired"] for part in parts),
+            **{name: dict(count) for name, count in counts.items() if any(name in one for one in abouts)},
+            **{name: values for name, values in lists.items() if any(name in one for one in abouts)},
+            "fell_back": all(one["fell_back"] for one in abouts),
+            "repaired": any(one["repaired"] for one in abouts),
         }
         writer = "model" if any(part.writer == "model" for part in parts) else "template"
-        return Written("\n".join(numbered(at, text) for at, text in enumerate(shown, 1)), writer, about)
+        steps = [numbered(at, part.text) for at, part in enumerate(parts, 1) if part.text]
+        return Written("\n".join(steps), writer, about)
 
 
 def numbered(number: int, text: str) -> str:
@@ -174,32 +189,31 @@ class Wishes:
         for at, name in enumerate(names):
             history, given = liked.items[at], self._own.of(int(queries.user_rows[at]))
             rows = answer.item_rows[at][answer.filled[at]].tolist()
-            # Their titles are strangers' words too.
-            sentences = [neutralise(reason).text for reason in reasons[at]]
+            sentences = list(reasons[at])
             for kind in kinds:
                 if kind.about == "person":
                     person = Person.of(name, history, self.book, given=given)
                     person = person.described(self.book, self.brief.language)
                     facts = person.evidence(self.brief.language)
-                    yield Wanted(kind, name, (self._request(kind, facts, person),))
+                    yield Wanted(kind, name, (self._request(kind, name, facts, person),))
                 if kind.about == "items" and rows:
                     yield self._path(kind, name, rows, sentences, Person.of(name, history, self.book, given=given))
             for rank, (row, why) in enumerate(zip(rows, sentences, strict=True), 1):
                 person = Person.of(name, history, self.book, but=row, given=given)
                 for kind in kinds:
                     if kind.about == "item":
-                        yield Wanted(kind, name, (self._about(kind, row, person, why),), rank, row)
+                        yield Wanted(kind, name, (self._about(kind, name, row, person, why),), rank, row)
 
     def _path(self, kind: Kind, name: str, rows: list[int], reasons: list[str], person: Person) -> Wanted:
         order, steps, about = self._paths.ordered(list(dict.fromkeys(rows)), person.items)
         why = dict(zip(rows, reasons, strict=True))
         requests = [
-            replace(self._request(kind, self.book[row], person), reason=why[row], step=step)
+            replace(self._request(kind, name, self.book[row], person), reason=why[row], step=step)
             for row, step in zip(order, steps, strict=True)
         ]
         return Wanted(kind, name, tuple(requests), provenance=about)
 
-    def _about(self, kind: Kind, row: int, person: Person, reason: str) -> Request:
+    def _about(self, kind: Kind, name: str, row: int, person: Person, reason: str) -> Request:
         """Return what is wanted about one item."""
         facts, source, begin = self.book[row], None, ""
         if (
@@ -209,12 +223,12 @@ class Wishes:
             facts = replace(facts, text=source.text)
         if "begin" in kind.inputs:
             begin = self.brief.begin or first_sentences(facts.text, 1)
-        wanted = self._request(kind, facts, person)
+        wanted = self._request(kind, name, facts, person)
         return replace(wanted, reason=reason, question=self.brief.question, begin=begin, source=source)
 
-    def _request(self, kind: Kind, facts: Facts, person: Person) -> Request:
+    def _request(self, kind: Kind, name: str, facts: Facts, person: Person) -> Request:
         texts = tuple(" ".join(filter(None, self.book[other].lines)) for other in person.items[:_READ])
-        return Request(kind, self.brief.scenario, facts, person, liked=texts)
+        return Request(kind, self.brief.scenario, facts, person, liked=texts, user_id=name)
 
     @cached_property
     def _paths(self) -> Paths:
