@@ -28,7 +28,7 @@ from genre.generation.scenarios import Scenario, ScenarioName, scenario_of
 from genre.generation.sentences import first_sentences
 
 Explain: TypeAlias = Callable[[Queries, Recommendations], Sequence[Sequence[str]]]
-"""Returns a reason for every filled place of every answer."""
+"""Returns a reason, made harmless, for every filled place of every answer."""
 _READ: Final = 20
 """Newest liked items whose texts say what somebody likes."""
 _OTHER: Final[Mapping[Language, Language]] = {"en": "zh", "zh": "en"}
