@@ -102,8 +102,15 @@ class Ground:
                 # Where a Chinese name ends is not marked: what follows it may be part of the match.
                 least = min(_CHINESE, len(claim.key))
                 return any(claim.key[:size] in self._text for size in range(least, len(claim.key) + 1))
-            return all(self._is_told(word) for word in claim.key.split())
+            return all(map(self._is_told, self._without_titles(claim.key.split())))
         return False
+
+    def _without_titles(self, words: Sequence[str]) -> list[str]:
+        """Return the words of a run of capitals but for the titles of the history that are wholly in it."""
+        there = set(words)
+        whole = [set(title.split()) - _SMALL for title in self._titles]
+        named = {word for title in whole if title <= there for word in title}
+        return [word for word in words if word not in named]
 
     def _is_told(self, word: str) -> bool:
         """Tell whether a word of a name is known; one of several letters, since initials say nothing."""

@@ -45,9 +45,9 @@ class PlainWriter:
         self.moderated: tuple[Check, ...] = () if self._moderator is None else ("moderated",)
         """Checks that are made beside those of the checker."""
 
-    def checker(self, request: Request) -> Checker:
-        """Return what judges texts for a request."""
-        opening = request.kind.opening(request.given)
+    def checker(self, request: Request, *, drawn: bool = True) -> Checker:
+        """Return what judges texts for a request, those that a model has drawn or those from the facts."""
+        opening = request.kind.opening(request.given) if drawn else ""
         told, titles = request.told, request.titles
         if opening:
             # It tells truly why and what the person liked; behind it, both would be said of the item.
@@ -89,7 +89,7 @@ class PlainWriter:
             requests: What is wanted.
             provenance: What is known of each request by now.
         """
-        checkers = [self.checker(request) for request in requests]
+        checkers = [self.checker(request, drawn=False) for request in requests]
         whole = [request.kind.plain(request.given) for request in requests]
         texts = [checker.allowed(text) for checker, text in zip(checkers, whole, strict=True)]
         flags = self.flags(texts)
