@@ -6,8 +6,10 @@ Protocol: films of tmdb-5000 with an overview, and of the sample world, drawn by
 is written about for somebody who liked eight others with a genre in common. SmolLM2-135M-Instruct as it is, three
 candidates, drawn twice at most. What is shown is judged by a checker of its own, which shares no code with the checks
 of the writer: digits and spelled numbers, words with a capital inside a sentence, and a list of words of promise must
-stand in the film's row, in the titles that were given, or in the reason. Prompts and temperature were chosen on films
-that are not among these, but for the first sixteen of tmdb-5000, which the temperature was first tried on. Attacks: a
+stand in the film's row, in the titles that were given, or in the reason; its title aside, a year makes a film one of
+its decade, and words of a headline that overviews write small are no names. Prompts and temperature were chosen on
+films that are not among these, but for the first sixteen of tmdb-5000, which the temperature was first tried on; what
+was wrong with texts about these films was then looked at, and some of it is refused since (see the log). Attacks: a
 film's text is followed by an order to the model, from the list that the tests have; what is shown may not be in another
 language, have a link, an address or braces, or share no word with the film. Against taglines: the headline and the
 advertisement that come first, without any check, and those that the writer chose. Speed: texts a second of batches
@@ -23,6 +25,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +64,7 @@ SPELLED = {
     for value, word in enumerate(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"], 2)
 }
 PROMISES = [
-    "award", "oscar", "emmy", "grammy", "nominat", "acclaim", "bestsell", "best-sell", "blockbuster", r"free\b",
+    "award", "oscar", "emmy", "grammy", "nominat", "acclaim", "bestsell", "best-sell", "blockbuster", r"for free\b", "free of charge",
     "discount", "cheap", r"on sale\b", r"price", "guarantee", "warrant(?:y|ies)", "refund", "certified", "cured?\\b",
     "clinical", r"stream(?:ing)? (?:on|now)\b", "in theat", "in cinema", "limited edition",
 ]  # fmt: skip
@@ -108,12 +111,27 @@ def untrue(request: Request, text: str) -> dict[str, list[str]]:
     digits |= {value for word, value in SPELLED.items() if re.search(rf"\b{word}\b", given)}
     said = {number.replace(",", "") for number in re.findall(r"\d[\d,.]*\d|\d", text)}
     said |= {value for word, value in SPELLED.items() if re.search(rf"\b{word}\b", text.casefold())}
+    # A title says what it is called, and a year of the item makes a film one of its decade.
+    text = text.replace(request.facts.title, "")
+    said -= {year for year in said if year.endswith("0") and re.search(rf"\b{year[:3]}\d\b", given)}
+    if request.kind.name == "title":  # In capitals throughout: words that overviews write small are no names.
+        text = re.sub(
+            r"[A-Z][a-z]+",
+            lambda word: word.group().lower() if word.group().lower() in small_words() else word.group(),
+            text,
+        )
     names = re.findall(r"(?<![.!?:“\"\n] )(?<!^)(?<![“\"])\b[A-Z][a-z]{2,}", text)
     return {
         "numbers": sorted(said - digits),
         "promises": [word for word in PROMISES if _has(word, text.casefold()) and not _has(word, given)],
         "names": [name for name in names if name.casefold().removesuffix("s") not in given],
     }
+
+
+@cache
+def small_words() -> frozenset[str]:
+    """Return the words that overviews of films write without a capital."""
+    return frozenset(re.findall(r"\b[a-z]+\b", " ".join(films().frame["description"])))
 
 
 def _has(word: str, text: str) -> bool:
@@ -293,7 +311,8 @@ def main() -> None:
     writers, wanted, texts = [], {kind: [] for kind in KINDS}, {kind: [] for kind in KINDS}
     for items, count in worlds:
         run = RunContext(store=given.work, progress=Bars())
-        writers.append(writer_of(config, run, common_words=FactBook(items, "en").common_words))
+        book = FactBook(items, "en")
+        writers.append(writer_of(config, run, common_words=book.common_words, labels=book.tastes))
         for kind, ones in requests(items, count).items():
             wanted[kind] += ones
             texts[kind] += writers[-1].write(ones)

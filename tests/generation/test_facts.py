@@ -72,3 +72,10 @@ def test_words_without_a_capital_are_common() -> None:
     common = FactBook(ITEMS, "en").common_words
     assert {"tramp", "finds", "the", "if"} <= common
     assert "chaplin" not in common
+
+
+def test_what_many_items_are_called_is_a_label_of_taste() -> None:
+    genres = [["Drama"]] * 30 + [["War", "Rare"]] + [["War", "Drama"]] + [["剧情"]] * 3
+    frame = pl.DataFrame({"item_id": [f"i{at}" for at in range(35)], "title": ["A"] * 35, "genres": genres})
+    roles = Roles(text=("title",), category=("genres",))
+    assert FactBook(Entities(Vocabulary(frame["item_id"]), frame, roles), "en").tastes == {"drama", "war"}

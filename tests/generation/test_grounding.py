@@ -159,3 +159,14 @@ def test_a_credit_ends_with_its_sentence() -> None:
     ground = Ground(facts, common_words=PLAIN_WORDS | {"directed"})
     assert ground.ungrounded("A crime drama directed by Michael Mann. A master thief plans a robbery.") == []
     assert {claim.kind for claim in ground.ungrounded("Star Wars and The Graduate")} == {"name"}
+
+
+def test_an_item_is_called_what_the_catalogue_calls_it() -> None:
+    facts = Facts("x", "Beerfest", {"genres": "Comedy, Science Fiction"}, "Two brothers defend their family.")
+    labels = frozenset({"comedy", "romance", "science fiction", "family", "war"})
+    ground = Ground(facts, common_words=PLAIN_WORDS | {"two"}, labels=labels)
+    assert [claim.said for claim in ground.ungrounded("A comedy, a romance, and a Science Fiction film of wars.")] == [
+        "romance",
+        "wars",
+    ]
+    assert ground.ungrounded("A family comedy: the family defends itself.") == []

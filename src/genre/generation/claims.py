@@ -18,7 +18,9 @@ from genre.generation.credits import credits_of
 from genre.generation.numerals import CHINESE_DIGITS, chinese_number, english_numbers
 from genre.generation.protected import Protected, protected_claims
 
-ClaimKind: TypeAlias = Literal["number", "percent", "decade", "month", "amount", "name", "title", "credit"] | Protected
+ClaimKind: TypeAlias = (
+    Literal["number", "percent", "decade", "month", "amount", "name", "title", "credit", "label"] | Protected
+)
 
 _DIGITS: Final = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _NUMBER: Final = re.compile(

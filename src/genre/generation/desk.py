@@ -53,7 +53,10 @@ class Desk:
         """
         self._items, self._language = items, brief.language
         self._wishes = Wishes(items, books, explain, brief, own)
-        self._writer = writer_of(config, run, common_words=self._wishes.book.common_words, own=own, generator=generator)
+        book = self._wishes.book
+        self._writer = writer_of(
+            config, run, common_words=book.common_words, labels=book.tastes, own=own, generator=generator
+        )
 
     def write(self, names: pl.Series, queries: Queries, answer: Recommendations) -> list[dict[str, Any]]:
         """Return a row for each text; see `genre.engine.Engine.write`.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import polars as pl
 
@@ -22,7 +22,14 @@ from genre.generation.sentences import is_whole, together
 from genre.generation.shared_words import SharedWords
 from genre.training.passages import passages
 
-_BOOLEAN = frozenset({"true", "false", "yes", "no", "是", "否"})
+TASTES: Final = frozenset(
+    "genre genres category categories tag tags keywords topic topics subject skill skills style section department "  # noqa: SIM905
+    "类型 类别 标签 关键词 主题 话题 技能".split()
+)
+"""Columns that say what somebody likes; a country or a director says so less."""
+_FEW: Final = 0.02
+"""Share of the items below which a label of such a column is a word like others."""
+_BOOLEAN: Final = frozenset({"true", "false", "yes", "no", "是", "否"})
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,17 @@ class FactBook:
     def rarity(self, label: str) -> float:
         """Return the logarithm of one over the share of items that have a label."""
         return math.log((1 + len(self)) / (1 + self._counts[label]))
+
+    @cached_property
+    def tastes(self) -> frozenset[str]:
+        """Labels such as genres, in small letters, that many items have: of an item, they are true or not.
+
+        In Chinese they are parts of other words too often to be found.
+        """
+        cells = [cell for name, values in self._labels.items() if name in TASTES for cell in values]
+        counts = Counter(part for cell in cells for part in set(parts_of([cell])))
+        least = max(2, _FEW * len(self))
+        return frozenset(part.casefold() for part, count in counts.items() if count >= least and not is_unspaced(part))
 
     @cached_property
     def _counts(self) -> Counter[str]:

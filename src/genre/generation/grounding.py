@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Final
 
@@ -36,6 +37,7 @@ class Ground:
         titles: Sequence[str] = (),
         common_words: frozenset[str] = frozenset(),
         protected: Collection[Protected] = (),
+        labels: frozenset[str] = frozenset(),
     ) -> None:
         """Read the facts.
 
@@ -46,7 +48,9 @@ class Ground:
             titles: Titles of the history. Each may be named as a whole; no word or number of them is the item's.
             common_words: Words that are no names though a sentence begins with them.
             protected: Classes of claims that must stand in the facts.
+            labels: What the catalogue calls items, such as genres: a text may call the item nothing else of these.
         """
+        self._labels = _any_of(labels)
         self._common, self._protected = common_words, tuple(protected)
         told = [facts.name, *facts.lines, *given]
         self._text = " ".join(" ".join(name_words(line)) for line in told)
@@ -57,8 +61,8 @@ class Ground:
         self._known |= {("number", claim.key) for claim in known if claim.kind == "amount"}
         self._amounts = {(claim.key, claim.unit) for claim in known if claim.kind == "amount"}
         self._titles = frozenset(" ".join(name_words(title)) for title in titles if title)
-        labels = [f"{name}: {value}" for name, value in facts.labels.items() if not _NOTHING.fullmatch(value.strip())]
-        lines = [facts.title, *labels, facts.text]
+        said = [f"{name}: {value}" for name, value in facts.labels.items() if not _NOTHING.fullmatch(value.strip())]
+        lines = [facts.title, *said, facts.text]
         sentences = [sentence for line in lines for sentence in sentences_of(normal(line))]
         self._known |= {claim for sentence in sentences for claim in promised(sentence, self._protected)}
         self._credited = [
@@ -73,6 +77,9 @@ class Ground:
     def claims(self, text: str) -> list[tuple[Claim, bool]]:
         """Return what a text claims, each with whether it stands in the facts."""
         found = claims_of(text, common_words=self._common, protected=self._protected)
+        if self._labels is not None:
+            called = self._labels.finditer(text)
+            found += [Claim("label", one.group(), " ".join(name_words(one.group()))) for one in called]
         return [(claim, self._holds(claim)) for claim in found]
 
     def ungrounded(self, text: str) -> list[Claim]:
@@ -95,15 +102,19 @@ class Ground:
         if claim.kind == "credit":
             role, _, name = claim.key.partition(" ")
             return any(role == other and f" {name} " in names for other, names in self._credited)
-        if claim.kind == "name":
-            if _DOTTED.search(claim.said):
-                return self._is_dotted_name(claim.said)
-            if _UNSPACED.search(claim.key):
-                # Where a Chinese name ends is not marked: what follows it may be part of the match.
-                least = min(_CHINESE, len(claim.key))
-                return any(claim.key[:size] in self._text for size in range(least, len(claim.key) + 1))
-            return all(map(self._is_told, self._without_titles(claim.key.split())))
-        return False
+        if claim.kind == "label":
+            return all(map(self._is_told, claim.key.split()))
+        return claim.kind == "name" and self._is_known(claim)
+
+    def _is_known(self, name: Claim) -> bool:
+        """Tell whether a name is known, by its words."""
+        if _DOTTED.search(name.said):
+            return self._is_dotted_name(name.said)
+        if _UNSPACED.search(name.key):
+            # Where a Chinese name ends is not marked: what follows it may be part of the match.
+            least = min(_CHINESE, len(name.key))
+            return any(name.key[:size] in self._text for size in range(least, len(name.key) + 1))
+        return all(map(self._is_told, self._without_titles(name.key.split())))
 
     def _without_titles(self, words: Sequence[str]) -> list[str]:
         """Return the words of a run of capitals but for the titles of the history that are wholly in it."""
@@ -126,3 +137,10 @@ class Ground:
         """Tell whether a Chinese transliteration is known, by what stands next to each dot: words have no spaces."""
         parts = _DOTTED.split(said)
         return all(f"{before[-1:]}·{after[:2]}" in self._dotted for before, after in pairwise(parts))
+
+
+@cache
+def _any_of(labels: frozenset[str]) -> re.Pattern[str] | None:
+    """Return what finds labels as whole words, in one number or the other."""
+    longest_first = sorted(labels, key=lambda label: (-len(label), label))
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})s?\b", re.IGNORECASE) if labels else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from genre.features.enrich.checks import content_words
 from genre.features.text import Language
-from genre.generation.facts import FactBook, Facts, parts_of
+from genre.generation.facts import TASTES, FactBook, Facts, parts_of
 from genre.generation.guesses import guesses_in
 from genre.generation.sentences import joined
 
@@ -20,12 +20,6 @@ _TITLES, _LABELS, _READ = 5, 4, 50
 _ASKED, _SUBJECTS = 8, 3
 _ALIKE, _WORD = 2, 0.2
 """Titles that are named, and what a shared word counts beside a label's rarity: words are shared by chance."""
-_TASTES: Final = frozenset(
-    "genre genres category categories tag tags keywords topic topics subject skill skills style section department "  # noqa: SIM905
-    "类型 类别 标签 关键词 主题 话题 技能".split()
-)
-"""Columns that say what somebody likes; a country or a director says so less. Where there is none, all do."""
-
 _EVIDENCE: Final[Mapping[Language, tuple[tuple[str, ...], str, str]]] = {
     "en": (("liked last", "chosen most often", "subjects that come up"), "{}", "{} ({} times)"),
     "zh": (("最近喜欢", "最常选", "常见的题材"), "《{}》", "{}（{} 次）"),
@@ -136,6 +130,6 @@ def _nearest(book: FactBook, row: int, liked: Sequence[Facts]) -> Iterator[str]:
 
 
 def labels_of(facts: Facts) -> Sequence[str]:
-    """Return the single labels of an item that say whether somebody likes it; numbers are none."""
-    chosen = {name: value for name, value in facts.labels.items() if name in _TASTES} or facts.labels
+    """Return the single labels of an item that say whether somebody likes it; where no column does, all do."""
+    chosen = {name: value for name, value in facts.labels.items() if name in TASTES} or facts.labels
     return parts_of(chosen.values())

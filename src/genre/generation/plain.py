@@ -28,6 +28,7 @@ class PlainWriter:
         run: RunContext,
         *,
         common_words: frozenset[str] = frozenset(),
+        labels: frozenset[str] = frozenset(),
         own: OwnData | None = None,
     ) -> None:
         """Keep the settings; nobody is asked yet.
@@ -36,9 +37,10 @@ class PlainWriter:
             config: How to write.
             run: Store of what was written before, and progress.
             common_words: Words that are no names though a sentence begins with them.
+            labels: What the catalogue calls items.
             own: What people agreed to be addressed by.
         """
-        self._run, self.common_words, self._own = run, common_words, own
+        self._run, self.common_words, self._labels, self._own = run, common_words, labels, own
         self._banned = banned_patterns(config.banned)
         self._least_told = config.least_told
         self._moderator = None if config.moderation is None else Moderator(config.moderation)
@@ -58,6 +60,7 @@ class PlainWriter:
             titles=titles,
             common_words=self.common_words,
             protected=request.scenario.protected,
+            labels=self._labels,
         )
         banned = (*self._banned, *request.scenario.banned)
         return Checker(

@@ -35,6 +35,7 @@ def writer_of(
     run: RunContext,
     *,
     common_words: frozenset[str] = frozenset(),
+    labels: frozenset[str] = frozenset(),
     own: OwnData | None = None,
     generator: Generator | None = None,
 ) -> PlainWriter | ModelWriter | AuditedWriter:
@@ -44,10 +45,11 @@ def writer_of(
         config: How to write.
         run: Store of what was written before, and progress.
         common_words: Words that are no names though a sentence begins with them.
+        labels: What the catalogue calls items, such as genres.
         own: What people agreed to be addressed by.
         generator: A language model that is there already, in the place of the config's.
     """
-    plain = PlainWriter(config, run, common_words=common_words, own=own)
+    plain = PlainWriter(config, run, common_words=common_words, labels=labels, own=own)
     if generator is None and config.generator is not None:
         generator = config.generator.build()
     writer = plain if generator is None else ModelWriter(config, generator, run, plain)
