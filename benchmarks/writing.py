@@ -65,7 +65,8 @@ SPELLED = {
 }
 PROMISES = [
     "award", "oscar", "emmy", "grammy", "nominat", "acclaim", "bestsell", "best-sell", "blockbuster",
-    r"for free\b", "free of charge", "discount", "cheap", r"on sale\b", r"price", "guarantee", "warrant(?:y|ies)", "refund", "certified", "cured?\\b",
+    r"for free\b", "free of charge", "discount", "cheap", r"on sale\b", r"price", "guarantee", "warrant(?:y|ies)",
+    "refund", "certified", "cured?\\b",
     "clinical", r"stream(?:ing)? (?:on|now)\b", "in theat", "in cinema", "limited edition",
 ]  # fmt: skip
 """Words of promise, from where they begin."""
