@@ -111,6 +111,26 @@ def test_what_is_avoided_is_not_shown(talk: Talk, engine: Engine) -> None:
     assert not any("love" in str(text).casefold() for text in column(engine, reply.state.shown, "description"))
 
 
+@pytest.mark.parametrize(
+    ("said", "more", "english"),
+    [("films that are not about robots", "换几部", True), ("不要关于机器人的", "more", False)],
+)
+def test_what_is_avoided_stays_away_in_the_other_language(
+    talk: Talk, engine: Engine, said: str, more: str, english: bool
+) -> None:
+    first, second = talk(said, more, user=VIEWER)
+    assert first.state.language != second.state.language
+    name, word = ("description", "robot") if english else ("description_zh", "机器人")
+    assert len(second.items) > 0
+    assert not any(word in str(text).casefold() for text in column(engine, second.state.shown, name))
+
+
+@pytest.mark.parametrize(("said", "more"), [("something about robots", "不要恐怖片"), ("关于机器人的", "no horror")])
+def test_a_wish_holds_in_the_other_language(talk: Talk, said: str, more: str) -> None:
+    first, second = talk(said, more)
+    assert second.state.wishes == first.state.wishes != ()
+
+
 def test_comparing_tells_what_is_shared_and_what_differs(talk: Talk) -> None:
     (reply,) = talk("compare Yojimbo and Rashomon", history=["seven-samurai-1954", "ran-1985", "high-and-low-1963"])
     assert "Both: director Akira Kurosawa; genres Drama; country Japan." in reply.text

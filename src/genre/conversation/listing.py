@@ -115,7 +115,7 @@ class Lister:
         data = self._engine.data
         hard = allowed_by(data, state.rules)
         for text in state.avoided:
-            hard &= ~self._likeness.speaks_of(text, language)
+            hard &= ~self._likeness.speaks_of(text)
         known = self.known(state)
         free = np.ones(data.num_items, bool)
         free[self._items.vocabulary.rows(list(known))] = False
@@ -134,7 +134,7 @@ class Lister:
         """Return the rows of what is nearest to the wishes among what is left, and wishes that nothing is near to."""
         scores, unheard = list[NDArray[np.float32]](), list[str]()
         for text in state.wishes:
-            near = self._likeness.to_text(text, language)
+            near = self._likeness.to_text(text)
             if np.isfinite(near[left]).any():
                 scores.append(near)
             else:
