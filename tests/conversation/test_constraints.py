@@ -58,6 +58,13 @@ def test_bounds_are_moved_one_by_one() -> None:
     assert after(years(1960), years(most=1950)) == (years(1960), years(most=1950)), "a contradiction is kept, and told"
 
 
+def test_years_that_were_taken_out_can_be_wanted_again_and_the_reverse() -> None:
+    no_eighties = ColumnRuleConfig(kind="deny", column="year", at_least=1980, at_most=1989)
+    assert after(no_eighties, years(1980, 1989)) == (years(1980, 1989),)
+    assert after(years(1980, 1989), no_eighties) == (no_eighties,)
+    assert after(years(1970, 1999), no_eighties) == (years(1970, 1999), no_eighties), "a part can be taken out"
+
+
 def test_contradictions_of_one_message_stay_apart() -> None:
     new = [years(1980, 1989), years(most=1970)]
     assert joined((), new, single=SINGLE, also=False, instead=False) == tuple(new)

@@ -5,6 +5,7 @@ Shapes: I items.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from itertools import combinations
 
@@ -116,7 +117,11 @@ def _wants(rule: ColumnRuleConfig, column: str) -> bool:
 def _with_range(
     rules: list[ColumnRuleConfig], new: ColumnRuleConfig, *, instead: bool, among: Sequence[ColumnRuleConfig]
 ) -> list[ColumnRuleConfig]:
-    """Return constraints with a range more; what was said together with it is left as it is."""
+    """Return constraints with a range more; what was said together with it is left as it is.
+
+    What was said the other way round about the same numbers no longer counts.
+    """
+    rules = [one for one in rules if one in among or not _against(one, new)]
     if new.kind == "deny":
         return [*rules, new]
     old = next(
@@ -137,3 +142,19 @@ def _with_range(
     if least is not None and most is not None and least > most:
         return [*rules, new]  # They contradict each other, and the person is told so.
     return [*others, new.model_copy(update={"at_least": least, "at_most": most})]
+
+
+def _against(old: ColumnRuleConfig, new: ColumnRuleConfig) -> bool:
+    """Tell whether one range takes out what the other wants: all of an earlier wish, or a part of a new one."""
+    if old.column != new.column or old.values is not None or old.kind == new.kind:
+        return False
+    low, high = _bounds(old)
+    first, last = _bounds(new)
+    return (low <= last and first <= high) if new.kind == "allow" else (first <= low and high <= last)
+
+
+def _bounds(rule: ColumnRuleConfig) -> tuple[float, float]:
+    return (
+        -math.inf if rule.at_least is None else rule.at_least,
+        math.inf if rule.at_most is None else rule.at_most,
+    )

@@ -166,6 +166,7 @@ class Conversation:
         tells = {
             "about": self._tell,
             "ask": self._tell,
+            "check": self._check,
             "explain": self._explain,
             "compare": self._compare,
             "extreme": self._extreme,
@@ -195,6 +196,11 @@ class Conversation:
                 self._say("answer", draft, title=title, text=write(item, "answer"))
                 for item, title in zip(act.items, titles, strict=True)
             ]
+        draft.focus = act.items
+
+    def _check(self, act: Act, draft: Draft) -> None:
+        data = self._engine.data
+        draft.told += [self._teller.checked(item, act.rules, data, draft.language) for item in act.items]
         draft.focus = act.items
 
     def _explain(self, act: Act, draft: Draft) -> None:

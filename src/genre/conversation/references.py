@@ -49,7 +49,8 @@ Places = tuple[int, ...]
 """From 1; below 0, from the end: -1 is the last."""
 PAIR: Final[Places] = (0, 0)
 """The two that are spoken of."""
-ALL: Final[Places] = (0,)
+ALL: Final[Places] = ()
+"""All of them."""
 
 
 def find_places(text: str) -> Iterator[tuple[int, int, Places]]:
