@@ -140,15 +140,24 @@ class Changer:
             for name in ("wishes", "avoided")
             if act.text in getattr(state, name)
         ]
+        like = [item for item in act.items if item in state.like]
+        if like:
+            said.append(self._say("like", draft, titles=self._replies.titles(like, draft.language)))
         draft.state = state.but(
             rules=tuple(rule for rule in state.rules if rule not in gone),
             wishes=tuple(text for text in state.wishes if text != act.text),
             avoided=tuple(text for text in state.avoided if text != act.text),
+            like=tuple(item for item in state.like if item not in act.items),
         )
         draft.notes.append(self._say("dropped", draft, said=said) if said else self._say("nothing_dropped", draft))
 
     def _undo(self, act: Act, draft: Draft) -> None:
-        self._drop(Act("drop", rules=draft.state.rules[-1:]), draft)
+        before = draft.state.before
+        if before is None:
+            draft.notes.append(self._say("nothing_undone", draft))
+            return
+        draft.state = draft.state.but(**dict(before))
+        draft.notes.append(self._say("undone", draft))
 
     def _restart(self, act: Act, draft: Draft) -> None:
         draft.state = draft.state.but(rules=(), wishes=(), avoided=(), like=(), shown=(), passed=(), focus=(), n=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from genre.data.dataset import Dataset
 from genre.strategies.rules import ColumnRuleConfig
 
+T = TypeVar("T")
 _MOST_TOGETHER = 3
 """Constraints that are proposed to be dropped together."""
 
@@ -68,27 +70,25 @@ def allowed_by(data: Dataset, rules: Sequence[ColumnRuleConfig]) -> NDArray[np.b
 
 
 def to_drop(
-    data: Dataset, rules: Sequence[ColumnRuleConfig], free: NDArray[np.bool_]
-) -> list[tuple[tuple[ColumnRuleConfig, ...], int]]:
-    """Return constraints without which something is left, each with how many items that is, the most first.
+    conditions: Sequence[tuple[T, NDArray[np.bool_]]], free: NDArray[np.bool_]
+) -> list[tuple[tuple[T, ...], int]]:
+    """Return conditions without which something is left, each with how many items that is, the most first.
 
     Where no single one is enough, they are pairs, and then threes.
 
     Args:
-        data: The catalogue.
-        rules: Constraints that leave nothing.
+        conditions: Those that leave nothing together, each with (I,) what it allows.
         free: (I,) what may be shown apart from them.
     """
-    masks = [rule.build(data).allowed for rule in rules]
-    for size in range(1, min(_MOST_TOGETHER, len(rules)) + 1):
+    for size in range(1, min(_MOST_TOGETHER, len(conditions)) + 1):
         found = []
-        for chosen in combinations(range(len(rules)), size):
+        for chosen in combinations(range(len(conditions)), size):
             left = free.copy()
-            for at, mask in enumerate(masks):
+            for at, (_, mask) in enumerate(conditions):
                 if at not in chosen:
                     left &= mask
             if left.any():
-                found.append((tuple(rules[at] for at in chosen), int(left.sum())))
+                found.append((tuple(conditions[at][0] for at in chosen), int(left.sum())))
         if found:
             return sorted(found, key=lambda one: -one[1])
     return []

@@ -47,26 +47,27 @@ ANY_BUT: Final = re.compile(
 """Here "but" means "except"."""
 
 NEGATIVE: Final = _cue(
-    r"\b(?:no|not|nothing|never|without|avoid|skip|except(?: for)?|excluding|exclude|hates?|dislikes?|enough|"
+    r"\b(?:not (?:too|very|so|overly|particularly)|"
+    r"no|not|nothing|never|without|avoid|skip|except(?: for)?|excluding|exclude|hates?|dislikes?|enough|"
     r"(?:tired|sick|bored|scared|afraid|frightened|terrified) (?:of|by|with)|"
     r"anything but|everything but|all but|other than|rather than|instead of|apart from|leave out|less|fewer|"
     r"minus|nor|neither|too (?:many|much)|spare (?:me|us)|"
     r"stop (?:recommending|showing|suggesting|giving|offering|pushing|with)|steer clear of|had it with|done with|"
     r"none of|stay away from|fed up with|ditch|no more|weed out|non|dont|cant|wont|isnt|arent|rid of|\w+n't|cannot)\b"
     r"|\b(?:drop|remove|cut|lose) (?:all |any )?(?:the )?(?=§[lr]\d+§ (?:ones?|films?|movies?|stuff|titles?)\b)",
-    r"(?<![要])不要|不想|不看|不用|(?<!特)(?<!分)(?<!区)(?<!类)别(?!的|人|致|有)|(?<!是)不是|不喜欢|不爱|讨厌|除了|"
+    r"(?:(?<!要)不要|别|不想)太(?=§|$)|(?<![要])不要|不像|不想|不看|不用|(?<!特)(?<!分)(?<!区)(?<!类)别(?!的|人|致|有)|(?<!是)不是|不喜欢|不爱|讨厌|除了|"
     r"除开|(?<!有)没有|排除|去掉|不敢看?|不能看|(?<!不)害怕|(?<!不)(?<!恐)怕|"
     r"避开|拒绝|受够|受不了|腻|非(?!常|洲)|少来|少点|少一[些点]|少给|少看|不含|不带|"
     r"不能有|不考虑|不想要|反感|(?<![要是好])不(?:那么|太|怎么|够)?(?=§|$)|没(?=§|$)",
 )
-DESCRIBES: Final = re.compile(r"(?<!有)没有|不带|不含|除了|除开|没|不(?:那么|太|怎么|够)?")
+DESCRIBES: Final = re.compile(r"(?<!有)没有|不带|不含|除了|除开|没|(?:不要|别|不想)太|不(?:那么|太|怎么|够)?")
 """Those that say what an item is like, and end where that ends: 没有爱情的科幻片."""
 ALL_OF_IT: Final = re.compile(r"都|也[行可]|以外|之外")
 """Behind a name, what has ended is not the end: 除了美国的喜剧都行."""
 POSITIVE: Final = _cue(
     r"\b(?:nothing but|nothing other than|nothing except|only|just|exclusively|i want|i like|i love|prefer|make it|"
     r"give me|but|(?:can'?t|cannot|can not|never) (?:get|have) enough(?: of)?|never (?:get |grow )?tired of)\b",
-    r"只要|只看|只想看|(?<![不只需用主必别])(?<!不想)(?<!不是)要(?!不)|(?<!不)想看|(?<!不)喜欢|(?<!少)来点|(?<!少)来部|换成|改成|而是|爱看|看不够|看不腻",
+    r"只要|只看|只想看|(?<![不只需用主必别])(?<!不想)(?<!不是)要(?!不)|(?<!不)想看|(?<!不)喜欢|(?<!少)来点|(?<!少)来部|换成|改成|而是|爱看|看不够|看不腻|还有",
 )
 """What ends the reach of a negative, or turns it round."""
 AFTER_NO: Final = _cue(
@@ -75,14 +76,14 @@ AFTER_NO: Final = _cue(
     r"|^[^§]{0,12}\b(?:is|are) (?:\w+ )?(?:boring|awful|terrible|dull|horrible|rubbish|overrated|tedious|bad)\b"
     r"|^[^§]{0,10}\b(?:away from|out of) (?:me|us|my|our|here|it|this)\b|^[^§]{0,10} (?:no|nope|never)$",
     r"^(?:以外|之外|除外)|^(?:[^§]|§[lr]\d+§)*?(?:(?<!要)不要|别给|别来|都别|也别|不看|不想看|算了|免了|不喜欢|"
-    r"不爱看|不行|不感兴趣|没(?:有|什么|啥)?兴趣|看够|没(?:有|什么|啥)?意思|无聊|太多|不敢看|不能看|(?<!不)怕$|"
+    r"不爱看|不行|不感兴趣|没(?:有|什么|啥)?兴趣|看够|没(?:有|什么|啥)?意思|无聊|太多|少一?[点些]|不敢看|不能看|(?<!不)怕$|"
     r"看腻|去掉|不考虑|受不了|受够|难看$|没劲)(?!.*§[lr])",
 )
 """Behind a label: it is not wanted."""
 AFTER_NOT_BAD: Final = _cue(
     r"^[^§]{0,12}\b(?:(?:is|are|was|were)(?: not|n't)|'s not|not) (?:\w+ )?(?:bad|awful|terrible|a problem|out of the "
     r"question)\b",
-    r"^[^§]{0,4}(?:我)?(?:也|倒|其实|并|又)?(?:不讨厌|不反感|不排斥|不怕|不难看|不介意|没意见)",
+    r"^[^§]{0,4}(?:我)?(?:也|倒|其实|并|又)?(?:不讨厌|不反感|不排斥|不怕|不难看|不介意|没意见|不是不(?:行|可以|能看|喜欢))",
 )
 """Behind a label: it may be."""
 AFTER_OK: Final = _cue(
@@ -92,7 +93,8 @@ AFTER_OK: Final = _cue(
 )
 _NOT: Final = r"(?:\w+n'?t|not|never)"
 BEFORE_OK: Final = _cue(
-    rf"\b{_NOT} (?:really |actually |exactly |at all )?(?:mind|dislike|hate|loathe|despise|object to)\b"
+    rf"\b(?:{_NOT}|not that (?:i|we)) (?:really |actually |exactly |at all )?"
+    r"(?:mind|dislike|hate|loathe|despise|object to)\b"
     rf"|\b{_NOT} (?:always |really )?(?:want |need |watch |like |see |show me |give me |recommend )?"
     r"(?:to (?:watch|see) )?(?:just|only|necessarily|exclusively)(?: (?:want|need|recommend|watch|show me|give me))?\b"
     rf"|\b{_NOT} (?:\w+ )?(?:scared|afraid|tired|sick|bored) of\b"
@@ -178,6 +180,7 @@ COMPARE: Final = _cue(
 WHICH: Final = _cue(r"\b(?:which|what|who)\b", r"哪")
 
 FORGET: Final = _cue(r"\b(?:forget|unlike|erase|delete|don'?t remember)\b", r"忘[了掉记]?|别记|删[掉除]?")
+REMEMBER: Final = _cue(rf"\b{_NOT} forget\b", r"(?:别|不要|没有?)忘")
 DROP: Final = _cue(
     r"\b(?:any|whatever|whichever|(?:don'?t|do not) (?:really )?care|(?:doesn'?t|does not) matter|no matter|"
     r"never ?mind|drop|forget(?: about)?|remove|"

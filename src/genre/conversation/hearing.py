@@ -96,7 +96,7 @@ class ItemHearing:
         likes = cues.LIKE.search(text) and not cues.SIMILAR.search(text)
         asks = clause.asks and not cues.RECOMMEND.search(text)
         if (
-            any(cue.search(bare) for cue in (cues.EXPLAIN, cues.COMPARE, cues.FORGET, cues.DISLIKE))
+            any(cue.search(bare) for cue in (cues.EXPLAIN, cues.COMPARE, cues.FORGET, cues.REMEMBER, cues.DISLIKE))
             or any(cue.search(text) for cue in (cues.SEEN, cues.UNSEEN, cues.NOT_DISLIKED, cues.ABOUT))
             or likes
             or asks
@@ -177,12 +177,19 @@ class ItemHearing:
 
     def _forget(self, clause: Clause, turn: Turn, named: tuple[str, ...]) -> bool:
         text = clause.text
-        if not cues.FORGET.search(text) or clause.of("l", "r") or list(self._catalogue.columns.find(text)):
+        if (
+            not cues.FORGET.search(text)
+            or cues.REMEMBER.search(text)
+            or clause.of("l", "r")
+            or list(self._catalogue.columns.find(text))
+        ):
             return False
         if not named and recalled(text, (*turn.state.wishes, *turn.state.avoided)):
             return False
         items = named or (turn.focus if cues.PRONOUN.search(text) else ())
-        if items:
+        if items and cues.SIMILAR.search(text) and set(items) <= set(turn.state.like):
+            turn.acts.append(Act("drop", items=items))
+        elif items:
             turn.acts.append(Act("forget", items=items))
         return bool(items)
 

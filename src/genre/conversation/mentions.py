@@ -21,8 +21,9 @@ MentionKind: TypeAlias = Literal["t", "u", "l", "r", "p"]
 _ORDER: dict[MentionKind, int] = {"t": 0, "r": 1, "l": 2, "p": 3, "u": 9}
 _MOST = 40
 """Things that a message names at most, the last ones: what is said last counts."""
-_OWN = re.compile(r"(?:\bmy |\bviewing |\bwatch |我的)$")
+_OWN = re.compile(r"(?:\bmy |我的)$")
 """Before a label that is none: "my history"."""
+_LOG = re.compile(r"\b(?:viewing|watch) history$")
 _HAN = re.compile(f"[{CJK}]")
 _WITHOUT_JOINT = re.compile(r"^\s*(?:and|or|nor)\b")
 _WORD = re.compile(rf"[^\W\d_{CJK}]+")
@@ -103,7 +104,11 @@ class Reader:
             value = title.said if title.item is None else str(self._ids[title.item])
             yield Mention(title.start, title.end, kind, value, title.said, title.whole)
         for start, end, label in self._catalogue.labels.find(low):
-            if self._catalogue.is_written(label, text[start:end]) and not _OWN.search(low[:start]):
+            if (
+                self._catalogue.is_written(label, text[start:end])
+                and not _OWN.search(low[:start])
+                and not _LOG.search(low[:end])
+            ):
                 yield Mention(start, end, "l", label, text[start:end])
         for start, end, bounds in find_ranges(low):
             yield Mention(start, end, "r", bounds, text[start:end])

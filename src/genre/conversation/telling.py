@@ -10,7 +10,7 @@ import polars as pl
 
 from genre.conversation.catalogue import Catalogue
 from genre.conversation.constraints import allowed_by
-from genre.conversation.listing import Listed
+from genre.conversation.listing import KeptBack, Listed
 from genre.conversation.ranges import YEAR
 from genre.conversation.replies import Replies, number_in_words
 from genre.core.words import is_unspaced
@@ -104,7 +104,7 @@ class Teller:
         rules: Sequence[ColumnRuleConfig],
         asked: dict[str, Any],
         n: int,
-        known: Sequence[str],
+        kept_back: KeptBack | None,
         language: Language,
         write: Callable[[str, str], str],
     ) -> str:
@@ -118,7 +118,7 @@ class Teller:
         events = [event.item_id for event in trace.events[:_EVENTS]]
         text = write(item, "reason") if trace.rank is not None else ""
         return self._replies.say(
-            "explain", language, title=title, rank=trace.rank, forbidden=forbidden, known=item in known, text=text,
+            "explain", language, title=title, rank=trace.rank, forbidden=forbidden, kept_back=kept_back, text=text,
             events=self._replies.titles(events, language) if trace.rank is not None else [],
         )  # fmt: skip
 
