@@ -205,6 +205,12 @@ YANKS = rule("deny", "country", "United States")
             "a non-American, non-French thriller",
             [YANKS, rule("deny", "country", "France"), *label("allow", "Thriller")],
         ),
+        ("a drama that isn't sad", label("allow", "Drama")),
+        ("horror or drama? neither", label("deny", "Horror", "Drama")),
+        ("horror makes me sick", [NO_HORROR]),
+        ("60s-70s", [rule("allow", "year", least=1960, most=1979)]),
+        ("我不太喜欢喜剧", label("deny", "Comedy")),
+        ("我不怎么看喜剧", label("deny", "Comedy")),
         ("不要太恐怖的惊悚片", [NO_HORROR, *label("allow", "Thriller")]),
         ("除了《异形》还有什么恐怖片", [rule("allow", "genres", "Horror")]),
         ("恐怖片也不是不行", []),
@@ -280,6 +286,9 @@ def test_what_is_taken_out_of_a_group_of_labels_is_not_in_it(listener: Listener)
         ("没看过《大白鲨》", "unseen", ("jaws-1975",)),
         ("我还没看过第二部", "unseen", ("jaws-1975",)),
         ("我不讨厌《异形》", "allow", ("alien-1979",)),
+        ("something different from Alien", "hide", ("alien-1979",)),
+        ("我不太喜欢《异形》", "dislike", ("alien-1979",)),
+        ("异形恐怖吗", "check", ("alien-1979",)),
         ("大白鲨是恐怖片吗", "check", ("jaws-1975",)),
         ("它是喜剧吗", "check", ("jaws-1975",)),
     ],
@@ -299,6 +308,11 @@ def test_what_else_is_said_with_an_item_put_aside_is_heard(listener: Listener, s
         ("诺兰的，除了盗梦空间", rule("allow", "director", "Christopher Nolan")),
     ]:
         assert rules(listener.understand(message, state).acts) == [wanted]
+
+
+def test_facts_are_asked_of_as_they_are_named(listener: Listener, state: State) -> None:
+    (act,) = listener.understand("is the first one American or British?", state).acts
+    assert act.rules == (rule("allow", "country", "United States", "United Kingdom"),)
 
 
 @pytest.mark.parametrize("message", ["the 0th one", "第零部", "last 9 films"])

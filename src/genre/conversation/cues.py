@@ -35,8 +35,8 @@ LIST_GOES_ON: Final = re.compile(rf"^\s*§[lr]\d+§(?:\s*{_JOINS}\s*§[lr]\d+§)
 ONE_GOES_ON: Final = re.compile(rf"^\s*(?:{_JOINS}\s*)?§l\d+§{_KIND_OF}(?:\s*{_JOINS}\s*§l\d+§{_KIND_OF})*\s*$")
 """One that goes on with a list of what is not wanted: "avoid war, crime, and horror"."""
 ONLY_NO: Final = _cue(
-    r"^(?:no|nope|no way|no thanks|no thank you|never|not for me|(?:absolutely|definitely|certainly) not|hell no|"
-    r"please no)$",
+    r"^(?:no|nope|no way|no thanks|no thank you|never|nah|neither|not for me|(?:absolutely|definitely|certainly) not|"
+    r"hell no|please no)$",
     r"^(?:算了|不要|免了|不行|就算了|还是算了|不看|绝对不要|不了|没兴趣)$",
 )
 """A clause that turns down what the one before has named alone: "horror? no way"."""
@@ -50,12 +50,13 @@ NEGATIVE: Final = _cue(
     r"\b(?:not (?:too|very|so|overly|particularly)|"
     r"no|not|nothing|never|without|avoid|skip|except(?: for)?|excluding|exclude|hates?|dislikes?|enough|"
     r"(?:tired|sick|bored|scared|afraid|frightened|terrified) (?:of|by|with)|"
-    r"anything but|everything but|all but|other than|rather than|instead of|apart from|leave out|less|fewer|"
+    r"anything but|everything but|all but|other than|different from|rather than|"
+    r"instead of|apart from|leave out|less|fewer|"
     r"minus|nor|neither|too (?:many|much)|spare (?:me|us)|"
     r"stop (?:recommending|showing|suggesting|giving|offering|pushing|with)|steer clear of|had it with|done with|"
     r"none of|stay away from|fed up with|ditch|no more|weed out|non|dont|cant|wont|isnt|arent|rid of|\w+n't|cannot)\b"
     r"|\b(?:drop|remove|cut|lose) (?:all |any )?(?:the )?(?=§[lr]\d+§ (?:ones?|films?|movies?|stuff|titles?)\b)",
-    r"(?:(?<!要)不要|别|不想)太(?=§|$)|(?<![要])不要|不像|不想|不看|不用|(?<!特)(?<!分)(?<!区)(?<!类)别(?!的|人|致|有)|(?<!是)不是|不喜欢|不爱|讨厌|除了|"
+    r"(?:(?<!要)不要|别|不想)太(?=§|$)|(?<![要])不要|不像|不(?:太|怎么|大|很|是很|是特别|特别)(?:喜欢|爱看?|想看|看)|不想|不看|不用|(?<!特)(?<!分)(?<!区)(?<!类)别(?!的|人|致|有)|(?<!是)不是|不喜欢|不爱|讨厌|除了|"
     r"除开|(?<!有)没有|排除|去掉|不敢看?|不能看|(?<!不)害怕|(?<!不)(?<!恐)怕|"
     r"避开|拒绝|受够|受不了|腻|非(?!常|洲)|少来|少点|少一[些点]|少给|少看|不含|不带|"
     r"不能有|不考虑|不想要|反感|(?<![要是好])不(?:那么|太|怎么|够)?(?=§|$)|没(?=§|$)",
@@ -71,10 +72,13 @@ POSITIVE: Final = _cue(
 )
 """What ends the reach of a negative, or turns it round."""
 AFTER_NO: Final = _cue(
-    r"^[^§]{0,16}\b(?:is|are|'s) (?:out|off|not)\b(?!.*§)|^[^§]{0,12}(?:isn't|aren't|no thanks|no way|"
-    r"(?:bores?|scares?) (?:me|us)|not for (?:me|us)|don't)(?!.*§)"
+    r"^(?!.{0,8}\b(?:that|which|who)\b)(?:[^§]{0,16}\b(?:is|are|'s) (?:out|off|not)\b(?!.*§)|[^§]{0,12}"
+    r"(?:isn't|aren't|no thanks|no way|"
+    r"(?:bores?|scares?) (?:me|us)|not for (?:me|us)|don't)(?!.*§))"
     r"|^[^§]{0,12}\b(?:is|are) (?:\w+ )?(?:boring|awful|terrible|dull|horrible|rubbish|overrated|tedious|bad)\b"
-    r"|^[^§]{0,10}\b(?:away from|out of) (?:me|us|my|our|here|it|this)\b|^[^§]{0,10} (?:no|nope|never)$",
+    r"|^[^§]{0,10}\b(?:away from|out of) (?:me|us|my|our|here|it|this)\b|^[^§]{0,10} (?:no|nope|never|nah)$|"
+    r"^(?:[^§]|§l\d+§)* neither$|^[^§]{0,10}\bmakes? me "
+    r"(?:sick|ill|sad|cringe)\b",
     r"^(?:以外|之外|除外)|^(?:[^§]|§[lr]\d+§)*?(?:(?<!要)不要|别给|别来|都别|也别|不看|不想看|算了|免了|不喜欢|"
     r"不爱看|不行|不感兴趣|没(?:有|什么|啥)?兴趣|看够|没(?:有|什么|啥)?意思|无聊|太多|少一?[点些]|不敢看|不能看|(?<!不)怕$|"
     r"看腻|去掉|不考虑|受不了|受够|难看$|没劲)(?!.*§[lr])",
@@ -167,11 +171,12 @@ IS_IT: Final = re.compile(
     r"^(?:and |so |but |hm+ |ok |well )*(?:is|was|are|were|isn't|wasn't|aren't) (?:the )?"
     r"(?:§[tp]\d+§|it\b|that\b|this\b)"
     r"|(?:§[tp]\d+§|它|[这那](?:部|个|片)).{0,4}(?:是|算|属于|拍于|出自|来自).*(?:吗|么|是不是|没有)$"
-    r"|(?:§[tp]\d+§|它|[这那](?:部|个|片))(?:是不是|算不算)"
+    r"|(?:§[tp]\d+§|它|[这那](?:部|个|片))(?:(?:是不是|算不算)|[^§]{0,2}§l\d+§(?:片|电影)?(?:吗|么)$)"
 )
 """A question that facts answer with yes or no, if labels or numbers are named."""
 COMPARE: Final = _cue(
-    rf"\bcompar\w*|\bdifferen(?:ce|t)\b|\bdiffer\b|\bversus\b|\bvs\b|\bbetter than\b|{_ITEM},? or {_ITEM}"
+    rf"\bcompar\w*|(?<!something )(?<!anything )\bdifferen(?:ce|t)\b|"
+    rf"\bdiffer\b|\bversus\b|\bvs\b|\bbetter than\b|{_ITEM},? or {_ITEM}"
     r"|\bwhich (?:one |of (?:them|these|those|the two) )?(?:is|would be|would you|should i|do you|looks?|fits?|"
     r"suits?) ",
     rf"比较(?:一下|{_ITEM})|比一比|比一下|对比|区别|不同|不一样|哪[个部一]+(?:更|比较)?(?:好|适合|值得|"
@@ -222,7 +227,7 @@ DISLIKE: Final = _cue(
     r"was|were|are) (?:\w+ )?(?:boring|awful|terrible|bad|"
     r"dull|horrible|rubbish|overrated|disappointing|too \w+|not (?:good|great|for me))\b|\bbored me\b"
     r"|\b(?:did ?n'?t|do ?n'?t|never|did not|do not|not really) (?:\w+ )?(?:like|love|enjoy)",
-    r"不喜欢|讨厌|不爱|受不了|无聊|难看|不好看|没意思|烂|失望|不感冒|看不下去|没劲|不咋样",
+    r"不喜欢|不(?:太|怎么|大|很|是很|是特别|特别)(?:喜欢|爱)|讨厌|不爱|受不了|无聊|难看|不好看|没意思|烂|失望|不感冒|看不下去|没劲|不咋样",
 )
 SEEN: Final = _cue(
     r"\b(?:seen|saw|watched|read|heard|own|bought) (?:\w+ )?(?:§|it|that|both|them|all)|\balready (?:seen|watched|"

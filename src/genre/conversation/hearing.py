@@ -181,7 +181,7 @@ class ItemHearing:
             not cues.FORGET.search(text)
             or cues.REMEMBER.search(text)
             or clause.of("l", "r")
-            or list(self._catalogue.columns.find(text))
+            or any(self._catalogue.columns.find(text))
         ):
             return False
         if not named and recalled(text, (*turn.state.wishes, *turn.state.avoided)):

@@ -141,9 +141,9 @@ def _clauses(marked: str, mentions: tuple[Mention, ...]) -> Iterator[Clause]:
     marked = cues.ANY_BUT.sub(lambda hit: f"{hit[1] or hit[2]} except ", marked)
     parts: list[tuple[str, str]] = []
     at = 0
-    for end in cues.SPLIT.finditer(marked):
-        parts.append((marked[at : end.start()], end.group()))
-        at = end.end()
+    for hit in cues.SPLIT.finditer(marked):
+        parts.append((marked[at : hit.start()], hit.group()))
+        at = hit.end()
     parts.append((marked[at:], ""))
     joined: list[tuple[str, str]] = []
     for text, end in parts:

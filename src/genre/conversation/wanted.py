@@ -7,6 +7,7 @@ ended, or something behind it does ("is out", 就算了).
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,7 +26,10 @@ from genre.strategies.rules import ColumnRuleConfig
 _OR: Final = re.compile(r"\bor\b|或|还是|/|\beither\b")
 _AND: Final = re.compile(r"\band\b|&|\+|和|与|、|跟|以及|,")
 _UNSPACED_AND: Final = re.compile(r"和|与|、|跟|以及")
-_BESIDE: Final = re.compile(r"\s*(?:,|/|&|、|\b(?:and|or)\b|和|与|跟|以及|或者?|还是)*\s*(?:the |from |of |in )*\s*")
+_BESIDE: Final = re.compile(
+    r"\s*(?:,|/|&|、|\b(?:and|or)\b|和|与|跟|以及|或者?|还是|[-–—~]|到|至|\b(?:to|until|till)\b)*"
+    r"\s*(?:the |from |of |in )*\s*"
+)
 _SAID: Final[tuple[Stance, ...]] = ("unwanted", "wanted")
 
 
@@ -42,7 +46,9 @@ class Wanted:
 
     def rules(self, clause: Clause) -> list[ColumnRuleConfig]:
         """Return the constraints."""
-        said = {kind: [one for one in clause.of("l", "r") if stance_on(clause, one) == kind] for kind in _SAID}
+        said = defaultdict[Stance, list[Mention]](list)
+        for one in clause.of("l", "r"):
+            said[stance_on(clause, one)].append(one)
         denied = [rule for one in said["unwanted"] if one.kind == "l" for rule in _each("deny", one)]
         found = list(denied)
         for group in self._groups(clause, [one for one in said["wanted"] if one.kind == "l"]):
@@ -54,7 +60,7 @@ class Wanted:
 
     def named(self, clause: Clause) -> list[ColumnRuleConfig]:
         """Return what a clause names as constraints, whether it wants it or not."""
-        labels = [rule for one in clause.of("l") for rule in _each("allow", one)]
+        labels = [rule for group in self._groups(clause, clause.of("l")) for rule in group]
         ranges = [self.range_rule(cast(Range, one.value)) for one in clause.of("r")]
         return [*labels, *(rule for rule in ranges if rule is not None)]
 
