@@ -12,6 +12,7 @@ from genre.conversation.acts import Act
 from genre.conversation.state import State
 from genre.conversation.understanding import Listener
 from genre.strategies.rules import ColumnRuleConfig
+from tests.conversation.conftest import SHOWN
 
 
 def rule(
@@ -201,6 +202,8 @@ YANKS = rule("deny", "country", "United States")
         ("a not too scary thriller", [NO_HORROR, *label("allow", "Thriller")]),
         ("it's not that I dislike comedies", []),
         ("I never watch horror", [NO_HORROR]),
+        ("I don't think I want horror", [NO_HORROR]),
+        ("I don't need another drama", label("deny", "Drama")),
         (
             "a non-American, non-French thriller",
             [YANKS, rule("deny", "country", "France"), *label("allow", "Thriller")],
@@ -224,6 +227,7 @@ YANKS = rule("deny", "country", "United States")
         ("除了美国的喜剧都行", [YANKS, *label("deny", "Comedy")]),
         ("不要剧情要喜剧", [*label("deny", "Drama"), COMEDY]),
         ("不要恐怖，战争，犯罪", label("deny", "Horror", "War", "Crime")),
+        ("不要恐怖片，还有战争片", label("deny", "Horror", "War")),
         ("恐怖片我怕", [NO_HORROR]),
         ("不敢看恐怖片", [NO_HORROR]),
         ("孩子不能看恐怖片", [NO_HORROR]),
@@ -274,6 +278,10 @@ def test_what_is_taken_out_of_a_group_of_labels_is_not_in_it(listener: Listener)
         ("no more of Metropolis", "hide", ("metropolis-1927",)),
         ("I haven't seen Alien", "unseen", ("alien-1979",)),
         ("never seen Jaws", "unseen", ("jaws-1975",)),
+        ("none of these", "hide", SHOWN),
+        ("take out the third", "hide", ("alien-1979",)),
+        ("I have not seen Jaws or Alien", "unseen", ("jaws-1975", "alien-1979")),
+        ("一个都不要", "hide", SHOWN),
         ("I don't hate Alien", "allow", ("alien-1979",)),
         ("is Jaws a horror film?", "check", ("jaws-1975",)),
         ("was Jaws made in the 70s?", "check", ("jaws-1975",)),

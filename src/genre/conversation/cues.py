@@ -48,7 +48,8 @@ ANY_BUT: Final = re.compile(
 
 NEGATIVE: Final = _cue(
     r"\b(?:not (?:too|very|so|overly|particularly)|"
-    r"no|not|nothing|never|without|avoid|skip|except(?: for)?|excluding|exclude|hates?|dislikes?|enough|"
+    r"\w+n't think (?:i|we) (?:want|need|like)|take (?:out|off)|no|not|nothing|never|"
+    r"without|avoid|skip|except(?: for)?|excluding|exclude|hates?|dislikes?|enough|"
     r"(?:tired|sick|bored|scared|afraid|frightened|terrified) (?:of|by|with)|"
     r"anything but|everything but|all but|other than|different from|rather than|"
     r"instead of|apart from|leave out|less|fewer|"
@@ -104,7 +105,7 @@ BEFORE_OK: Final = _cue(
     rf"|\b{_NOT} (?:\w+ )?(?:scared|afraid|tired|sick|bored) of\b"
     rf"|\b(?:nothing|{_NOT}|no objections?) (?:against|opposed to)\b"
     r"|\bno (?:objections? to|problems? with)\b|\b(?:needn'?t|doesn'?t have to|does not have to|no need|"
-    r"don'?t need) (?:to )?(?:be)?\b|(?<!not )\bok with\b|(?<!not )\bfine with\b",
+    r"don'?t need(?! another| any| more)) (?:to )?(?:be)?\b|(?<!not )\bok with\b|(?<!not )\bfine with\b",
     r"不介意|不反对|不一定(?:非)?(?:要|得|是|看)?|不必(?:是|非得?|要)?|不仅|不只|不光|没有不喜欢|(?<!也)不是不喜欢|不讨厌|不反感|"
     r"不排斥|(?:不要|别|不想|不用)(?:总是?|老是?)?(?:只|光|仅)(?:要|看|想看|推荐|给我?|是|来)?|不害?怕",
 )

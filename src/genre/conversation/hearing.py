@@ -161,7 +161,7 @@ class ItemHearing:
         return True
 
     def _compare(self, clause: Clause, turn: Turn, named: tuple[str, ...]) -> bool:
-        if not cues.COMPARE.search(clause.text) or clause.of("l", "r"):
+        if not cues.COMPARE.search(clause.text) or cues.UNSEEN.search(clause.text) or clause.of("l", "r"):
             return False
         items = named
         if len(items) < 2:

@@ -25,7 +25,7 @@ _OWN = re.compile(r"(?:\bmy |我的)$")
 """Before a label that is none: "my history"."""
 _LOG = re.compile(r"\b(?:viewing|watch) history$")
 _HAN = re.compile(f"[{CJK}]")
-_WITHOUT_JOINT = re.compile(r"^\s*(?:and|or|nor)\b")
+_WITHOUT_JOINT = re.compile(r"^\s*(?:(?:and|or|nor)\b|和|或者?|还有|以及|、)")
 _WORD = re.compile(rf"[^\W\d_{CJK}]+")
 
 

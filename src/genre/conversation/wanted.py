@@ -30,7 +30,6 @@ _BESIDE: Final = re.compile(
     r"\s*(?:,|/|&|、|\b(?:and|or)\b|和|与|跟|以及|或者?|还是|[-–—~]|到|至|\b(?:to|until|till)\b)*"
     r"\s*(?:the |from |of |in )*\s*"
 )
-_SAID: Final[tuple[Stance, ...]] = ("unwanted", "wanted")
 
 
 def stance_on(clause: Clause, mention: Mention) -> Stance:
@@ -53,7 +52,8 @@ class Wanted:
         found = list(denied)
         for group in self._groups(clause, [one for one in said["wanted"] if one.kind == "l"]):
             found += [_but(rule, denied) for rule in group]
-        no, yes = ([one for one in said[kind] if one.kind == "r"] for kind in _SAID)
+        yes = [one for one in said["wanted"] if one.kind == "r"]
+        no = [one for one in said["unwanted"] if one.kind == "r"]
         ranges = [self.range_rule(cast(Range, one.value), deny=True) for one in no]
         ranges += [self.range_rule(bounds) for bounds in _united(clause, yes)]
         return [*found, *(rule for rule in ranges if rule is not None), *self._gaps(clause, yes)]
