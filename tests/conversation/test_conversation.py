@@ -215,6 +215,16 @@ def test_wishes_are_dropped(talk: Talk, wish: str, drop: str) -> None:
     assert wished.state.wishes[0] in dropped.text
 
 
+@pytest.mark.parametrize(
+    ("like", "drop"),
+    [("something like Alien", "drop the ones like Alien"), ("像《异形》那样的", "取消像《异形》的要求")],
+)
+def test_what_the_list_should_be_like_is_dropped_without_forgetting(talk: Talk, like: str, drop: str) -> None:
+    first, last = talk(like, drop)
+    assert first.state.like == ("alien-1979",)
+    assert last.state.like == last.state.forgotten == ()
+
+
 def test_a_wish_that_fits_nothing_now_is_kept(talk: Talk) -> None:
     _, narrow, wide = talk("something about robots", "only films from before 1925", "any decade is fine")
     assert narrow.state.wishes == wide.state.wishes == ("robots",)

@@ -177,6 +177,10 @@ class ItemHearing:
 
     def _forget(self, clause: Clause, turn: Turn, named: tuple[str, ...]) -> bool:
         text = clause.text
+        like = cues.SIMILAR.search(text) is not None and bool(named) and set(named) <= set(turn.state.like)
+        if like and (cues.FORGET.search(text) or cues.FORGETS_RULE.search(text)):
+            turn.acts.append(Act("drop", items=named))
+            return True
         if (
             not cues.FORGET.search(text)
             or cues.REMEMBER.search(text)
@@ -187,9 +191,7 @@ class ItemHearing:
         if not named and recalled(text, (*turn.state.wishes, *turn.state.avoided)):
             return False
         items = named or (turn.focus if cues.PRONOUN.search(text) else ())
-        if items and cues.SIMILAR.search(text) and set(items) <= set(turn.state.like):
-            turn.acts.append(Act("drop", items=items))
-        elif items:
+        if items:
             turn.acts.append(Act("forget", items=items))
         return bool(items)
 

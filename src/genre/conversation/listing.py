@@ -135,7 +135,9 @@ class Lister:
         known = self.known(state)
         free = np.ones(data.num_items, bool)
         free[self._items.vocabulary.rows(list(known))] = False
-        fits = hard & free
+        fits = (
+            hard & free & allowed_by(data, [one for one in self._engine.shaping if isinstance(one, ColumnRuleConfig)])
+        )
         near, unheard = self._near(state, fits, language)
         if near is not None:
             fits = np.zeros_like(fits)
