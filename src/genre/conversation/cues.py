@@ -34,6 +34,7 @@ LIST_GOES_ON: Final = re.compile(rf"^\s*§[lr]\d+§(?:\s*{_JOINS}\s*§[lr]\d+§)
 """A clause that goes on with the list that the one before began: "no horror, war or westerns"."""
 ONE_GOES_ON: Final = re.compile(rf"^\s*(?:{_JOINS}\s*)?§l\d+§{_KIND_OF}(?:\s*{_JOINS}\s*§l\d+§{_KIND_OF})*\s*$")
 """One that goes on with a list of what is not wanted: "avoid war, crime, and horror"."""
+ALONE: Final = re.compile(rf"^(?:the )?§[ltp]\d+§{_KIND_OF}$")
 ONLY_NO: Final = _cue(
     r"^(?:no|nope|no way|no thanks|no thank you|never|nah|neither|not for me|(?:absolutely|definitely|certainly) not|"
     r"hell no|please no)$",
@@ -59,16 +60,17 @@ NEGATIVE: Final = _cue(
     r"|\b(?:drop|remove|cut|lose) (?:all |any )?(?:the )?(?=§[lr]\d+§ (?:ones?|films?|movies?|stuff|titles?)\b)",
     r"(?:(?<!要)不要|别|不想)太(?=§|$)|(?<![要])不要|不像|不(?:太|怎么|大|很|是很|是特别|特别)(?:喜欢|爱看?|想看|看)|不想|不看|不用|(?<!特)(?<!分)(?<!区)(?<!类)别(?!的|人|致|有)|(?<!是)不是|不喜欢|不爱|讨厌|除了|"
     r"除开|(?<!有)没有|排除|去掉|不敢看?|不能看|(?<!不)害怕|(?<!不)(?<!恐)怕|"
-    r"避开|拒绝|受够|受不了|腻|非(?!常|洲)|少来|少点|少一[些点]|少给|少看|不含|不带|"
+    r"避开|拒绝|谢绝|受够|受不了|腻|非(?!常|洲)|少来|少点|少一[些点]|少给|少看|不含|不带|"
     r"不能有|不考虑|不想要|反感|(?<![要是好])不(?:那么|太|怎么|够)?(?=§|$)|没(?=§|$)",
 )
-DESCRIBES: Final = re.compile(r"(?<!有)没有|不带|不含|除了|除开|没|(?:不要|别|不想)太|不(?:那么|太|怎么|够)?")
+DESCRIBES: Final = re.compile(r"(?<!有)没有|不是|不带|不含|除了|除开|没|(?:不要|别|不想)太|不(?:那么|太|怎么|够)?")
 """Those that say what an item is like, and end where that ends: 没有爱情的科幻片."""
 ALL_OF_IT: Final = re.compile(r"都|也[行可]|以外|之外")
 """Behind a name, what has ended is not the end: 除了美国的喜剧都行."""
 POSITIVE: Final = _cue(
     r"\b(?:nothing but|nothing other than|nothing except|only|just|exclusively|i want|i like|i love|prefer|make it|"
-    r"give me|but|(?:can'?t|cannot|can not|never) (?:get|have) enough(?: of)?|never (?:get |grow )?tired of)\b",
+    r"give me|but|(?:can'?t|cannot|can not|never) (?:get|have) enough(?: of)?|never (?:get |grow )?tired of|"
+    r"(?:\w+n't|cannot|never) say no to|who (?:doesn't|does not) (?:love|like|enjoy|want))\b",
     r"只要|只看|只想看|(?<![不只需用主必别])(?<!不想)(?<!不是)要(?!不)|(?<!不)想看|(?<!不)喜欢|(?<!少)来点|(?<!少)来部|换成|改成|而是|爱看|看不够|看不腻|还有",
 )
 """What ends the reach of a negative, or turns it round."""
@@ -82,7 +84,7 @@ AFTER_NO: Final = _cue(
     r"(?:sick|ill|sad|cringe)\b",
     r"^(?:以外|之外|除外)|^(?:[^§]|§[lr]\d+§)*?(?:(?<!要)不要|别给|别来|都别|也别|不看|不想看|算了|免了|不喜欢|"
     r"不爱看|不行|不感兴趣|没(?:有|什么|啥)?兴趣|看够|没(?:有|什么|啥)?意思|无聊|太多|少一?[点些]|不敢看|不能看|(?<!不)怕$|"
-    r"看腻|去掉|不考虑|受不了|受够|难看$|没劲)(?!.*§[lr])",
+    r"看腻|去掉|不考虑|受不了|受够|难看$|没劲|拒绝|免谈)(?!.*§[lr])",
 )
 """Behind a label: it is not wanted."""
 AFTER_NOT_BAD: Final = _cue(
@@ -92,9 +94,9 @@ AFTER_NOT_BAD: Final = _cue(
 )
 """Behind a label: it may be."""
 AFTER_OK: Final = _cue(
-    r"^[^§]{0,14}\b(?:is|are|'s|would be) (?:\w+ )?(?:ok|okay|fine|alright|all right|welcome|allowed|acceptable|no "
-    r"problem)\b",
-    r"^[^§]{0,5}(?:其实|倒)?(?:可以|没关系|没问题|也行|都行|无妨|不介意)",
+    r"^ (?:is |are )?optional\b|^[^§]{0,14}\b(?:is|are|'s|would be) (?:\w+ )?(?:ok|okay|fine|alright|all "
+    r"right|welcome|allowed|acceptable|no problem)\b",
+    r"^[^§]{0,5}(?:其实|倒)?(?:可以|没关系|没问题|也行|都行|无妨|不介意|可有可无|无所谓)",
 )
 _NOT: Final = r"(?:\w+n'?t|not|never)"
 BEFORE_OK: Final = _cue(
@@ -113,7 +115,7 @@ BEFORE_OK: Final = _cue(
 BEFORE_ASIDE: Final = _cue(
     r"(?:\b(?:prefer|rather|like|love|enjoy)\b.*§l\d+§.* (?:to|over|than)|§l\d+§[^§]{0,10} over|"
     r"§l\d+§.*\b(?:more|better) than|§t\d+§,? by) (?:the |an? )?$",
-    r"(?:比起|相比于?|相较于?|相对于?|与其(?:看|选)?)$|喜欢.*胜过$",
+    r"(?:比起|相比于?|相较于?|相对于?|与其(?:看|选)?)$|喜欢.*(?:胜过|多过|多于)$",
 )
 AFTER_ASIDE: Final = _cue(r"^'s (?:film |movie )?§t", r"^的(?:电影)?§t|^(?:[^§]{0,3})(?:相比|比起来)")
 """What is named to compare with, or to say whose a title is."""

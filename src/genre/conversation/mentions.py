@@ -165,4 +165,4 @@ def _joint(before: tuple[str, str], text: str) -> str:
         last = list(cues.MARK.finditer(said))
         if last and last[-1][1] in "lr" and stance(said[: last[-1].start()], "") == "unwanted":
             return " or "
-    return " " if cues.ONE_GOES_ON.match(said) and cues.ONLY_NO.match(text) else ""
+    return " " if (cues.ONE_GOES_ON.match(said) or cues.ALONE.match(said)) and cues.ONLY_NO.match(text) else ""

@@ -15,7 +15,10 @@ Stance: TypeAlias = Literal["wanted", "unwanted", "open", "aside"]
 """`open` is what may be and need not; `aside` is named for comparison alone, and nothing is asked of it."""
 _MARK: Final = r"§[tulrp]\d+§"
 _ENDED: Final = re.compile(rf"{_MARK}[^§]{{0,3}}的")
-_ONE: Final = re.compile(rf"{_MARK}(?!\s*(?:,|/|\b(?:or|and|nor)\b|和|与|或|、))")
+_JOINT: Final = r"\s*(?:,|/|\b(?:or|and|nor)\b|和|与|或|、)\s*"
+_ONE: Final = re.compile(rf"{_MARK}(?!{_JOINT})")
+"""A name that ends a list."""
+_LISTED: Final = re.compile(rf"[- ]?(?:{_MARK}{_JOINT})*")
 
 
 def stance(before: str, after: str) -> Stance:
@@ -45,7 +48,9 @@ def _last(cue: re.Pattern[str], text: str) -> int:
 def _reaches(negative: re.Match[str], before: str, after: str) -> bool:
     """Tell whether a negative reaches the end of what stands before a name."""
     between = before[negative.end() :]
-    if negative.group() in {"non", "非"} or negative.group().startswith("not "):
+    if negative.group() in {"non", "非"}:
+        return _LISTED.fullmatch(between) is not None
+    if negative.group().startswith("not "):
         return not _ONE.search(between)
     if negative.group() == "没有" and after.endswith(("吗", "么")):
         return False  # It asks whether there is one.
