@@ -332,6 +332,13 @@ def test_facts_are_asked_of_as_they_are_named(listener: Listener, state: State) 
     assert act.rules == (rule("allow", "country", "United States", "United Kingdom"),)
 
 
+def test_in_chinese_what_was_spoken_of_need_not_be_named(listener: Listener, state: State) -> None:
+    (act,) = listener.understand("是不是八十年代的", state.but(last="words")).acts
+    assert (act.kind, act.items) == ("check", ("jaws-1975",))
+    (act,) = listener.understand("是不是八十年代的", state).acts
+    assert act.kind == "constrain"
+
+
 @pytest.mark.parametrize("message", ["the 0th one", "第零部", "last 9 films"])
 def test_places_that_are_not_there_mean_nothing(listener: Listener, state: State, message: str) -> None:
     (act,) = listener.understand(message, state).acts
@@ -343,6 +350,9 @@ def test_wishes_are_dropped_in_other_words(listener: Listener) -> None:
     assert listener.understand("forget the robot thing", wishing).acts == (Act("drop", text="robots"),)
     assert listener.understand("忘了爱情那个", wishing).acts[0].kind == "drop"
     assert listener.understand("忘了关于年代的要求", wishing).acts == (Act("drop", column="year"),)
+    assert listener.understand("忘了关于大海的要求", wishing).acts == (Act("drop", text="大海"),)
+    for message in ("something about robots that forget", "关于机器人忘掉一个人的"):
+        assert not any(act.kind == "drop" for act in listener.understand(message, wishing).acts)
 
 
 def test_the_last_things_of_a_long_message_are_heard(listener: Listener) -> None:

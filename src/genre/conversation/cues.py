@@ -177,6 +177,8 @@ IS_IT: Final = re.compile(
     r"|(?:§[tp]\d+§|它|[这那](?:部|个|片))(?:(?:是不是|算不算)|[^§]{0,2}§l\d+§(?:片|电影)?(?:吗|么)$)"
 )
 """A question that facts answer with yes or no, if labels or numbers are named."""
+IS_THAT: Final = re.compile(r"^(?:那么?)?(?:是不是|算不算|是.*(?:吗|么)$)")
+"""The same about what was spoken of last, which Chinese need not name."""
 COMPARE: Final = _cue(
     rf"\bcompar\w*|(?<!something )(?<!anything )\bdifferen(?:ce|t)\b|"
     rf"\bdiffer\b|\bversus\b|\bvs\b|\bbetter than\b|{_ITEM},? or {_ITEM}"
@@ -200,6 +202,7 @@ FORGETS_RULE: Final = _cue(
     r"忘|取消|不限|去掉|别管",
 )
 """Together with what a constraint is about, it no longer holds; "drop the French ones" is about films."""
+DEMAND: Final = _cue(r"\b(?:condition|constraint|filter|wish|request)\b", r"要求|条件|限制")
 UNDO: Final = _cue(
     r"^(?:undo|go back|back|take that back|undo that|revert)\W*$|\bdrop (?:that|the last (?:one|filter|condition|"
     r"constraint))$",

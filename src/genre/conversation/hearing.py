@@ -113,7 +113,8 @@ class ItemHearing:
 
     def _check(self, clause: Clause, turn: Turn, named: tuple[str, ...]) -> bool:
         """Hear whether an item has a label or lies in a range: "is Jaws a horror film?"."""
-        if not clause.of("l", "r") or not cues.IS_IT.search(clause.text):
+        is_that = turn.state.last == "words" and cues.IS_THAT.search(clause.text)
+        if not clause.of("l", "r") or not (is_that or cues.IS_IT.search(clause.text)):
             return False
         items = named or turn.focus
         rules = self._wanted.named(clause)

@@ -103,8 +103,12 @@ class Listener:
             acts.append(Act("count", count=count))
         if cues.MORE.search(clause.text):
             acts.append(Act("more"))
-        if not any(act.kind == "drop" for act in acts):
-            acts += self._wished(clause, loose=not acts and not cues.AGE.search(clause.text))
+        wished = self._wished(clause, loose=not acts and not cues.AGE.search(clause.text))
+        if not _takes_back(clause.text):
+            acts += wished
+        elif not acts:
+            # It names a wish that was not made: the reply says so, and it is none now either.
+            acts += [Act("drop", text=act.text) for act in wished]
         if not acts and (cues.RECOMMEND.search(clause.text) or cues.AGE.search(clause.text)):
             acts.append(Act("recommend"))
         turn.acts += acts
@@ -116,7 +120,7 @@ class Listener:
         drops = cues.DROP.search(clause.text) is not None
         if drops:
             found += [Act("drop", column=column) for column in self._columns(clause.text)]
-        if cues.FORGETS_RULE.search(clause.text):
+        if _takes_back(clause.text):
             wishes = recalled(clause.text, (*state.wishes, *state.avoided))
             found += [Act("drop", text=wish) for wish in dict.fromkeys(wishes)]
         for one in clause.of("l", "r"):
@@ -199,3 +203,9 @@ class Listener:
             return []
         unwanted = cues.NEGATIVE.search(clause.text[: hit.start(part)]) is not None
         return [Act("avoid" if unwanted else "wish", text=said)]
+
+
+def _takes_back(text: str) -> bool:
+    """Tell whether a clause takes back what was said; in "about robots that forget" nothing is."""
+    forgets, wish = cues.FORGETS_RULE.search(text), cues.WISH.search(text)
+    return forgets is not None and (wish is None or forgets.start() < wish.start() or bool(cues.DEMAND.search(text)))
