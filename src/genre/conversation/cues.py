@@ -70,6 +70,9 @@ ALL_OF_IT: Final = re.compile(r"都|也[行可]|以外|之外")
 POSITIVE: Final = _cue(
     r"\b(?:nothing but|nothing other than|nothing except|only|just|exclusively|i want|i like|i love|prefer|make it|"
     r"give me|but|(?:can'?t|cannot|can not|never) (?:get|have) enough(?: of)?|never (?:get |grow )?tired of|"
+    r"(?:isn't|aren't|is not|are not) there|(?:don't|haven't|didn't) you (?:have|got)|"
+    r"have you no|you (?:don't|do not) have|"
+    r"(?:haven't|have not|never|hardly) (?:\w+ )?(?:seen|watched)|(?:can't|cannot) (?:decide|choose)|"
     r"(?:\w+n't|cannot|never) say no to|who (?:doesn't|does not) (?:love|like|enjoy|want))\b",
     r"只要|只看|只想看|(?<![不只需用主必别])(?<!不想)(?<!不是)要(?!不)|(?<!不)想看|(?<!不)喜欢|(?<!少)来点|(?<!少)来部|换成|改成|而是|爱看|看不够|看不腻|还有",
 )
@@ -139,7 +142,7 @@ SHOW: Final = _cue(
     r"preferences?|rules?)\b|\b(?:show|list) (?:me )?(?:my|the|all) (?:filters?|constraints?|conditions?|"
     r"preferences?|rules?)|"
     r"\bwhat did i (?:tell you|say)|\bwhat have (?:i|you) (?:said|told|noted|remembered|got on me)\b",
-    r"(?:记得|知道|记住|记着)了?我?.{0,6}(?:什么|哪些|啥)|(?:条件|限制|偏好|喜好|筛选).{0,4}(?:哪些|什么|啥)|"
+    r"(?:记得|(?<!不)知道|记住|记着)了?我?.{0,6}(?:什么|哪些|啥)|(?:条件|限制|偏好|喜好|筛选).{0,4}(?:哪些|什么|啥)|"
     r"(?:哪些|什么)(?:条件|限制|偏好)",
 )
 HELP: Final = _cue(
