@@ -51,7 +51,7 @@ class Outcome:
 
 
 def dialogues(name: str) -> list[dict[str, Any]]:
-    """Return the dialogues of a file: `en`, `zh` or `held_out`."""
+    """Return the dialogues of a file: `en`, `zh`, `held_out` or `reviewed`, whose wordings came from a review."""
     lines = (DIALOGUES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 

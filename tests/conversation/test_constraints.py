@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genre.conversation.constraints import allowed_by, joined, to_drop
 from genre.data.dataset import Dataset
@@ -18,6 +19,10 @@ def years(least: float | None = None, most: float | None = None) -> ColumnRuleCo
 
 
 NO_WAR = ColumnRuleConfig(kind="deny", column="genres", values=("War",))
+
+
+def masks(data: Dataset, rules: list[ColumnRuleConfig]) -> list[tuple[ColumnRuleConfig, NDArray[np.bool_]]]:
+    return [(rule, rule.build(data).allowed) for rule in rules]
 
 
 def after(*said: ColumnRuleConfig, also: bool = False, instead: bool = False) -> tuple[ColumnRuleConfig, ...]:
@@ -58,6 +63,13 @@ def test_bounds_are_moved_one_by_one() -> None:
     assert after(years(1960), years(most=1950)) == (years(1960), years(most=1950)), "a contradiction is kept, and told"
 
 
+def test_years_that_were_taken_out_can_be_wanted_again_and_the_reverse() -> None:
+    no_eighties = ColumnRuleConfig(kind="deny", column="year", at_least=1980, at_most=1989)
+    assert after(no_eighties, years(1980, 1989)) == (years(1980, 1989),)
+    assert after(years(1980, 1989), no_eighties) == (no_eighties,)
+    assert after(years(1970, 1999), no_eighties) == (years(1970, 1999), no_eighties), "a part can be taken out"
+
+
 def test_contradictions_of_one_message_stay_apart() -> None:
     new = [years(1980, 1989), years(most=1970)]
     assert joined((), new, single=SINGLE, also=False, instead=False) == tuple(new)
@@ -68,11 +80,11 @@ def test_what_to_drop_is_what_frees_most(films: Dataset) -> None:
     free = np.ones(films.num_items, bool)
     assert not allowed_by(films, rules).any()
     japan, west = (int(allowed_by(films, [rule]).sum()) for rule in rules[::-1])
-    assert to_drop(films, rules, free) == [((rules[0],), japan), ((rules[1],), west)]
-    assert to_drop(films, rules, ~free) == []
+    assert to_drop(masks(films, rules), free) == [((rules[0],), japan), ((rules[1],), west)]
+    assert to_drop(masks(films, rules), ~free) == []
 
 
 def test_constraints_are_dropped_together_where_one_is_not_enough(films: Dataset) -> None:
     rules = [allow("genres", "Western"), allow("country", "Japan"), years(2100), years(most=1800)]
-    (first, *_) = to_drop(films, rules, np.ones(films.num_items, bool))
+    (first, *_) = to_drop(masks(films, rules), np.ones(films.num_items, bool))
     assert len(first[0]) == 3

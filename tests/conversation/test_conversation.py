@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import polars as pl
@@ -111,6 +112,26 @@ def test_what_is_avoided_is_not_shown(talk: Talk, engine: Engine) -> None:
     assert not any("love" in str(text).casefold() for text in column(engine, reply.state.shown, "description"))
 
 
+@pytest.mark.parametrize(
+    ("said", "more", "english"),
+    [("films that are not about robots", "换几部", True), ("不要关于机器人的", "more", False)],
+)
+def test_what_is_avoided_stays_away_in_the_other_language(
+    talk: Talk, engine: Engine, said: str, more: str, english: bool
+) -> None:
+    first, second = talk(said, more, user=VIEWER)
+    assert first.state.language != second.state.language
+    name, word = ("description", "robot") if english else ("description_zh", "机器人")
+    assert len(second.items) > 0
+    assert not any(word in str(text).casefold() for text in column(engine, second.state.shown, name))
+
+
+@pytest.mark.parametrize(("said", "more"), [("something about robots", "不要恐怖片"), ("关于机器人的", "no horror")])
+def test_a_wish_holds_in_the_other_language(talk: Talk, said: str, more: str) -> None:
+    first, second = talk(said, more)
+    assert second.state.wishes == first.state.wishes != ()
+
+
 def test_comparing_tells_what_is_shared_and_what_differs(talk: Talk) -> None:
     (reply,) = talk("compare Yojimbo and Rashomon", history=["seven-samurai-1954", "ran-1985", "high-and-low-1963"])
     assert "Both: director Akira Kurosawa; genres Drama; country Japan." in reply.text
@@ -135,6 +156,147 @@ def test_a_question_that_orders_about_is_told_what_the_item_is(talk: Talk) -> No
 def test_a_cap_gives_way_where_its_column_is_asked_for(engine: Engine) -> None:
     capped = replace(engine, shaping=(*engine.shaping, CapConfig(column="director", most=1)))
     reply = Conversation(capped, ConversationConfig()).turn(State(), "films by Kurosawa")
+    assert len(reply.items) == 5
+
+
+def test_what_a_cap_leaves_out_is_told(engine: Engine) -> None:
+    capped = replace(engine, shaping=(*engine.shaping, CapConfig(column="director", most=1)))
+    talking = Conversation(capped, ConversationConfig(scenario="video", n=20))
+    english, chinese = (talking.turn(State(), message) for message in ("Japanese films", "日本片"))
+    fits = int(engine.data.items.frame["country"].list.contains("Japan").sum())
+    assert 0 < len(english.items) < min(20, fits)
+    assert f"Here are {len(english.items)} films of {fits} that fit" in english.text
+    assert "at most 1 of the same director" in english.text
+    assert f"有 {fits} 个" in chinese.text
+    assert "同一导演最多 1 个" in chinese.text
+
+
+def test_what_to_drop_counts_what_is_avoided(talk: Talk) -> None:
+    avoids, both = talk("nothing about love", "only romance from before 1940")
+    assert len(avoids.items) == 5
+    if not len(both.items):
+        assert 'nothing about "love"' in both.text
+    (first, second) = talk("French westerns", "nothing about love")
+    assert len(first.items) == len(second.items) == 0
+    counts = [int(word) for word in re.findall(r"\((\d+) left\)", second.text)]
+    assert counts
+    assert counts < [int(word) for word in re.findall(r"\((\d+) left\)", first.text)], "what is avoided is not counted"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "undo"), [("no horror", "films from the 80s", "undo"), ("不要恐怖片", "八十年代的", "撤销")]
+)
+def test_undo_takes_back_one_step(talk: Talk, first: str, second: str, undo: str) -> None:
+    one, _, back, again = talk(first, second, undo, undo)
+    assert back.state.said_so_far == one.state.said_so_far
+    assert back.items["item_id"].to_list() == one.items["item_id"].to_list()
+    assert again.state.rules == back.state.rules, "there is one step"
+    assert "nothing to take back" in again.text or "没有可以撤回的" in again.text
+    *_, wished = talk("something about robots", "something about boxing", undo)
+    assert wished.state.wishes == ("robots",)
+    liked, unliked = talk("I love Alien", undo)
+    assert (liked.state.liked, unliked.state.liked) == (("alien-1979",), ())
+
+
+def test_nothing_is_kept_of_what_was_forgotten(talk: Talk) -> None:
+    for forget in ("forget Alien", "forget everything", "把异形忘掉"):
+        *_, last = talk("I love Alien", "no horror", forget)
+        assert last.state.before is None
+        assert "alien-1979" not in last.state.liked
+
+
+@pytest.mark.parametrize(
+    ("wish", "drop"), [("something about robots", "forget the robot thing"), ("关于机器人的", "机器人的要求取消")]
+)
+def test_wishes_are_dropped(talk: Talk, wish: str, drop: str) -> None:
+    wished, dropped = talk(wish, drop)
+    assert wished.state.wishes
+    assert dropped.state.wishes == ()
+    assert wished.state.wishes[0] in dropped.text
+
+
+@pytest.mark.parametrize(
+    ("like", "drop"),
+    [("something like Alien", "drop the ones like Alien"), ("像《异形》那样的", "取消像《异形》的要求")],
+)
+def test_what_the_list_should_be_like_is_dropped_without_forgetting(talk: Talk, like: str, drop: str) -> None:
+    first, last = talk(like, drop)
+    assert first.state.like == ("alien-1979",)
+    assert last.state.like == last.state.forgotten == ()
+
+
+def test_a_wish_that_fits_nothing_now_is_kept(talk: Talk) -> None:
+    _, narrow, wide = talk("something about robots", "only films from before 1925", "any decade is fine")
+    assert narrow.state.wishes == wide.state.wishes == ("robots",)
+    assert 'speaks of "robots", so I leave that out for now' in narrow.text
+    assert 'In force: about "robots"' not in narrow.text
+    assert 'In force: about "robots"' in wide.text
+
+
+@pytest.mark.parametrize(
+    ("said", "ask", "reason"),
+    [
+        ("I hate Alien", "why not Alien?", "since you do not like it"),
+        ("no Alien please", "why not Alien?", "since you asked not to be shown it"),
+        ("I love Alien", "why not Alien?", "since you like it"),
+        ("something like Alien", "why not Alien?", "since the list is to be like it"),
+        ("我讨厌《异形》", "为什么没有《异形》", "因为你不喜欢它"),
+        ("别给我推荐《异形》", "为什么没有《异形》", "因为你说过不要再给你看"),
+    ],
+)
+def test_why_an_item_is_not_shown_is_what_was_said(talk: Talk, said: str, ask: str, reason: str) -> None:
+    *_, why = talk(said, ask)
+    assert reason in why.text
+
+
+def test_what_was_shown_before_is_told_to_be_that(talk: Talk) -> None:
+    first, more = talk("westerns", "more")
+    title = first.items["title"][0]
+    *_, why = talk("westerns", "more", f'why not "{title}"?')
+    assert more.state.passed
+    assert "since you have been shown it" in why.text
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        ("is Jaws a horror film?", "Yes: Jaws (1975"),
+        ("was Jaws made in the 80s?", "No: Jaws (1975"),
+        ("is Jaws a comedy?", "No: Jaws"),
+        ("大白鲨是恐怖片吗", "是：《大白鲨》"),
+        ("大白鲨是喜剧片吗", "不是：《大白鲨》"),
+    ],
+)
+def test_facts_answer_yes_or_no(talk: Talk, ask: str, answer: str) -> None:
+    (reply,) = talk(ask)
+    assert answer in reply.text
+    assert reply.state.rules == ()
+    assert len(reply.items) == 0
+
+
+def test_what_is_not_seen_or_not_disliked_may_be_shown(talk: Talk) -> None:
+    *_, unseen = talk("I've seen Alien", "I haven't seen Alien")
+    assert "alien-1979" not in unseen.state.hidden
+    *_, allowed = talk("我讨厌《异形》", "我不讨厌《异形》")
+    assert allowed.state.disliked == ()
+    assert "不排除" in allowed.text
+
+
+def test_the_length_of_lists_is_in_force(talk: Talk) -> None:
+    (english,), (chinese,) = talk("only three films please"), talk("只要三部")
+    assert "In force: 3 films a list." in english.text
+    assert "当前条件：每次 3 个" in chinese.text
+    *_, kept = talk("recommend something", "too many dramas", "喜剧太多了")
+    assert kept.state.n is None
+
+
+def test_a_state_with_a_bound_on_words_is_taken_without_it(conversation: Conversation) -> None:
+    rules = (
+        ColumnRuleConfig(kind="allow", column="genres", at_least=3),
+        ColumnRuleConfig(kind="deny", column="genres", values=("Horror",)),
+    )
+    reply = conversation.turn(State(rules=rules), "recommend something")
+    assert reply.state.rules == rules[1:]
     assert len(reply.items) == 5
 
 

@@ -34,6 +34,11 @@ def test_dialogues_come_out_without_a_model(conversation: Conversation, language
     assert sum(not outcome.failures for outcome in outcomes) >= GOAL * len(outcomes), "\n".join(failed)
 
 
+def test_what_a_reviewer_said_comes_out(conversation: Conversation) -> None:
+    outcomes = [played(conversation, dialogue) for dialogue in dialogues("reviewed")]
+    assert [failure for outcome in outcomes for failure in outcome.failures] == []
+
+
 def test_the_checker_finds_what_is_wrong() -> None:
     """A reply that ignores what is said fails nearly every dialogue, so that passing them means something."""
     silent: tuple[str, list[str], dict[str, Any]] = (
@@ -46,7 +51,7 @@ def test_the_checker_finds_what_is_wrong() -> None:
 
 
 def test_every_expectation_is_known() -> None:
-    for name in ("en", "zh", "held_out"):
+    for name in ("en", "zh", "held_out", "reviewed"):
         for dialogue in dialogues(name):
             assert 2 <= len(dialogue["turns"]) <= 6
             for turn in dialogue["turns"]:

@@ -49,6 +49,12 @@ def test_what_the_message_does_not_say_is_not_believed(engine: Engine, found: di
     assert "did not understand" in reply.text
 
 
+@pytest.mark.parametrize("message", ["wester plz hm", "roman plz", "documentation plz"])
+def test_a_word_that_is_another_one_is_no_label(engine: Engine, message: str) -> None:
+    labels = ["Romance", "Documentary", "Crime", "Drama"]
+    assert turn(engine, message, answer(labels=labels)).state.rules == ()
+
+
 def test_a_wish_in_the_person_s_own_words_is_believed_and_not_turned_round(engine: Engine) -> None:
     assert turn(engine, "robots, hmm", answer(about="robots")).state.wishes == ("robots",)
     state = turn(engine, "robots? never", answer(about="robots")).state

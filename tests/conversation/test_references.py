@@ -18,6 +18,8 @@ from genre.conversation.references import ALL, PAIR, Places, find_places
         ("last three", (-3, -2, -1)),
         ("compare both", PAIR),
         ("i know all of them", ALL),
+        ("the 0th one", (0,)),
+        ("第零部", (0,)),
         ("第三部", (3,)),
         ("第十二个", (12,)),
         ("前两部", (1, 2)),

@@ -46,14 +46,17 @@ def test_constraints_are_said(replies: Replies, settings: dict[str, object], eng
 
 
 def test_everything_that_narrows_a_list_is_said(replies: Replies) -> None:
-    state = State(wishes=("space",), avoided=("war",), like=("alien-1979",))
-    assert replies.conditions(state, "en") == ['about "space"', 'nothing about "war"', "like Alien"]
-    assert replies.conditions(state, "zh") == ["关于“space”", "不要关于“war”", "像《异形》"]
+    state = State(wishes=("space",), avoided=("war",), like=("alien-1979",), n=3)
+    assert replies.conditions(state, "en") == ['about "space"', 'nothing about "war"', "like Alien", "3 films a list"]
+    assert replies.conditions(state, "zh") == ["关于“space”", "不要关于“war”", "像《异形》", "每次 3 个"]
+    assert replies.conditions(state, "en", without=["space"]) == ['nothing about "war"', "like Alien", "3 films a list"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_numbers_of_items_read_well(replies: Replies, language: Language) -> None:
-    said = [replies.say("list", language, count=count, wanted=5, more=False) for count in (1, 3, 5)]
+    said = [
+        replies.say("list", language, count=count, wanted=5, more=False, fits=count, caps=[]) for count in (1, 3, 5)
+    ]
     assert len(set(said)) == 3
     assert all(re.search(r"[.。]$", text) for text in said)
     if language == "en":

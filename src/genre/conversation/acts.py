@@ -9,7 +9,8 @@ from genre.features.text import Language
 from genre.strategies.rules import ColumnRuleConfig
 
 ActKind: TypeAlias = Literal[
-    "recommend", "more", "count", "ask", "about", "explain", "compare", "extreme", "like", "dislike", "hide",
+    "recommend", "more", "count", "ask", "about", "check", "explain", "compare", "extreme", "like", "dislike", "hide",
+    "unseen", "allow",
     "constrain", "replace", "relative", "similar", "wish", "avoid", "drop", "undo", "restart", "forget", "forget_all",
     "show", "help", "brief", "greet", "thank", "problem", "unknown",
 ]  # fmt: skip
@@ -17,8 +18,8 @@ Problem: TypeAlias = Literal["no_place", "nothing_shown", "no_title", "no_measur
 """Why an act cannot be done: a place behind the end of the list, no list, a title that is not known, a number that the
 catalogue does not have, nothing that "it" could mean, a message that is too long."""
 CHANGES_LIST: frozenset[ActKind] = frozenset(
-    ("recommend", "more", "count", "like", "dislike", "hide", "constrain", "replace", "relative", "similar", "wish",
-     "avoid", "drop", "undo", "restart", "forget")
+    ("recommend", "more", "count", "like", "dislike", "hide", "unseen", "allow", "constrain", "replace", "relative",
+     "similar", "wish", "avoid", "drop", "undo", "restart", "forget")
 )  # fmt: skip
 """Acts after which there is a new list."""
 

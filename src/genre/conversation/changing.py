@@ -33,6 +33,8 @@ class Changer:
             "like": self._note,
             "dislike": self._note,
             "hide": self._note,
+            "allow": self._allow,
+            "unseen": self._forget,
             "forget": self._forget,
             "forget_all": self._forget_all,
             "constrain": self._constrain,
@@ -67,13 +69,23 @@ class Changer:
         draft.focus = act.items
         draft.notes.append(self._say(name, draft, titles=self._replies.titles(act.items, draft.language)))
 
+    def _allow(self, act: Act, draft: Draft) -> None:
+        """Show items again that were said to be bad or not to be shown."""
+        lists = {
+            name: tuple(item for item in getattr(draft.state, name) if item not in act.items)
+            for name in ("disliked", "hidden")
+        }
+        draft.state = draft.state.but(**lists)
+        draft.notes.append(self._say("allowed", draft, titles=self._replies.titles(act.items, draft.language)))
+
     def _forget(self, act: Act, draft: Draft) -> None:
         lists = {
             name: tuple(one for one in getattr(draft.state, name) if one not in act.items)
             for name in ("liked", "disliked", "hidden", "like", "passed")
         }
+        titles = self._replies.titles(act.items, draft.language)
         draft.state = draft.state.but(**lists, forgotten=draft.state.forgotten + act.items)
-        draft.notes.append(self._say("forgot", draft, titles=self._replies.titles(act.items, draft.language)))
+        draft.notes.append(self._say("forgot" if act.kind == "forget" else "unseen", draft, titles=titles))
 
     def _forget_all(self, act: Act, draft: Draft) -> None:
         draft.state = State(language=draft.language, turns=draft.state.turns, log_counts=False)
@@ -120,13 +132,32 @@ class Changer:
         draft.state = draft.state.but(**{name: (*before, act.text)})
 
     def _drop(self, act: Act, draft: Draft) -> None:
-        gone = [rule for rule in draft.state.rules if rule in act.rules or rule.column == act.column]
-        draft.state = draft.state.but(rules=tuple(rule for rule in draft.state.rules if rule not in gone))
+        state = draft.state
+        gone = [rule for rule in state.rules if rule in act.rules or rule.column == act.column]
         said = [self._replies.rule(rule, draft.language) for rule in gone]
-        draft.notes.append(self._say("dropped", draft, said=said) if gone else self._say("nothing_dropped", draft))
+        said += [
+            self._say("wish", draft, wanted=name == "wishes", text=act.text)
+            for name in ("wishes", "avoided")
+            if act.text in getattr(state, name)
+        ]
+        like = [item for item in act.items if item in state.like]
+        if like:
+            said.append(self._say("like", draft, titles=self._replies.titles(like, draft.language)))
+        draft.state = state.but(
+            rules=tuple(rule for rule in state.rules if rule not in gone),
+            wishes=tuple(text for text in state.wishes if text != act.text),
+            avoided=tuple(text for text in state.avoided if text != act.text),
+            like=tuple(item for item in state.like if item not in act.items),
+        )
+        draft.notes.append(self._say("dropped", draft, said=said) if said else self._say("nothing_dropped", draft))
 
     def _undo(self, act: Act, draft: Draft) -> None:
-        self._drop(Act("drop", rules=draft.state.rules[-1:]), draft)
+        before = draft.state.before
+        if before is None:
+            draft.notes.append(self._say("nothing_undone", draft))
+            return
+        draft.state = draft.state.but(**dict(before))
+        draft.notes.append(self._say("undone", draft))
 
     def _restart(self, act: Act, draft: Draft) -> None:
         draft.state = draft.state.but(rules=(), wishes=(), avoided=(), like=(), shown=(), passed=(), focus=(), n=None)

@@ -5,8 +5,10 @@ Shapes: I items.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from genre.data.dataset import Dataset
 from genre.strategies.rules import ColumnRuleConfig
 
+T = TypeVar("T")
 _MOST_TOGETHER = 3
 """Constraints that are proposed to be dropped together."""
 
@@ -67,27 +70,25 @@ def allowed_by(data: Dataset, rules: Sequence[ColumnRuleConfig]) -> NDArray[np.b
 
 
 def to_drop(
-    data: Dataset, rules: Sequence[ColumnRuleConfig], free: NDArray[np.bool_]
-) -> list[tuple[tuple[ColumnRuleConfig, ...], int]]:
-    """Return constraints without which something is left, each with how many items that is, the most first.
+    conditions: Sequence[tuple[T, NDArray[np.bool_]]], free: NDArray[np.bool_]
+) -> list[tuple[tuple[T, ...], int]]:
+    """Return conditions without which something is left, each with how many items that is, the most first.
 
     Where no single one is enough, they are pairs, and then threes.
 
     Args:
-        data: The catalogue.
-        rules: Constraints that leave nothing.
+        conditions: Those that leave nothing together, each with (I,) what it allows.
         free: (I,) what may be shown apart from them.
     """
-    masks = [rule.build(data).allowed for rule in rules]
-    for size in range(1, min(_MOST_TOGETHER, len(rules)) + 1):
+    for size in range(1, min(_MOST_TOGETHER, len(conditions)) + 1):
         found = []
-        for chosen in combinations(range(len(rules)), size):
+        for chosen in combinations(range(len(conditions)), size):
             left = free.copy()
-            for at, mask in enumerate(masks):
+            for at, (_, mask) in enumerate(conditions):
                 if at not in chosen:
                     left &= mask
             if left.any():
-                found.append((tuple(rules[at] for at in chosen), int(left.sum())))
+                found.append((tuple(conditions[at][0] for at in chosen), int(left.sum())))
         if found:
             return sorted(found, key=lambda one: -one[1])
     return []
@@ -116,7 +117,11 @@ def _wants(rule: ColumnRuleConfig, column: str) -> bool:
 def _with_range(
     rules: list[ColumnRuleConfig], new: ColumnRuleConfig, *, instead: bool, among: Sequence[ColumnRuleConfig]
 ) -> list[ColumnRuleConfig]:
-    """Return constraints with a range more; what was said together with it is left as it is."""
+    """Return constraints with a range more; what was said together with it is left as it is.
+
+    What was said the other way round about the same numbers no longer counts.
+    """
+    rules = [one for one in rules if one in among or not _against(one, new)]
     if new.kind == "deny":
         return [*rules, new]
     old = next(
@@ -137,3 +142,19 @@ def _with_range(
     if least is not None and most is not None and least > most:
         return [*rules, new]  # They contradict each other, and the person is told so.
     return [*others, new.model_copy(update={"at_least": least, "at_most": most})]
+
+
+def _against(old: ColumnRuleConfig, new: ColumnRuleConfig) -> bool:
+    """Tell whether one range takes out what the other wants: all of an earlier wish, or a part of a new one."""
+    if old.column != new.column or old.values is not None or old.kind == new.kind:
+        return False
+    low, high = _bounds(old)
+    first, last = _bounds(new)
+    return (low <= last and first <= high) if new.kind == "allow" else (first <= low and high <= last)
+
+
+def _bounds(rule: ColumnRuleConfig) -> tuple[float, float]:
+    return (
+        -math.inf if rule.at_least is None else rule.at_least,
+        math.inf if rule.at_most is None else rule.at_most,
+    )

@@ -26,7 +26,7 @@ from genre.conversation.state import State
 from genre.conversation.telling import Teller, Writing
 from genre.conversation.understanding import Listener
 from genre.core.config import Config
-from genre.core.errors import DataError
+from genre.core.errors import ConfigError, DataError
 from genre.core.run import RunContext
 from genre.data.columns import ITEM_ID
 from genre.engine import Engine
@@ -37,6 +37,7 @@ from genre.generation.sentences import first_sentences, first_words
 from genre.generation.write_config import WriteConfig
 from genre.language.encoders import AnyEncoder
 from genre.language.hashing import HashingEncoderConfig
+from genre.strategies.rules import ColumnRuleConfig
 
 _BRIEF = 12
 """Words of a reply that was asked to be shorter and has one sentence alone."""
@@ -132,7 +133,7 @@ class Conversation:
         unknown = [item for item in history or () if items.vocabulary.rows([item])[0] < 0]
         if unknown:
             raise DataError(f"{unknown[0]!r} is not in the catalogue", place="history", remedy="Use ids of its items.")
-        known = state.within(items.vocabulary.ids, items.frame.columns)
+        known = state.within(items.vocabulary.ids, self._holds)
         problems: list[str] = []
         if len(message) > self.config.longest:
             heard = Understanding(state.language, (Act("problem", problem="too_long"),))
@@ -148,7 +149,19 @@ class Conversation:
             draft.notes.append(self._say("gone", draft))
         for act in heard.acts or (Act("unknown"),):
             self._do(act, draft)
+        if any(act.kind in {"undo", "forget", "forget_all"} for act in heard.acts):
+            draft.state = draft.state.but(before=None)
+        elif draft.state.said_so_far != known.said_so_far:
+            draft.state = draft.state.but(before=known.said_so_far)
         return self._finished(draft, heard)
+
+    def _holds(self, rule: ColumnRuleConfig) -> bool:
+        """Tell whether the catalogue can keep a constraint; a state may come from another one, or be edited."""
+        try:
+            rule.build(self._engine.data)
+        except ConfigError:
+            return False
+        return True
 
     def _understood(self, message: str, state: State, problems: list[str]) -> Understanding:
         heard = self._listener.understand(message, state)
@@ -166,6 +179,7 @@ class Conversation:
         tells = {
             "about": self._tell,
             "ask": self._tell,
+            "check": self._check,
             "explain": self._explain,
             "compare": self._compare,
             "extreme": self._extreme,
@@ -197,6 +211,11 @@ class Conversation:
             ]
         draft.focus = act.items
 
+    def _check(self, act: Act, draft: Draft) -> None:
+        data = self._engine.data
+        draft.told += [self._teller.checked(item, act.rules, data, draft.language) for item in act.items]
+        draft.focus = act.items
+
     def _explain(self, act: Act, draft: Draft) -> None:
         asked, language, state = draft.lister.asked(draft.state), draft.language, draft.state
         # The list that is explained is the one that was shown.
@@ -205,10 +224,9 @@ class Conversation:
         def write(item: str, kind: str) -> str:
             return draft.writing.text(self._engine, asked, item, kind, language)
 
-        known = draft.lister.known(state)
         for item in act.items:
-            n = max(1, len(state.shown))
-            draft.told.append(self._teller.explained(item, listed, state.rules, asked, n, known, language, write))
+            n, kept_back = max(1, len(state.shown)), draft.lister.kept_back(item, state)
+            draft.told.append(self._teller.explained(item, listed, state.rules, asked, n, kept_back, language, write))
         draft.focus = act.items
 
     def _compare(self, act: Act, draft: Draft) -> None:
@@ -260,7 +278,7 @@ class Conversation:
             draft.state = draft.state.but(
                 focus=draft.focus or draft.state.focus, last="words", said=" ".join(draft.told)
             )
-        conditions = self._replies.conditions(draft.state, language)
+        conditions = self._replies.conditions(draft.state, language, without=draft.unheard)
         said = [*draft.notes, *draft.told]
         if conditions:
             said.append(self._say("conditions", draft, said=conditions))
@@ -285,7 +303,8 @@ class Conversation:
         n = min(state.n or self.config.n, self.config.most)
         listed = draft.lister.listed(state, n, language)
         draft.notes += [self._say("no_wish", draft, text=text) for text in listed.unheard]
-        draft.state = state.but(wishes=tuple(text for text in state.wishes if text not in listed.unheard))
+        draft.unheard = listed.unheard
+        draft.state = state = state.but(wishes=tuple(text for text in state.wishes if text not in listed.unknown))
         ids = tuple(listed.frame[ITEM_ID])
         draft.told.append(self._said_of(listed, n, draft))
         if ids:
@@ -294,10 +313,12 @@ class Conversation:
 
     def _said_of(self, listed: Listed, n: int, draft: Draft) -> str:
         if len(listed.frame):
-            return self._say("list", draft, count=len(listed.frame), wanted=n, more=draft.more)
+            caps = [(self._replies.column(cap.column, draft.language), cap.most) for cap in listed.caps]
+            count = len(listed.frame)
+            return self._say("list", draft, count=count, wanted=n, more=draft.more, fits=listed.fits, caps=caps)
         if listed.empty:
             drops = [
-                ([self._replies.rule(rule, draft.language) for rule in rules], count) for rules, count in listed.drops
+                ([self._replies.condition(one, draft.language) for one in said], count) for said, count in listed.drops
             ]
             return self._say("none", draft, drops=drops)
         known = draft.lister.known(draft.state)

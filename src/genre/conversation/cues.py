@@ -28,45 +28,100 @@ SPLIT: Final = re.compile(
     r"|(?<=§)(?=(?:讨厌|不喜欢|喜欢)[^§]{0,4}§t)"
 )
 """What ends a clause."""
-LIST_GOES_ON: Final = re.compile(r"^\s*§[lr]\d+§(?:\s*(?:\bor\b|\bnor\b|\band\b|或者?|和)\s*§[lr]\d+§)+\s*$")
+_JOINS: Final = r"(?:,|/|&|\bor\b|\bnor\b|\band\b|或者?|和|、|还有|以及)"
+_KIND_OF: Final = r"(?:片子?|电影|类的?|的)?(?: (?:films?|movies?|ones?|stuff))?"
+LIST_GOES_ON: Final = re.compile(rf"^\s*§[lr]\d+§(?:\s*{_JOINS}\s*§[lr]\d+§)+\s*$")
 """A clause that goes on with the list that the one before began: "no horror, war or westerns"."""
+ONE_GOES_ON: Final = re.compile(rf"^\s*(?:{_JOINS}\s*)?§l\d+§{_KIND_OF}(?:\s*{_JOINS}\s*§l\d+§{_KIND_OF})*\s*$")
+"""One that goes on with a list of what is not wanted: "avoid war, crime, and horror"."""
+ALONE: Final = re.compile(rf"^(?:the )?§[ltp]\d+§{_KIND_OF}$")
+ONLY_NO: Final = _cue(
+    r"^(?:no|nope|no way|no thanks|no thank you|never|nah|neither|not for me|(?:absolutely|definitely|certainly) not|"
+    r"hell no|please no)$",
+    r"^(?:算了|不要|免了|不行|就算了|还是算了|不看|绝对不要|不了|没兴趣)$",
+)
+"""A clause that turns down what the one before has named alone: "horror? no way"."""
+ANY_BUT: Final = re.compile(
+    r"(\b(?:any|every|all) \w+) but (?=(?:the )?§l)|(\b(?:any|every|all)(?:thing|one)?\b[^,;.!?]{0,40}) but "
+    r"(?=(?:the )?§[tp])"
+)
+"""Here "but" means "except"."""
 
 NEGATIVE: Final = _cue(
-    r"\b(?:no|not|nothing|never|without|avoid|skip|except(?: for)?|excluding|exclude|hates?|dislikes?|tired of|sick of|"
-    r"enough|anything but|everything but|all but|other than|rather than|instead of|apart from|leave out|less|fewer|"
-    r"minus|nor|neither|"
+    r"\b(?:not (?:too|very|so|overly|particularly)|"
+    r"\w+n't think (?:i|we) (?:want|need|like)|take (?:out|off)|no|not|nothing|never|"
+    r"without|avoid|skip|except(?: for)?|excluding|exclude|hates?|dislikes?|enough|"
+    r"(?:tired|sick|bored|scared|afraid|frightened|terrified) (?:of|by|with)|"
+    r"anything but|everything but|all but|other than|different from|rather than|"
+    r"instead of|apart from|leave out|less|fewer|"
+    r"minus|nor|neither|too (?:many|much)|spare (?:me|us)|"
+    r"stop (?:recommending|showing|suggesting|giving|offering|pushing|with)|steer clear of|had it with|done with|"
     r"none of|stay away from|fed up with|ditch|no more|weed out|non|dont|cant|wont|isnt|arent|rid of|\w+n't|cannot)\b"
     r"|\b(?:drop|remove|cut|lose) (?:all |any )?(?:the )?(?=§[lr]\d+§ (?:ones?|films?|movies?|stuff|titles?)\b)",
-    r"(?<![要])不要|不想|不看|不用|别(?!的|人|致|有)|(?<!是)不是|不喜欢|不爱|讨厌|除了|除开|(?<!有)没有|排除|去掉|"
-    r"避开|拒绝|受够|受不了|腻|非(?!常|洲)|少来|少点|不含|不带|"
-    r"不能有|不考虑|不想要|反感",
+    r"(?:(?<!要)不要|别|不想)太(?=§|$)|(?<![要])不要|不像|不(?:太|怎么|大|很|是很|是特别|特别)(?:喜欢|爱看?|想看|看)|不想|不看|不用|(?<!特)(?<!分)(?<!区)(?<!类)别(?!的|人|致|有)|(?<!是)不是|不喜欢|不爱|讨厌|除了|"
+    r"除开|(?<!有)没有|排除|去掉|不敢看?|不能看|(?<!不)害怕|(?<!不)(?<!恐)怕|"
+    r"避开|拒绝|谢绝|受够|受不了|腻|非(?!常|洲)|少来|少点|少一[些点]|少给|少看|不含|不带|"
+    r"不能有|不考虑|不想要|反感|(?<![要是好])不(?:那么|太|怎么|够)?(?=§|$)|没(?=§|$)",
 )
+DESCRIBES: Final = re.compile(r"(?<!有)没有|不是|不带|不含|除了|除开|没|(?:不要|别|不想)太|不(?:那么|太|怎么|够)?")
+"""Those that say what an item is like, and end where that ends: 没有爱情的科幻片."""
+ALL_OF_IT: Final = re.compile(r"都|也[行可]|以外|之外")
+"""Behind a name, what has ended is not the end: 除了美国的喜剧都行."""
 POSITIVE: Final = _cue(
     r"\b(?:nothing but|nothing other than|nothing except|only|just|exclusively|i want|i like|i love|prefer|make it|"
-    r"give me|but)\b",
-    r"只要|只看|只想看|我要|(?<!不)想看|(?<!不)喜欢|来点|来部|换成|改成|而是|爱看",
+    r"give me|but|(?:can'?t|cannot|can not|never) (?:get|have) enough(?: of)?|never (?:get |grow )?tired of|"
+    r"(?:isn't|aren't|is not|are not) there|(?:don't|haven't|didn't) you (?:have|got)|"
+    r"have you no|you (?:don't|do not) have|"
+    r"(?:haven't|have not|never|hardly) (?:\w+ )?(?:seen|watched)|(?:can't|cannot) (?:decide|choose)|"
+    r"(?:\w+n't|cannot|never) say no to|who (?:doesn't|does not) (?:love|like|enjoy|want))\b",
+    r"只要|只看|只想看|(?<![不只需用主必别])(?<!不想)(?<!不是)要(?!不)|(?<!不)想看|(?<!不)喜欢|(?<!少)来点|(?<!少)来部|换成|改成|而是|爱看|看不够|看不腻|还有",
 )
 """What ends the reach of a negative, or turns it round."""
 AFTER_NO: Final = _cue(
-    r"^[^§]{0,16}\b(?:is|are|'s) (?:out|off|not)\b|^[^§]{0,12}(?:isn't|aren't|no thanks|bores? me|not for me|"
-    r"don't)(?!.*§[lr])",
+    r"^(?!.{0,8}\b(?:that|which|who)\b)(?:[^§]{0,16}\b(?:is|are|'s) (?:out|off|not)\b(?!.*§)|[^§]{0,12}"
+    r"(?:isn't|aren't|no thanks|no way|"
+    r"(?:bores?|scares?) (?:me|us)|not for (?:me|us)|don't)(?!.*§))"
+    r"|^[^§]{0,12}\b(?:is|are) (?:\w+ )?(?:boring|awful|terrible|dull|horrible|rubbish|overrated|tedious|bad)\b"
+    r"|^[^§]{0,10}\b(?:away from|out of) (?:me|us|my|our|here|it|this)\b|^[^§]{0,10} (?:no|nope|never|nah)$|"
+    r"^(?:[^§]|§l\d+§)* neither$|^[^§]{0,10}\bmakes? me "
+    r"(?:sick|ill|sad|cringe)\b",
     r"^(?:以外|之外|除外)|^(?:[^§]|§[lr]\d+§)*?(?:(?<!要)不要|别给|别来|都别|也别|不看|不想看|算了|免了|不喜欢|"
-    r"不爱看|不行|不感兴趣|"
-    r"看腻|去掉|不考虑|受不了)(?!.*§[lr])",
+    r"不爱看|不行|不感兴趣|没(?:有|什么|啥)?兴趣|看够|没(?:有|什么|啥)?意思|无聊|太多|少一?[点些]|不敢看|不能看|(?<!不)怕$|"
+    r"看腻|去掉|不考虑|受不了|受够|难看$|没劲|拒绝|免谈)(?!.*§[lr])",
 )
 """Behind a label: it is not wanted."""
-AFTER_OK: Final = _cue(
-    r"^[^§]{0,14}\b(?:is|are|'s|would be) (?:\w+ )?(?:ok|okay|fine|alright|all right|welcome|allowed|acceptable|no "
-    r"problem)\b",
-    r"^[^§]{0,5}(?:其实|倒)?(?:可以|没关系|没问题|也行|都行|无妨|不介意)",
+AFTER_NOT_BAD: Final = _cue(
+    r"^[^§]{0,12}\b(?:(?:is|are|was|were)(?: not|n't)|'s not|not) (?:\w+ )?(?:bad|awful|terrible|a problem|out of the "
+    r"question)\b",
+    r"^[^§]{0,4}(?:我)?(?:也|倒|其实|并|又)?(?:不讨厌|不反感|不排斥|不怕|不难看|不介意|没意见|不是不(?:行|可以|能看|喜欢))",
 )
+"""Behind a label: it may be."""
+AFTER_OK: Final = _cue(
+    r"^ (?:is |are )?optional\b|^[^§]{0,14}\b(?:is|are|'s|would be) (?:\w+ )?(?:ok|okay|fine|alright|all "
+    r"right|welcome|allowed|acceptable|no problem)\b",
+    r"^[^§]{0,5}(?:其实|倒)?(?:可以|没关系|没问题|也行|都行|无妨|不介意|可有可无|无所谓)",
+)
+_NOT: Final = r"(?:\w+n'?t|not|never)"
 BEFORE_OK: Final = _cue(
-    r"\b(?:don'?t|do not|wouldn'?t) mind\b|\bnot (?:just|only|necessarily)\b|\b(?:needn'?t|doesn'?t have to|does "
-    r"not have to|no need|"
-    r"don'?t need) (?:to )?(?:be)?\b|\bok with\b|\bfine with\b",
-    r"不介意|不反对|不一定|不必|不仅|不只|不光",
+    rf"\b(?:{_NOT}|not that (?:i|we)) (?:really |actually |exactly |at all )?"
+    r"(?:mind|dislike|hate|loathe|despise|object to)\b"
+    rf"|\b{_NOT} (?:always |really )?(?:want |need |watch |like |see |show me |give me |recommend )?"
+    r"(?:to (?:watch|see) )?(?:just|only|necessarily|exclusively)(?: (?:want|need|recommend|watch|show me|give me))?\b"
+    rf"|\b{_NOT} (?:\w+ )?(?:scared|afraid|tired|sick|bored) of\b"
+    rf"|\b(?:nothing|{_NOT}|no objections?) (?:against|opposed to)\b"
+    r"|\bno (?:objections? to|problems? with)\b|\b(?:needn'?t|doesn'?t have to|does not have to|no need|"
+    r"don'?t need(?! another| any| more)) (?:to )?(?:be)?\b|(?<!not )\bok with\b|(?<!not )\bfine with\b",
+    r"不介意|不反对|不一定(?:非)?(?:要|得|是|看)?|不必(?:是|非得?|要)?|不仅|不只|不光|没有不喜欢|(?<!也)不是不喜欢|不讨厌|不反感|"
+    r"不排斥|(?:不要|别|不想|不用)(?:总是?|老是?)?(?:只|光|仅)(?:要|看|想看|推荐|给我?|是|来)?|不害?怕",
 )
 """Before a label: it need not be, or may be."""
+BEFORE_ASIDE: Final = _cue(
+    r"(?:\b(?:prefer|rather|like|love|enjoy)\b.*§l\d+§.* (?:to|over|than)|§l\d+§[^§]{0,10} over|"
+    r"§l\d+§.*\b(?:more|better) than|§t\d+§,? by) (?:the |an? )?$",
+    r"(?:比起|相比于?|相较于?|相对于?|与其(?:看|选)?)$|喜欢.*(?:胜过|多过|多于)$",
+)
+AFTER_ASIDE: Final = _cue(r"^'s (?:film |movie )?§t", r"^的(?:电影)?§t|^(?:[^§]{0,3})(?:相比|比起来)")
+"""What is named to compare with, or to say whose a title is."""
 
 FORGET_ALL: Final = _cue(
     r"\bforget (?:everything|all|me\b|what (?:you|i)|my (?:history|likes|taste|data|profile))|\b(?:delete|erase|"
@@ -87,7 +142,7 @@ SHOW: Final = _cue(
     r"preferences?|rules?)\b|\b(?:show|list) (?:me )?(?:my|the|all) (?:filters?|constraints?|conditions?|"
     r"preferences?|rules?)|"
     r"\bwhat did i (?:tell you|say)|\bwhat have (?:i|you) (?:said|told|noted|remembered|got on me)\b",
-    r"(?:记得|知道|记住|记着)了?我?.{0,6}(?:什么|哪些|啥)|(?:条件|限制|偏好|喜好|筛选).{0,4}(?:哪些|什么|啥)|"
+    r"(?:记得|(?<!不)知道|记住|记着)了?我?.{0,6}(?:什么|哪些|啥)|(?:条件|限制|偏好|喜好|筛选).{0,4}(?:哪些|什么|啥)|"
     r"(?:哪些|什么)(?:条件|限制|偏好)",
 )
 HELP: Final = _cue(
@@ -118,8 +173,18 @@ EXPLAIN: Final = _cue(
     r"\bexplain\b|\bjustify\b",
     r"为什么|为啥|为何|凭什么|理由|怎么会推荐|解释",
 )
+IS_IT: Final = re.compile(
+    r"^(?:and |so |but |hm+ |ok |well )*(?:is|was|are|were|isn't|wasn't|aren't) (?:the )?"
+    r"(?:§[tp]\d+§|it\b|that\b|this\b)"
+    r"|(?:§[tp]\d+§|它|[这那](?:部|个|片)).{0,4}(?:是|算|属于|拍于|出自|来自).*(?:吗|么|是不是|没有)$"
+    r"|(?:§[tp]\d+§|它|[这那](?:部|个|片))(?:(?:是不是|算不算)|[^§]{0,2}§l\d+§(?:片|电影)?(?:吗|么)$)"
+)
+"""A question that facts answer with yes or no, if labels or numbers are named."""
+IS_THAT: Final = re.compile(r"^(?:那么?)?(?:是不是|算不算|是.*(?:吗|么)$)")
+"""The same about what was spoken of last, which Chinese need not name."""
 COMPARE: Final = _cue(
-    rf"\bcompar\w*|\bdifferen(?:ce|t)\b|\bdiffer\b|\bversus\b|\bvs\b|\bbetter than\b|{_ITEM},? or {_ITEM}"
+    rf"\bcompar\w*|(?<!something )(?<!anything )\bdifferen(?:ce|t)\b|"
+    rf"\bdiffer\b|\bversus\b|\bvs\b|\bbetter than\b|{_ITEM},? or {_ITEM}"
     r"|\bwhich (?:one |of (?:them|these|those|the two) )?(?:is|would be|would you|should i|do you|looks?|fits?|"
     r"suits?) ",
     rf"比较(?:一下|{_ITEM})|比一比|比一下|对比|区别|不同|不一样|哪[个部一]+(?:更|比较)?(?:好|适合|值得|"
@@ -128,6 +193,7 @@ COMPARE: Final = _cue(
 WHICH: Final = _cue(r"\b(?:which|what|who)\b", r"哪")
 
 FORGET: Final = _cue(r"\b(?:forget|unlike|erase|delete|don'?t remember)\b", r"忘[了掉记]?|别记|删[掉除]?")
+REMEMBER: Final = _cue(rf"\b{_NOT} forget\b", r"(?:别|不要|没有?)忘")
 DROP: Final = _cue(
     r"\b(?:any|whatever|whichever|(?:don'?t|do not) (?:really )?care|(?:doesn'?t|does not) matter|no matter|"
     r"never ?mind|drop|forget(?: about)?|remove|"
@@ -136,9 +202,10 @@ DROP: Final = _cue(
 )
 FORGETS_RULE: Final = _cue(
     r"\b(?:forget|drop|remove|lift|never ?mind|cancel)\b(?!.*§[lr]\d+§ (?:ones?|films?|movies?|stuff|titles?)\b)",
-    r"忘|取消|不限",
+    r"忘|取消|不限|去掉|别管",
 )
 """Together with what a constraint is about, it no longer holds; "drop the French ones" is about films."""
+DEMAND: Final = _cue(r"\b(?:condition|constraint|filter|wish|request)\b", r"要求|条件|限制")
 UNDO: Final = _cue(
     r"^(?:undo|go back|back|take that back|undo that|revert)\W*$|\bdrop (?:that|the last (?:one|filter|condition|"
     r"constraint))$",
@@ -169,12 +236,24 @@ DISLIKE: Final = _cue(
     r"was|were|are) (?:\w+ )?(?:boring|awful|terrible|bad|"
     r"dull|horrible|rubbish|overrated|disappointing|too \w+|not (?:good|great|for me))\b|\bbored me\b"
     r"|\b(?:did ?n'?t|do ?n'?t|never|did not|do not|not really) (?:\w+ )?(?:like|love|enjoy)",
-    r"不喜欢|讨厌|不爱|受不了|无聊|难看|不好看|没意思|烂|失望|不感冒|看不下去|没劲|不咋样",
+    r"不喜欢|不(?:太|怎么|大|很|是很|是特别|特别)(?:喜欢|爱)|讨厌|不爱|受不了|无聊|难看|不好看|没意思|烂|失望|不感冒|看不下去|没劲|不咋样",
 )
 SEEN: Final = _cue(
     r"\b(?:seen|saw|watched|read|heard|own|bought) (?:\w+ )?(?:§|it|that|both|them|all)|\balready (?:seen|watched|"
     r"know|own|have|read)\b|\bi know (?:§|it\b)",
     r"看过|看了|听过|读过|买过|已经有|看完",
+)
+UNSEEN: Final = _cue(
+    rf"\b(?:(?:{_NOT}) (?:\w+ )?(?:seen|saw|watched|heard of)|(?:yet to|did(?:n't| not|nt)) (?:see|watch|read)) "
+    r"(?:\w+ )?(?:§|it\b|that\b|both\b|them\b)"
+    r"(?! (?:again|any ?more|ever))",
+    r"(?:没有?|未曾?)(?:看|听|读|买)(?:过|完)?(?!片|电影)",
+)
+"""It is not known to the person."""
+NOT_DISLIKED: Final = _cue(
+    rf"\b{_NOT} (?:really |actually |exactly )?(?:dislike|hate|loathe|despise|mind|object to)\b|"
+    r"\b(?:is|was)(?: not|n't) (?:bad|awful|terrible|boring)\b|\bnothing against\b",
+    r"没有不喜欢|不讨厌|不反感|不排斥|不难看|不是不喜欢",
 )
 HIDE: Final = _cue(
     rf"\bnot (?:the )?{_ITEM}|\b(?:remove|drop|skip|hide|without|no more) (?:the )?{_ITEM}|\bnot (?:that|this) "
@@ -217,7 +296,7 @@ FEWER: Final = _cue(
 INSTEAD: Final = _cue(
     r"\binstead\b(?! of)|\brather\b(?! than| not)|\bswitch to\b|\bchange to\b", r"换成|改成|改看|换点|改为"
 )
-ALSO: Final = _cue(r"\b(?:also|too|as well|either|additionally|plus)\b", r"也(?!不)|还要|另外|加上")
+ALSO: Final = _cue(r"\b(?:also|too(?! (?:many|much))|as well|either|additionally|plus)\b", r"也(?!不)|还要|另外|加上")
 
 _NUMERALS: Final = "one|two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty"
 COUNT: Final = _cue(
@@ -245,3 +324,7 @@ PRONOUN: Final = _cue(
     r"它|[这那](?:部|个|片|一部|一个|本|首)",
 )
 PLURAL_PRONOUN: Final = _cue(r"\b(?:them|these|those|they|the two)\b", r"它们|这些|那些|两部|两个")
+AGE: Final = re.compile(
+    r"\b(?:\d+|[a-z]+)[- ]years?[- ]olds?\b|\byears? old\b|\bold enough\b|\b(?:good|same|any) old\b|\b\d+ ?yo\b"
+)
+"""How old somebody is, which is no bound."""

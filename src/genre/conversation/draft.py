@@ -30,5 +30,7 @@ class Draft:
     """Whether further items are wanted, in place of those that were shown."""
     ruled: tuple[ColumnRuleConfig, ...] = ()
     """Constraints that this message has said already."""
+    unheard: tuple[str, ...] = ()
+    """Wishes that nothing which fits speaks of; they are kept, and told to be left out."""
     wished: bool = False
     """Whether this message has said a wish already."""

@@ -11,6 +11,7 @@ import json
 from typing import Any, Final
 
 from genre.conversation.acts import Act, Understanding
+from genre.conversation.catalogue import Catalogue
 from genre.conversation.phrases import plain
 from genre.conversation.state import State
 from genre.conversation.understanding import Listener
@@ -21,7 +22,7 @@ from genre.language.base import Generator, Prompt, Sampling
 
 _SAMPLING: Final = Sampling(max_tokens=96)
 _MOST_LABELS = 60
-_ALIKE = 0.75
+_ALIKE = 0.85
 _LEAST_LETTERS = 4
 _INTENTS: Final = ("recommend", "more", "help", "show", "other")
 """What a model may take a message for: nothing that changes what is remembered."""
@@ -83,7 +84,7 @@ class Extraction:
         corrected, believed = plain(message), dict[str, str]()
         for name, kind in (("labels", "allow"), ("not_labels", "deny")):
             for label in _texts(found.get(name)):
-                word = _meant(label, corrected)
+                word = _meant(label, corrected, self._listener.catalogue)
                 if word is not None:
                     corrected = corrected.replace(word, label)
                     believed[label] = kind
@@ -107,11 +108,15 @@ def _agree(act: Act, believed: dict[str, str]) -> bool:
     )
 
 
-def _meant(label: str, message: str) -> str | None:
-    """Return the word of a message that is a label, if misspelt."""
+def _meant(label: str, message: str, catalogue: Catalogue) -> str | None:
+    """Return the word of a message that is a label, if misspelt; a word that means something else is none."""
+    own = label.casefold()
     for word in message.split():
         bare = word.strip(".,;!?:\"'()").casefold()
-        near = difflib.SequenceMatcher(None, bare, label.casefold()).ratio() >= _ALIKE
+        other = catalogue.labels.whole(bare)
+        if bare in catalogue.common_words or (other is not None and label not in other.values):
+            continue
+        near = max(difflib.SequenceMatcher(None, bare, form).ratio() for form in (own, f"{own}s")) >= _ALIKE
         if near and len(bare) >= _LEAST_LETTERS and bare[0] == label[0].casefold():
             return word.strip(".,;!?:\"'()")
     return None

@@ -21,6 +21,7 @@ from genre.features.vectors import TextVectors, VectorsConfig
 from genre.language.encoders import AnyEncoder
 
 NEAR: Final = 0.25
+_LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 _LEAST_SHARE: Final = 1 / 3
 _PARTICLES: Final = frozenset("的了在是和与及着过得地之其一个这那有也都就又很想看要片点部")
 """Characters that make no word with those beside them."""
@@ -43,8 +44,10 @@ class Likeness:
         self._words = cache(self._content_words)
         self._labels = cache(self._label_sets)
 
-    def to_text(self, text: str, language: Language) -> NDArray[np.float32]:
+    def to_text(self, text: str) -> NDArray[np.float32]:
         """Return (I,) how near each item is to a wish; minus infinity for what is not near at all.
+
+        Its texts in both languages count, since a wish holds on when the person goes on in the other language.
 
         It is the cosine, plus the share of the wish's words that the item's text holds, rare words counting more. An
         item is near if it holds a third of them or if its cosine is at least `NEAR`: encoders that know no meaning
@@ -52,11 +55,7 @@ class Likeness:
         """
         if not self._has_text:
             return np.full(len(self._items), -np.inf, np.float32)
-        reader, vectors = self._read(language)
-        cosines = vectors @ reader.of_texts([text])[0]
-        held = self._share_of_words(text, language)
-        near = (held >= _LEAST_SHARE) | (cosines >= NEAR)
-        return np.asarray(np.where(near, cosines + held, -np.inf), np.float32)
+        return np.maximum(*(self._near(text, language) for language in _LANGUAGES))
 
     def to_items(self, rows: Sequence[int], language: Language) -> NDArray[np.float32]:
         """Return (I,) how alike each item is to some: the mean cosine of texts, plus the mean share of labels."""
@@ -70,14 +69,24 @@ class Likeness:
             found += np.array([len(own & other) / max(1, len(own | other)) for other in labels], np.float32)
         return np.asarray(found / max(1, len(rows)), np.float32)
 
-    def speaks_of(self, text: str, language: Language) -> NDArray[np.bool_]:
-        """Return (I,) whether an item's text has a word of another text that says something."""
+    def speaks_of(self, text: str) -> NDArray[np.bool_]:
+        """Return (I,) whether an item's text in any language has a word of another text that says something."""
+        found = np.zeros(len(self._items), bool)
         wanted = content_words([text])
-        if is_unspaced(text):
-            # Of Chinese, pairs of characters are no words: what was said must stand there as it was said.
-            texts = self._texts(language)
-            return np.array([text in one for one in texts], bool)
-        return np.array([bool(wanted & words) for words in self._words(language)], bool)
+        for language in _LANGUAGES:
+            if is_unspaced(text):
+                # Of Chinese, pairs of characters are no words: what was said must stand there as it was said.
+                found |= np.array([text in one for one in self._texts(language)], bool)
+            else:
+                found |= np.array([bool(wanted & words) for words in self._words(language)], bool)
+        return found
+
+    def _near(self, text: str, language: Language) -> NDArray[np.float32]:
+        reader, vectors = self._read(language)
+        cosines = vectors @ reader.of_texts([text])[0]
+        held = self._share_of_words(text, language)
+        near = (held >= _LEAST_SHARE) | (cosines >= NEAR)
+        return np.asarray(np.where(near, cosines + held, -np.inf), np.float32)
 
     def _share_of_words(self, text: str, language: Language) -> NDArray[np.float64]:
         texts = self._words(language)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,8 @@ from genre.strategies.base import StrategyConfig
 from genre.strategies.caps import CapConfig
 from genre.strategies.rules import ColumnRuleConfig, HideSeenConfig
 
+KeptBack: TypeAlias = Literal["disliked", "hidden", "liked", "like", "passed", "seen"]
+"""Why an item is not shown: lists of the state, and the log."""
 _AS_MANY = 3
 """Items near a wish that the recommender chooses from, for each that is shown."""
 
@@ -50,10 +52,16 @@ class Listed:
     """As `Engine.recommend` returns it."""
     empty: bool
     """Whether the constraints leave nothing, whatever was seen."""
-    drops: tuple[tuple[tuple[ColumnRuleConfig, ...], int], ...]
-    """Constraints without which something would be left, where nothing is."""
+    fits: int
+    """Items that may be shown and have not been, whether a cap or the recommender leaves them out or not."""
+    caps: tuple[CapConfig, ...]
+    """The engine's caps that hold."""
+    drops: tuple[tuple[tuple[ColumnRuleConfig | str, ...], int], ...]
+    """Constraints and avoided subjects without which something would be left, where nothing is."""
     unheard: tuple[str, ...]
     """Wishes that nothing which fits speaks of."""
+    unknown: tuple[str, ...]
+    """Those of them that nothing in the catalogue speaks of."""
 
 
 class Lister:
@@ -100,6 +108,13 @@ class Lister:
         seen = [item for item in log if item not in state.forgotten]
         return tuple(dict.fromkeys([*seen, *state.liked, *state.disliked, *state.hidden, *state.like, *state.passed]))
 
+    def kept_back(self, item: str, state: State) -> KeptBack | None:
+        """Return why an item is not shown, apart from the constraints."""
+        for name in get_args(KeptBack):
+            if name != "seen" and item in getattr(state, name):
+                return cast(KeptBack, name)
+        return "seen" if item in self.known(state) else None
+
     @property
     def _hides_seen(self) -> bool:
         return any(isinstance(part, HideSeenConfig) for part in self._engine.shaping)
@@ -114,27 +129,47 @@ class Lister:
         """
         data = self._engine.data
         hard = allowed_by(data, state.rules)
-        for text in state.avoided:
-            hard &= ~self._likeness.speaks_of(text, language)
+        avoided = [(text, ~self._likeness.speaks_of(text)) for text in state.avoided]
+        for _, mask in avoided:
+            hard &= mask
         known = self.known(state)
         free = np.ones(data.num_items, bool)
         free[self._items.vocabulary.rows(list(known))] = False
-        near, unheard = self._near(state, hard & free, n, language)
+        fits = (
+            hard & free & allowed_by(data, [one for one in self._engine.shaping if isinstance(one, ColumnRuleConfig)])
+        )
+        near, unheard = self._near(state, fits, language)
+        if near is not None:
+            fits = np.zeros_like(fits)
+            fits[near] = True
+            near = near[: _AS_MANY * n]
         engine = self._engine.shaped(self._shaping(state, hard, known, near))
         history = self.history(state)
         user = self._who.user if state.log_counts else None
         users = None if user is None else [user]
         frame = engine.recommend(users, histories=[list(history)], n=n, reasons=language)
-        drops = () if hard.any() else tuple(to_drop(data, state.rules, free))
-        return Listed(engine, history, frame, not hard.any(), drops, tuple(unheard))
+        ruled: list[tuple[ColumnRuleConfig | str, NDArray[np.bool_]]] = [
+            (rule, rule.build(data).allowed) for rule in state.rules
+        ]
+        return Listed(
+            engine=engine,
+            history=history,
+            frame=frame,
+            empty=not hard.any(),
+            fits=int(fits.sum()),
+            caps=tuple(part for part in engine.shaping if isinstance(part, CapConfig)),
+            drops=() if hard.any() else tuple(to_drop([*ruled, *avoided], free)),
+            unheard=tuple(unheard),
+            unknown=tuple(text for text in unheard if not np.isfinite(self._likeness.to_text(text)).any()),
+        )
 
     def _near(
-        self, state: State, left: NDArray[np.bool_], n: int, language: Language
+        self, state: State, left: NDArray[np.bool_], language: Language
     ) -> tuple[NDArray[np.int64] | None, list[str]]:
-        """Return the rows of what is nearest to the wishes among what is left, and wishes that nothing is near to."""
+        """Return the rows of what is near to the wishes among what is left, nearest first, and wishes not met."""
         scores, unheard = list[NDArray[np.float32]](), list[str]()
         for text in state.wishes:
-            near = self._likeness.to_text(text, language)
+            near = self._likeness.to_text(text)
             if np.isfinite(near[left]).any():
                 scores.append(near)
             else:
@@ -149,7 +184,7 @@ class Lister:
         wanted = every if (every & left).any() else np.isfinite(scores).any(0)
         total = np.where(wanted, np.where(np.isfinite(scores), scores, 0).sum(0), -np.inf)
         total[~left] = -np.inf
-        order = np.argsort(-total, kind="stable")[: _AS_MANY * n]
+        order = np.argsort(-total, kind="stable")
         return order[np.isfinite(total[order])], unheard
 
     def _shaping(

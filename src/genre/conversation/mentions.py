@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from genre.conversation import cues
 from genre.conversation.catalogue import Catalogue, Label
 from genre.conversation.phrases import folded, plain
+from genre.conversation.polarity import stance
 from genre.conversation.ranges import Range, find_ranges
 from genre.conversation.references import Places, find_places
 from genre.conversation.titles import Titles
@@ -19,10 +20,12 @@ from genre.features.text import Language
 MentionKind: TypeAlias = Literal["t", "u", "l", "r", "p"]
 _ORDER: dict[MentionKind, int] = {"t": 0, "r": 1, "l": 2, "p": 3, "u": 9}
 _MOST = 40
-"""Things that a message names at most: whoever repeats a word a thousand times has said it with the first ones."""
-_OWN = re.compile(r"(?:\bmy |\bviewing |\bwatch |我的)$")
+"""Things that a message names at most, the last ones: what is said last counts."""
+_OWN = re.compile(r"(?:\bmy |我的)$")
 """Before a label that is none: "my history"."""
+_LOG = re.compile(r"\b(?:viewing|watch) history$")
 _HAN = re.compile(f"[{CJK}]")
+_WITHOUT_JOINT = re.compile(r"^\s*(?:(?:and|or|nor)\b|和|或者?|还有|以及|、)")
 _WORD = re.compile(rf"[^\W\d_{CJK}]+")
 
 
@@ -101,7 +104,11 @@ class Reader:
             value = title.said if title.item is None else str(self._ids[title.item])
             yield Mention(title.start, title.end, kind, value, title.said, title.whole)
         for start, end, label in self._catalogue.labels.find(low):
-            if self._catalogue.is_written(label, text[start:end]) and not _OWN.search(low[:start]):
+            if (
+                self._catalogue.is_written(label, text[start:end])
+                and not _OWN.search(low[:start])
+                and not _LOG.search(low[:end])
+            ):
                 yield Mention(start, end, "l", label, text[start:end])
         for start, end, bounds in find_ranges(low):
             yield Mention(start, end, "r", bounds, text[start:end])
@@ -117,7 +124,7 @@ class Reader:
         ):
             if not any(one.start < other.end and other.start < one.end for other in kept):
                 kept.append(one)
-        return sorted(kept, key=lambda one: one.start)[:_MOST]
+        return sorted(kept, key=lambda one: one.start)[-_MOST:]
 
 
 def language_of(message: str, clauses: list[Clause], before: Language) -> Language:
@@ -131,17 +138,31 @@ def language_of(message: str, clauses: list[Clause], before: Language) -> Langua
 
 
 def _clauses(marked: str, mentions: tuple[Mention, ...]) -> Iterator[Clause]:
-    parts: list[tuple[str, bool]] = []
+    marked = cues.ANY_BUT.sub(lambda hit: f"{hit[1] or hit[2]} except ", marked)
+    parts: list[tuple[str, str]] = []
     at = 0
-    for end in cues.SPLIT.finditer(marked):
-        parts.append((marked[at : end.start()], "?" in (end["mark"] or "")))
-        at = end.end()
-    parts.append((marked[at:], False))
-    joined: list[tuple[str, bool]] = []
-    for text, asks in parts:
-        if joined and cues.LIST_GOES_ON.match(text):
-            joined[-1] = (f"{joined[-1][0]} or {text.strip()}", asks)
+    for hit in cues.SPLIT.finditer(marked):
+        parts.append((marked[at : hit.start()], hit.group()))
+        at = hit.end()
+    parts.append((marked[at:], ""))
+    joined: list[tuple[str, str]] = []
+    for text, end in parts:
+        joint = _joint(joined[-1], text.strip()) if joined else ""
+        if joint:
+            joined[-1] = (f"{joined[-1][0]}{joint}{_WITHOUT_JOINT.sub('', text).strip()}", end)
         elif text.strip():
-            joined.append((text.strip(), asks))
-    for text, asks in joined:
-        yield Clause(text, mentions, asks)
+            joined.append((text.strip(), end))
+    for text, end in joined:
+        yield Clause(text, mentions, "?" in end)
+
+
+def _joint(before: tuple[str, str], text: str) -> str:
+    """Return what joins a clause to the one before; "" where it says something of its own."""
+    said, end = before
+    if cues.LIST_GOES_ON.match(text):
+        return " or "
+    if "," in end and cues.ONE_GOES_ON.match(text):
+        last = list(cues.MARK.finditer(said))
+        if last and last[-1][1] in "lr" and stance(said[: last[-1].start()], "") == "unwanted":
+            return " or "
+    return " " if (cues.ONE_GOES_ON.match(said) or cues.ALONE.match(said)) and cues.ONLY_NO.match(text) else ""

@@ -72,8 +72,11 @@ _CHINESE: Final = re.compile(
     rf"(?P<between>(?P<low>{_YEAR}) ?年?(?:到|至|-|–|—|~)(?P<high>{_YEAR}) ?年?(?:之间|间|期间)?)"
     rf"|(?P<decade>{_CENTURY}(?P<tens>[二三四五六七八九]十|[2-9]0|(?:19|20)\d0|零零|〇〇|00)年代(?P<side>以前|之前|"
     rf"以后|之后|以来|或更早|或更晚|前|后)?)"
-    rf"|(?P<until>(?:早于|不晚于)?(?P<below>{_YEAR}) ?年?(?:以前|之前|前|或更早|及以前))"
-    rf"|(?P<since>(?:晚于|不早于)?(?P<above>{_YEAR}) ?年?(?:以后|之后|以来|后|或更晚|及以后|起))"
+    r"|(?P<decades>(?P<tens_from>[二三四五六七八])(?P<tens_to>[三四五六七八九])十年代)"
+    rf"|(?P<until>(?P<below>{_YEAR}) ?年?(?:以前|之前|前|或更早|及以前)|"
+    rf"(?:早于|不晚于|最晚) ?(?P<earlier>{_YEAR}) ?年?)"
+    rf"|(?P<since>(?P<above>{_YEAR}) ?年?(?:以后|之后|以来|后|或更晚|及以后|起)|"
+    rf"(?:晚于|不早于|最早) ?(?P<later>{_YEAR}) ?年?)"
     rf"|(?P<in>(?P<year>{_YEAR}) ?年)"
     r"|(?P<century>(?P<which>上个?世纪|本世纪|这个世纪|二十世纪|20世纪|二十一世纪|21世纪)的?)"
     rf"|(?P<recent>(?:最近|近|过去)(?P<years>\d{{1,2}}|[二三五十两]+)年)"
@@ -166,10 +169,13 @@ def _chinese(hit: re.Match[str]) -> Range | None:
         return _chinese_decade(hit)
     if hit["until"]:
         # 1960年以前 leaves 1960 out, as "before 1960" does.
-        strict = not re.search("及|或|不晚于", hit["until"])
-        return Range(YEAR, at_most=float(hit["below"]) - strict)
+        strict = not re.search("及|或|不晚于|最晚", hit["until"])
+        return Range(YEAR, at_most=float(hit["below"] or hit["earlier"]) - strict)
     if hit["since"]:
-        return Range(YEAR, at_least=float(hit["above"]))
+        return Range(YEAR, at_least=float(hit["above"] or hit["later"]) + hit["since"].startswith("晚于"))
+    if hit["decades"]:
+        first, last = (1900 + chinese_number(hit[name] + "十") for name in ("tens_from", "tens_to"))
+        return Range(YEAR, float(first), float(last + 9)) if first < last else None
     if hit["in"]:
         return Range(YEAR, float(hit["year"]), float(hit["year"]))
     if hit["century"]:

@@ -31,7 +31,8 @@ _ENGLISH: Final = re.compile(
     rf"|(?P<end>\b(?:the |your )?(?P<back>second to |second-to-|next to )?last {_NOUN}|\bthe last\b(?= ?(?:$|"
     rf"[,.;!?]|and\b|or\b|is\b|was\b)))"
     r"|(?P<pair>\b(?:both(?: of them)?|these two|the two(?: of them)?|those two)\b)"
-    r"|(?P<all>\b(?:all of (?:them|these|those)|them all|all (?:five|four|three)|these ones|all these)\b)"
+    r"|(?P<all>\b(?:all of (?:them|these|those)|them all|all (?:five|four|three)|these ones|all these)\b"
+    r"|(?:(?<=\bnone of )(?:them|these|those)|(?<=\bnot )(?:these|those))(?=$| ?[,.;!?]))"
 )
 _UNIT: Final = "[个部本首条款件篇门张]"
 _DIGIT: Final = rf"(?:\d{{1,2}}|[{CHINESE_DIGITS}]{{1,3}})"
@@ -43,13 +44,14 @@ _CHINESE: Final = re.compile(
     rf"|(?P<first>[头首]一?{_UNIT})"
     rf"|(?P<end>最后(?:那|一|那一)?{_UNIT})"
     rf"|(?P<pair>这两{_UNIT}|那两{_UNIT}|两{_UNIT}都|它们俩|这俩|两者)"
-    r"|(?P<all>这些都|全部都|所有这些)"
+    r"|(?P<all>这些都|全部都|所有这些|一[个部本]都(?=不|没))"
 )
 Places = tuple[int, ...]
 """From 1; below 0, from the end: -1 is the last."""
 PAIR: Final[Places] = (0, 0)
 """The two that are spoken of."""
-ALL: Final[Places] = (0,)
+ALL: Final[Places] = ()
+"""All of them."""
 
 
 def find_places(text: str) -> Iterator[tuple[int, int, Places]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -62,13 +62,25 @@ class Replies:
         wanted = rule.kind == "allow"
         return self.say("rule", language, wanted=wanted, values=values, column=column, least=least, most=most)
 
-    def conditions(self, state: State, language: Language) -> list[str]:
-        """Return all that narrows the list, a line for each."""
+    def column(self, column: str, language: Language) -> str:
+        """Return the name of a column."""
+        return self._catalogue.say_column(column, language)
+
+    def condition(self, said: ColumnRuleConfig | str, language: Language) -> str:
+        """Return a constraint, or a subject that is avoided, in words."""
+        if isinstance(said, str):
+            return self.say("wish", language, wanted=False, text=said)
+        return self.rule(said, language)
+
+    def conditions(self, state: State, language: Language, without: Sequence[str] = ()) -> list[str]:
+        """Return all that narrows the list, a line for each, but for the wishes `without`."""
         found = [self.rule(rule, language) for rule in state.rules]
-        found += [self.say("wish", language, wanted=True, text=text) for text in state.wishes]
+        found += [self.say("wish", language, wanted=True, text=text) for text in state.wishes if text not in without]
         found += [self.say("wish", language, wanted=False, text=text) for text in state.avoided]
         if state.like:
             found.append(self.say("like", language, titles=self.titles(state.like, language)))
+        if state.n is not None:
+            found.append(self.say("length", language, count=state.n))
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError
@@ -14,16 +14,14 @@ from genre.features.text import Language
 from genre.strategies.rules import ColumnRuleConfig
 
 Last: TypeAlias = Literal["nothing", "list", "words"]
+_IDS = ("liked", "disliked", "hidden", "forgotten", "like")
 _MOST = 500
 """Things of one sort that are remembered; the oldest are forgotten first."""
 
 
-class State(Config):
-    """What was said and shown so far. It never changes: each turn returns a new one."""
+class Said(Config):
+    """What a person has said of items and of the list, as far as "undo" takes it back."""
 
-    language: Language = "en"
-    """Of the last reply."""
-    turns: int = Field(default=0, ge=0)
     liked: tuple[str, ...] = ()
     """Ids of items that the person has said to like, oldest first; they count as the newest part of the history."""
     disliked: tuple[str, ...] = ()
@@ -32,8 +30,6 @@ class State(Config):
     """Ids of items that are not to be shown, since they were seen or passed over."""
     forgotten: tuple[str, ...] = ()
     """Ids of items of the log that do not count any more; the log stays as it is."""
-    log_counts: bool = True
-    """Whether what the log knows of the person is asked with."""
     rules: tuple[ColumnRuleConfig, ...] = ()
     """Constraints in force, oldest first."""
     wishes: tuple[str, ...] = ()
@@ -42,14 +38,26 @@ class State(Config):
     """What it should not be about."""
     like: tuple[str, ...] = ()
     """Ids of items that the list should be like."""
+    n: int | None = Field(default=None, ge=1)
+    """Length of lists, where the person has said one."""
+
+
+class State(Said):
+    """What was said and shown so far. It never changes: each turn returns a new one."""
+
+    language: Language = "en"
+    """Of the last reply."""
+    turns: int = Field(default=0, ge=0)
+    log_counts: bool = True
+    """Whether what the log knows of the person is asked with."""
+    before: Said | None = None
+    """What "undo" goes back to; nothing is kept of what was to be forgotten."""
     shown: tuple[str, ...] = ()
     """Ids of the last list, best first: "the second" is one of them."""
     passed: tuple[str, ...] = ()
     """Ids of earlier lists since the last change of what is wanted: "more" shows others."""
     focus: tuple[str, ...] = ()
     """Ids of the items that "it" and "these two" mean."""
-    n: int | None = Field(default=None, ge=1)
-    """Length of lists, where the person has said one."""
     last: Last = "nothing"
     """What the last reply was."""
     said: str = ""
@@ -82,15 +90,26 @@ class State(Config):
         except (ValueError, RecursionError) as error:
             raise DataError(f"it is no JSON ({error})", place=place, remedy=remedy) from error
 
-    def within(self, items: Iterable[str], columns: Iterable[str]) -> Self:
-        """Return the state without items and columns that a catalogue does not have."""
-        known, there = set(items), set(columns)
-        kept = {
-            name: tuple(item for item in getattr(self, name) if item in known)
-            for name in ("liked", "disliked", "hidden", "forgotten", "like", "shown", "passed", "focus")
-        }
-        rules = tuple(rule for rule in self.rules if rule.column in there)
-        return self.model_copy(update={**kept, "rules": rules})
+    @property
+    def said_so_far(self) -> Said:
+        """What "undo" would bring back, were it said next."""
+        return Said(**{name: getattr(self, name) for name in Said.model_fields})
+
+    def within(self, items: Iterable[str], holds: Callable[[ColumnRuleConfig], bool]) -> Self:
+        """Return the state as far as it goes with a catalogue.
+
+        Args:
+            items: Ids of the catalogue.
+            holds: Tells whether the catalogue can keep a constraint.
+        """
+        known = set(items)
+
+        def kept(part: Said, names: Iterable[str]) -> dict[str, object]:
+            ids = {name: tuple(item for item in getattr(part, name) if item in known) for name in names}
+            return {**ids, "rules": tuple(rule for rule in part.rules if holds(rule))}
+
+        before = None if self.before is None else self.before.model_copy(update=kept(self.before, _IDS))
+        return self.model_copy(update={**kept(self, (*_IDS, "shown", "passed", "focus")), "before": before})
 
     def but(self, **changes: object) -> Self:
         """Return the state with changes; of ids, each is kept once, the newest ones."""

@@ -9,11 +9,13 @@ from typing import Any
 import polars as pl
 
 from genre.conversation.catalogue import Catalogue
-from genre.conversation.listing import Listed
+from genre.conversation.constraints import allowed_by
+from genre.conversation.listing import KeptBack, Listed
 from genre.conversation.ranges import YEAR
 from genre.conversation.replies import Replies, number_in_words
 from genre.core.words import is_unspaced
 from genre.data.columns import ITEM_ID
+from genre.data.dataset import Dataset
 from genre.engine import Engine
 from genre.features.text import Language
 from genre.generation.scenarios import ScenarioName
@@ -85,6 +87,16 @@ class Teller:
             for item, title in zip(items, self._replies.titles(items, language), strict=True)
         ]
 
+    def checked(self, item: str, rules: Sequence[ColumnRuleConfig], data: Dataset, language: Language) -> str:
+        """Return whether an item meets some constraints, with its facts."""
+        row = int(self._items.vocabulary.rows([item])[0])
+        if any(self._items.frame[rule.column][row] is None for rule in rules):
+            return self._replies.say("extreme_unknown", language)
+        (title,) = self._replies.titles([item], language)
+        labels = list(self._facts(item, language).values())
+        yes = bool(allowed_by(data, rules)[row])
+        return self._replies.say("check", language, yes=yes, title=title, labels=labels)
+
     def explained(
         self,
         item: str,
@@ -92,7 +104,7 @@ class Teller:
         rules: Sequence[ColumnRuleConfig],
         asked: dict[str, Any],
         n: int,
-        known: Sequence[str],
+        kept_back: KeptBack | None,
         language: Language,
         write: Callable[[str, str], str],
     ) -> str:
@@ -106,7 +118,7 @@ class Teller:
         events = [event.item_id for event in trace.events[:_EVENTS]]
         text = write(item, "reason") if trace.rank is not None else ""
         return self._replies.say(
-            "explain", language, title=title, rank=trace.rank, forbidden=forbidden, known=item in known, text=text,
+            "explain", language, title=title, rank=trace.rank, forbidden=forbidden, kept_back=kept_back, text=text,
             events=self._replies.titles(events, language) if trace.rank is not None else [],
         )  # fmt: skip
 

@@ -33,8 +33,8 @@ _SEEN: Final = re.compile(
 """What stands before a title alone, were it the commonest of words."""
 _NO_TITLE: Final = re.compile(r"(?:片|电影|题材|类|式|风格|的电影|films?\b|movies?\b)")
 _AFTER: Final = re.compile(
-    r"^(?:$|\W*$| ?[,.;!?。、]| (?:and|or|but|better|is|was|first|again|too|as|instead|come|came|vs|more)\b|"
-    r"[\u4e00-\u9fff])"
+    r"^(?:$|\W*$| ?[,.;!?。、]| (?:and|or|but|better|isn't|wasn't|is|was|first|again|too|as|instead|come|came|vs|"
+    r"more)\b|[\u4e00-\u9fff])"
 )
 _VERB: Final = re.compile(
     r"\b(?:liked?|loved?|enjoyed|adored?|hated?|disliked?|seen|saw|watched|forget|remember|about|to|than|stand) "

@@ -7,23 +7,22 @@ clause is taken for what its words ask: about the conversation, about items, or 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, cast
+from collections.abc import Sequence
+from typing import Final
 
 from genre.conversation import cues
 from genre.conversation.acts import Act, Understanding
 from genre.conversation.catalogue import Catalogue, Label
-from genre.conversation.lexicon import Measure, lexicon
+from genre.conversation.comparing import degrees, measures
+from genre.conversation.hearing import ItemHearing, Turn
 from genre.conversation.mentions import Clause, Reader, language_of
 from genre.conversation.phrases import plain
 from genre.conversation.ranges import Range
-from genre.conversation.references import ALL, PAIR, Places
+from genre.conversation.recalled import recalled
 from genre.conversation.state import State
-from genre.conversation.wanted import Wanted, is_allowed
+from genre.conversation.wanted import Wanted, stance_on
 from genre.core.words import is_unspaced, words_of
 from genre.data.dataset import Entities
-from genre.features.text import Language
 from genre.generation.numerals import chinese_number
 from genre.strategies.rules import ColumnRuleConfig
 
@@ -44,23 +43,6 @@ _EMPTY: Final = frozenset(
 )
 
 
-@dataclass
-class _Turn:
-    """What one message has said so far."""
-
-    state: State
-    language: Language
-    acts: list[Act] = field(default_factory=list)
-    spoken_of: tuple[str, ...] = ()
-    """Ids of the items that were named last."""
-
-    @property
-    def focus(self) -> tuple[str, ...]:
-        if self.spoken_of or self.state.focus:
-            return self.spoken_of or self.state.focus
-        return self.state.shown if len(self.state.shown) == 1 else ()
-
-
 class Listener:
     """Understands messages about one catalogue, without a model."""
 
@@ -69,6 +51,7 @@ class Listener:
         self.catalogue = Catalogue(items)
         self.reader = Reader(self.catalogue)
         self.wanted = Wanted(self.catalogue)
+        self._items = ItemHearing(self.catalogue, self.wanted)
 
     def understand(self, message: str, state: State) -> Understanding:
         """Return what a message asks for.
@@ -78,7 +61,7 @@ class Listener:
             state: Of the conversation: what "it" and "the second" are.
         """
         clauses = self.reader.read(message)
-        turn = _Turn(state, language_of(plain(message), clauses, state.language))
+        turn = Turn(state, language_of(plain(message), clauses, state.language))
         for clause in clauses:
             self._hear(clause, turn)
         acts = list(dict.fromkeys(turn.acts))
@@ -92,12 +75,12 @@ class Listener:
         """Tell whether a message says that something is not wanted."""
         return any(cues.NEGATIVE.search(clause.text) for clause in self.reader.read(message))
 
-    def _hear(self, clause: Clause, turn: _Turn) -> None:
-        for hear in (self._of_itself, self._of_items, self._of_the_list):
+    def _hear(self, clause: Clause, turn: Turn) -> None:
+        for hear in (self._of_itself, self._items.hear, self._of_the_list):
             if hear(clause, turn):
                 return
 
-    def _of_itself(self, clause: Clause, turn: _Turn) -> bool:
+    def _of_itself(self, clause: Clause, turn: Turn) -> bool:
         """Hear what is said about the conversation."""
         text = clause.text
         for kind, cue in (
@@ -113,169 +96,20 @@ class Listener:
             turn.acts.append(Act("brief"))
         return brief
 
-    def _of_items(self, clause: Clause, turn: _Turn) -> bool:
-        """Hear what is said or asked about items."""
-        text, named = clause.text, self._named(clause, turn)
-        if named is None:
-            return True
-        hears: tuple[Callable[[Clause, _Turn, tuple[str, ...]], bool], ...] = (
-            self._explain, self._extreme, self._compare, self._forget, self._similar, self._opinion, self._question,
-        )  # fmt: skip
-        heard = any(hear(clause, turn, named) for hear in hears)
-        if named:
-            turn.spoken_of = named
-        # "More like it, but newer" speaks of the list too.
-        return heard and not (turn.acts[-1].kind == "similar" and self._measures(text))
-
-    def _named(self, clause: Clause, turn: _Turn) -> tuple[str, ...] | None:
-        """Return the ids of the items that a clause names; None where it names what is not there."""
-        found: list[str] = []
-        for one in clause.of("t", "u", "p"):
-            if one.kind == "t":
-                found.append(str(one.value))
-            elif one.kind == "u":
-                turn.acts.append(Act("problem", text=str(one.value), problem="no_title"))
-                return None
-            else:
-                items = self._at(cast(Places, one.value), turn)
-                if items is None:
-                    return None
-                found += items
-        return tuple(dict.fromkeys(found))
-
-    def _at(self, places: tuple[int, ...], turn: _Turn) -> list[str] | None:
-        """Return the ids at places of the list; None, and a problem, where there are no such places."""
-        shown = turn.state.shown
-        if not shown:
-            turn.acts.append(Act("problem", problem="nothing_shown"))
-            return None
-        if places == PAIR:
-            return list(turn.focus if len(turn.focus) == 2 else shown[:2])
-        if places == ALL:
-            return list(shown)
-        outside = next((place for place in places if abs(place) > len(shown) or place == 0), None)
-        if outside is not None:
-            turn.acts.append(Act("problem", count=outside, problem="no_place"))
-            return None
-        return [shown[place - 1] if place > 0 else shown[place] for place in places]
-
-    def _explain(self, clause: Clause, turn: _Turn, named: tuple[str, ...]) -> bool:
-        if not cues.EXPLAIN.search(clause.text):
-            return False
-        return self._about_items("explain", clause, turn, named or turn.focus or turn.state.shown[:1])
-
-    def _extreme(self, clause: Clause, turn: _Turn, named: tuple[str, ...]) -> bool:
-        measures = self._measures(clause.text)
-        if not (cues.WHICH.search(clause.text) and measures) or clause.of("l", "r"):
-            return False
-        measure, direction = measures[0]
-        number = self.catalogue.number(measure.name)
-        if number is None:
-            turn.acts.append(Act("problem", text=measure.name, problem="no_measure"))
-            return True
-        pair = turn.focus if len(turn.focus) > 1 else ()
-        items = named if len(named) > 1 else pair or turn.state.shown
-        if not items:
-            turn.acts.append(Act("problem", problem="nothing_shown"))
-            return True
-        turn.acts.append(Act("extreme", items=items, column=number.column, direction=direction))
-        return True
-
-    def _compare(self, clause: Clause, turn: _Turn, named: tuple[str, ...]) -> bool:
-        if not cues.COMPARE.search(clause.text) or clause.of("l", "r"):
-            return False
-        items = named
-        if len(items) < 2:
-            items = (
-                tuple(dict.fromkeys([*turn.focus, *named]))[-2:]
-                if len({*turn.focus, *named}) > 1
-                else turn.state.shown[:2]
-            )
-        if len(items) < 2:
-            turn.acts.append(Act("problem", problem="nothing_shown"))
-            return True
-        return self._about_items("compare", clause, turn, items)
-
-    def _forget(self, clause: Clause, turn: _Turn, named: tuple[str, ...]) -> bool:
-        if not cues.FORGET.search(clause.text) or clause.of("l", "r") or self._columns(clause.text):
-            return False
-        items = named or (turn.focus if cues.PRONOUN.search(clause.text) else ())
-        if items:
-            turn.acts.append(Act("forget", items=items))
-        return bool(items)
-
-    def _similar(self, clause: Clause, turn: _Turn, named: tuple[str, ...]) -> bool:
-        if not cues.SIMILAR.search(clause.text) or self._opinion_on(clause, named):
-            return False
-        items = named or turn.focus or turn.state.liked[-1:]
-        if not items:
-            # 那种 and "similar" need not point at anything that was named.
-            points = cues.PRONOUN.search(clause.text) is not None
-            if points:
-                turn.acts.append(Act("problem", problem="no_focus"))
-            return points
-        turn.acts.append(Act("similar", items=items))
-        return not clause.of("l", "r")
-
-    def _opinion_on(self, clause: Clause, named: tuple[str, ...]) -> bool:
-        """Tell whether "like" is a verb here, and has a subject."""
-        if not named:
-            return False
-        return cues.LIKE_IS_A_VERB.search(clause.text) is not None and not cues.NO_LIKE.search(clause.text)
-
-    def _opinion(self, clause: Clause, turn: _Turn, named: tuple[str, ...]) -> bool:
-        text = clause.text
-        items = named or (turn.focus if cues.PRONOUN.search(text) or cues.PLURAL_PRONOUN.search(text) else ())
-        if (
-            not items
-            or (not named and self._measures(text))
-            or clause.asks
-            or re.search("[吗么呢]$", text)
-            or cues.NO_LIKE.search(text)
-            or clause.of("l", "r")
-        ):
-            return False
-        for kind, cue in (("hide", cues.HIDE), ("dislike", cues.DISLIKE), ("like", cues.LIKE), ("hide", cues.SEEN)):
-            if cue.search(text):
-                turn.acts.append(Act(kind, items=items))  # type: ignore[arg-type]
-                turn.spoken_of = items
-                return True
-        return False
-
-    def _question(self, clause: Clause, turn: _Turn, named: tuple[str, ...]) -> bool:
-        text = clause.text
-        if self._measures(text) and not clause.asks:
-            return False
-        points = cues.PRONOUN.search(text) is not None
-        items = named or (turn.focus if points or not cues.RECOMMEND.search(text) else ())
-        asks = cues.ASK.search(text) or cues.ABOUT.search(text)
-        if not named and (not asks or (clause.of("l", "r") and not points)):
-            return False
-        if not items:
-            if asks and points and not cues.RECOMMEND.search(text):
-                turn.acts.append(Act("problem", problem="no_focus"))
-                return True
-            return False
-        kind = "about" if cues.ABOUT.search(text) or not asks else "ask"
-        return self._about_items(kind, clause, turn, items)
-
-    def _about_items(self, kind: str, clause: Clause, turn: _Turn, items: Sequence[str]) -> bool:
-        if items:
-            question = clause.spoken(clause.text)
-            turn.acts.append(Act(kind, items=tuple(items), text=question if kind == "ask" else ""))  # type: ignore[arg-type]
-        else:
-            turn.acts.append(Act("problem", problem="nothing_shown" if kind == "explain" else "no_focus"))
-        return True
-
-    def _of_the_list(self, clause: Clause, turn: _Turn) -> bool:
+    def _of_the_list(self, clause: Clause, turn: Turn) -> bool:
         """Hear what is said about what should be shown."""
         acts = [*self._dropped(clause, turn.state), *self._constrained(clause), *self._compared(clause, turn)]
         if (count := self._count(clause, turn.state)) is not None:
             acts.append(Act("count", count=count))
         if cues.MORE.search(clause.text):
             acts.append(Act("more"))
-        acts += self._wished(clause, loose=not acts)
-        if not acts and cues.RECOMMEND.search(clause.text):
+        wished = self._wished(clause, loose=not acts and not cues.AGE.search(clause.text))
+        if not _takes_back(clause.text):
+            acts += wished
+        elif not acts:
+            # It names a wish that was not made: the reply says so, and it is none now either.
+            acts += [Act("drop", text=act.text) for act in wished]
+        if not acts and (cues.RECOMMEND.search(clause.text) or cues.AGE.search(clause.text)):
             acts.append(Act("recommend"))
         turn.acts += acts
         return bool(acts)
@@ -286,12 +120,15 @@ class Listener:
         drops = cues.DROP.search(clause.text) is not None
         if drops:
             found += [Act("drop", column=column) for column in self._columns(clause.text)]
+        if _takes_back(clause.text):
+            wishes = recalled(clause.text, (*state.wishes, *state.avoided))
+            found += [Act("drop", text=wish) for wish in dict.fromkeys(wishes)]
         for one in clause.of("l", "r"):
             rules = self._against(one.value, state.rules)
             forgets = drops and cues.FORGETS_RULE.search(clause.text)
-            if forgets or (rules and is_allowed(clause, one)):
+            if forgets or (rules and stance_on(clause, one) == "open"):
                 found.append(Act("drop", rules=tuple(rules)))
-            elif is_allowed(clause, one):
+            elif stance_on(clause, one) == "open":
                 found.append(Act("recommend"))
         return found
 
@@ -314,55 +151,30 @@ class Listener:
         found = [Act(kind, rules=tuple(rules), count=int(cues.ALSO.search(clause.text) is not None))] if rules else []  # type: ignore[arg-type]
         return [*self.wanted.problems(clause), *found]
 
-    def _compared(self, clause: Clause, turn: _Turn) -> list[Act]:
+    def _compared(self, clause: Clause, turn: Turn) -> list[Act]:
         """Return what "newer", "old" and "too long" ask for."""
         found = []
-        named = self._named(clause, turn) or ()
-        for measure, direction in self._measures(clause.text)[:1]:
+        named = self._items.named(clause, turn) or ()
+        for measure, direction in measures(clause.text)[:1]:
             number = self.catalogue.number(measure.name)
             if number is None:
                 return [Act("problem", text=measure.name, problem="no_measure")]
             found.append(Act("relative", items=named, column=number.column, direction=direction))
         if not found and not clause.of("r"):
-            for measure, direction in self._degrees(clause.text)[:1]:
+            for measure, direction in degrees(clause.text)[:1]:
                 rule = self.wanted.degree(measure.name, direction)
-                if rule is not None:
+                if rule is not None and direction:
                     found.append(Act("constrain", rules=(rule,)))
-        return found
-
-    def _measures(self, text: str) -> list[tuple[Measure, int]]:
-        """Return which measures a text compares by, and whether more or less of each is wanted."""
-        found = []
-        for measure in lexicon().measures.values():
-            for said in measure.said.values():
-                for words, direction in ((said.up, 1), (said.down, -1)):
-                    found += [(measure, direction) for word in words if _stands(word, text)]
-                for words, direction in ((said.much, -1), (said.little, 1)):
-                    found += [
-                        (measure, direction)
-                        for word in words
-                        if re.search(rf"\btoo {word}\b" if word.isascii() else f"(?:太|那么|这么){word}", text)
-                    ]
-        return found
-
-    def _degrees(self, text: str) -> list[tuple[Measure, int]]:
-        """Return which measures a text wants much or little of."""
-        found = []
-        for measure in lexicon().measures.values():
-            for said in measure.said.values():
-                for words, direction in ((said.high, 1), (said.low, -1)):
-                    for word in words:
-                        at = _stands(word, text)
-                        if at is not None:
-                            turned = cues.NEGATIVE.search(text[: at.start()]) is not None
-                            found.append((measure, -direction if turned else direction))
+                elif rule is not None:
+                    held = any(one.column == rule.column for one in turn.state.rules)
+                    found.append(Act("drop", column=rule.column) if held else Act("recommend"))
         return found
 
     def _columns(self, text: str) -> list[str]:
         return list(dict.fromkeys(column for _, _, column in self.catalogue.columns.find(text)))
 
     def _count(self, clause: Clause, state: State) -> int | None:
-        if cues.FEWER.search(clause.text):
+        if cues.FEWER.search(clause.text) and not clause.of("l", "r"):
             return max(1, len(state.shown) // 2)
         hit = cues.COUNT.search(clause.text)
         if hit is None:
@@ -393,6 +205,7 @@ class Listener:
         return [Act("avoid" if unwanted else "wish", text=said)]
 
 
-def _stands(word: str, text: str) -> re.Match[str] | None:
-    """Return where a word stands in a text as a word."""
-    return re.search(rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word), text)
+def _takes_back(text: str) -> bool:
+    """Tell whether a clause takes back what was said; in "about robots that forget" nothing is."""
+    forgets, wish = cues.FORGETS_RULE.search(text), cues.WISH.search(text)
+    return forgets is not None and (wish is None or forgets.start() < wish.start() or bool(cues.DEMAND.search(text)))
