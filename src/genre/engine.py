@@ -398,10 +398,7 @@ class Engine:
 
     def _nearest(self, scores: NDArray[np.float32], n: int) -> pl.DataFrame:
         """Return the n allowed items with the highest scores (1, I)."""
-        candidates = Candidates()
-        for rule in self.rules:
-            candidates = rule.narrow(Queries.of(Interactions.empty(1)), candidates)
-        candidates.hide(scores)
+        self.candidates(Queries.of(Interactions.empty(1))).hide(scores)
         one = Recommendations.empty(1, min(n, self.data.num_items))
         one.item_rows[:], one.scores[:] = top_n(scores, one.n)
         frame = frame_of(self.data, pl.Series([""]), one)
