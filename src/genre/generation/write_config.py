@@ -23,8 +23,8 @@ class WriteConfig(Config):
     generator: AnyGenerator | None = None
     """The language model; none, the default, puts every text together from the facts."""
     sampling: Sampling = Sampling(max_tokens=128, temperature=0.4, top_p=0.95)
-    """How candidates are drawn; the seed is that of the first, the others follow. Of 16 films, the embedded model wrote a
-    headline that may be shown for 5 at a temperature of 0.7, for 8 at 0.3. A translation of more than some 80 words
+    """How candidates are drawn; the seed is that of the first, the others follow. Of 16 films, the embedded model wrote
+    a headline that may be shown for 5 at a temperature of 0.7, for 8 at 0.3. A translation of more than some 80 words
     takes more tokens than these; where it is cut off, it is refused."""
     candidates: int = Field(default=3, ge=1, le=16)
     """Texts that are drawn together for each request."""
