@@ -66,12 +66,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "prefix": {"learning_rate": 1e-3},
     "ia3": {"learning_rate": 1e-3},
 }
-PROTECTIONS: dict[str, dict[str, float]] = {
+PROTECTIONS: dict[str, dict[str, Any]] = {
     "none": {},
-    "kl": {"kl": 1.0},
+    "kl": {"kl": 1.0, "answers": True},
     "replay": {"replay": 0.1},
-    "both": {"kl": 1.0, "replay": 0.1},
-    "adaptive": {"kl": 1.0, "replay": 0.1, "hold": 0.01},
+    "both": {"kl": 1.0, "replay": 0.1, "answers": True},
+    "adaptive": {"kl": 1.0, "replay": 0.1, "hold": 0.01, "answers": True},
 }
 WAYS = [("frozen", "none")] + [
     (method, protection)
@@ -90,13 +90,13 @@ COLUMNS = {
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 
 
-def part_of(name: str, directory: Path) -> Split:
-    """Return the split of a data set, or of some of its users if it is large; the catalogue stays whole."""
+def part_of(name: str, directory: Path, most: int = USERS) -> Split:
+    """Return the split of a data set, or of some of its users if it is large, with the items that they know."""
     files = data_files(name)
     log = pl.read_parquet(files["interactions"])
     users = log["user_id"].unique().sort()
-    if len(users) > USERS:
-        log = log.filter(pl.col("user_id").is_in(users.sample(USERS, seed=0).implode()))
+    if len(users) > most:
+        log = log.filter(pl.col("user_id").is_in(users.sample(most, seed=0).implode()))
     items = pl.read_parquet(files["items"]).filter(pl.col("item_id").is_in(log["item_id"].unique().implode()))
     for table_name, frame in (("interactions", log), ("items", items)):
         with atomic_file(directory / f"{name}-{table_name}.parquet") as temporary:
@@ -123,11 +123,11 @@ def general_texts(directory: Path) -> Path:
     return path
 
 
-def start_of(name: str, part: Split, directory: Path) -> Any:
+def start_of(name: str, part: Split, directory: Path, epochs: int = 30) -> Any:
     """Return the SASRec whose vectors all rows begin with, fitted once."""
     path = directory / f"{name}-sasrec"
     config = SasrecConfig.model_validate(
-        {"embedding_size": 128, "dropout": 0.4, "training": {"batch_size": 64, "epochs": 30, "tracker": "none"}}
+        {"embedding_size": 128, "dropout": 0.4, "training": {"batch_size": 64, "epochs": epochs, "tracker": "none"}}
     )
     if not path.exists():
         model = config.build({}).fit(part.train, RunContext(validation=part.validation, progress=Bars()))

@@ -3,12 +3,12 @@
     python benchmarks/guard.py amazon-beauty --work runs/guard
     python benchmarks/guard.py food-com --work runs/guard
 
-Protocol: leave-one-out in the files' own order. The language model is frozen or learns by LoRA; what stands around it,
-the items' vectors (which begin as SASRec's) and the layers in and out, learns in either case, for as many steps. The
-guard chooses protection and share on validation questions; NDCG@10 is of all test questions, seen items hidden, all
-other items ranked. Writing is measured on text of other authors and registers than what is replayed, and by answers to
-questions of an instruction set, with the weights active that recommend. Rates, epochs and protections were chosen on
-Beauty's validation; food-com had no part in that.
+Protocol: leave-one-out in the files' own order, for 8,000 users drawn once. The language model is frozen or learns by
+LoRA; what stands around it, the items' vectors (which begin as SASRec's) and the layers in and out, learns in either
+case, for as many steps. The guard chooses protection and share on validation questions; NDCG@10 is of all test
+questions, seen items hidden, all other items ranked. Writing is measured on text of other authors and registers than
+what is replayed, by answers to questions of an instruction set, and by 100 instructions whose answers can be checked,
+with the weights active that recommend. Rates and protections were chosen on Beauty; food-com had no part in that.
 """
 
 from __future__ import annotations
@@ -24,47 +24,45 @@ from typing import Any
 import numpy as np
 import polars as pl
 from common import device_name, table, write_result
-from forgetting import CORPUS, accuracy, general_texts
+from forgetting import CORPUS, accuracy, general_texts, part_of, start_of
 from numpy.typing import NDArray
-from sequences import sasrec_config
-from texts import part_of
 
 from genre.adaptation.guard import Guarded, GuardedConfig
 from genre.console import Bars
-from genre.core.files import atomic_directory, atomic_file
+from genre.core.files import atomic_file
 from genre.core.run import RunContext
 from genre.data.splits import Split
 from genre.language.tuning import TuningConfig
 from genre.metrics.statistics import bootstrap_interval, paired_difference
-from genre.recommenders.sasrec import SasrecConfig
-from genre.recommenders.store import load_model, save_model
 
 BUDGETS = {"2": "+2%", "0.5": "+0.5%"}
 """Of bits per byte; the other measures may lose 2 % in both."""
 FREE = "unprotected"
-PROTECTIONS: dict[str, dict[str, float]] = {
+PROTECTIONS: dict[str, dict[str, Any]] = {
     FREE: {},
-    "kl": {"kl": 1.0},
-    "held": {"kl": 1.0, "replay": 0.1, "hold": 0.01},
-    "held tightly": {"kl": 1.0, "replay": 0.1, "hold": 0.0025},
+    "kl": {"kl": 1.0, "answers": True},
+    "kl thrice": {"kl": 3.0, "answers": True},
+    "held": {"kl": 1.0, "hold": 0.0025, "answers": True},
 }
 SHARES = (1.0, 0.75, 0.5, 0.25)
+USERS = 8000
 QUESTIONS = 3000
 """Of validation."""
+EPOCHS = {"amazon-beauty": 30, "food-com": 10}
+"""Of the SASRec whose vectors are begun with."""
+SUBJECTS = (
+    "a compass", "a kettle", "a violin", "a glacier", "a passport", "a greenhouse", "a hammock", "a lantern",
+    "a microscope", "a canal", "a notebook", "a parachute", "a scarf", "a telescope", "a thermometer", "a vineyard",
+    "a waterfall", "a windmill", "a workshop", "a zip",
+)  # fmt: skip
+TITLES = (
+    "Cold Harbour", "The Third Key", "Paper Moons", "Along the Ridge", "Late Trains", "A Slow Spring", "Two Rivers",
+    "The Borrowed Coat", "Night Market", "Stone and Honey", "Open Windows", "The Far Field", "Small Hours", "Salt Road",
+    "The Bell Ringer", "After the Rain", "Winter Bread", "Old Maps", "The Quiet Floor", "Last Orders",
+)  # fmt: skip
 ANSWERS = 96
 """Prompts that are answered freely: with the 32 that ship with Genre, distinct-2 moves by 4 % by chance alone."""
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
-
-
-def start_of(name: str, part: Split, work: Path) -> Any:
-    """Return the SASRec whose vectors of the items are begun with, fitted once."""
-    directory = work / f"{name}-sasrec"
-    if not directory.exists():
-        run = RunContext(validation=part.validation, progress=Bars(), directory=work / "checkpoints" / directory.name)
-        model = sasrec_config(name).build({}).fit(part.train, run)
-        with atomic_directory(directory) as made:
-            save_model(model, made)
-    return load_model(directory, SasrecConfig, {})
 
 
 def questions(work: Path) -> list[str]:
@@ -80,12 +78,33 @@ def questions(work: Path) -> list[str]:
     return found
 
 
+def instructions(work: Path) -> Path:
+    """Write down instructions whose answers can be checked, five forms of twenty subjects, and return where."""
+    path = work / "instructions.jsonl"
+    lines: list[dict[str, Any]] = []
+    for at, subject in enumerate(SUBJECTS):
+        lines += [
+            {"kind": "one_sentence", "prompt": f"What is {subject}? Answer in one sentence."},
+            {"kind": "at_most_words", "prompt": f"Describe {subject} in at most 20 words.", "most": 20},
+            {"kind": "mention", "prompt": f'Write two sentences with the title "{TITLES[at]}". Mention {subject} too.',
+             "words": [TITLES[at], subject.split()[-1]]},
+            {"kind": "list", "prompt": f"List exactly three things to know about {subject}, one on each line, with a "
+             "number before each.", "count": 3},
+            {"kind": "json", "prompt": f'Describe {subject}. Answer only with valid JSON with the keys "name" and '
+             '"use".', "keys": ["name", "use"]},
+        ]  # fmt: skip
+    with atomic_file(path) as temporary:
+        temporary.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return path
+
+
 def config_of(budget: str, given: argparse.Namespace) -> GuardedConfig:
     """Return the guard's settings."""
     writing = {
         "general": str(general_texts(given.work)),
         "languages": ["en"],
         "prompts": questions(given.work),
+        "instructions": str(instructions(given.work)),
         "batch_size": ANSWERS,
     }
     model = {
@@ -126,8 +145,8 @@ def fit_again(name: str | None, config: GuardedConfig, members: Mapping[str, Any
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Search under each budget, and answer the test questions with what came of it."""
-    part = part_of(given.name)
-    members = {"sasrec": start_of(given.name, part, given.work)}
+    part = part_of(given.name, given.work, USERS)
+    members = {"sasrec": start_of(given.name, part, given.work, EPOCHS[given.name])}
     began = time.perf_counter()
     asked = np.random.default_rng(0).choice(len(part.validation), QUESTIONS, replace=False)
     run = RunContext(

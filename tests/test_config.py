@@ -47,13 +47,14 @@ def test_texts_that_writing_is_measured_on_are_relative_to_the_config(tmp_path: 
     settings = {
         "data": {"kind": "sample"},
         "models": {"safe": {"kind": "guarded", "model": model, "writing": {"general": "texts.jsonl"}}},
-        "answer": {"budget": {"kl": 0.1}, "writing": {"general": str(tmp_path / "own.txt")}},
+        "answer": {"budget": {"kl": 0.1}, "writing": {"general": str(tmp_path / "own.txt"), "instructions": "i.jsonl"}},
     }
     path = tmp_path / "x.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     experiment = read_experiment(path)
     assert experiment.models["safe"].writing.general == tmp_path / "texts.jsonl"  # type: ignore[attr-defined]
     assert experiment.answer.writing.general == tmp_path / "own.txt"
+    assert experiment.answer.writing.instructions == tmp_path / "i.jsonl"
 
 
 def test_files_of_writing_are_relative_to_the_config_and_count_by_what_they_hold(tmp_path: Path) -> None:

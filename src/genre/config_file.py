@@ -219,11 +219,12 @@ def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
 
 
 def _resolve_texts(settings: dict[str, Any], base: Path) -> None:
-    """Do so with the general texts that writing is measured on, wherever that is said."""
+    """Do so with the texts and instructions that writing is measured on, wherever that is said."""
     for key, value in settings.items():
         if isinstance(value, dict):
-            if key == "writing" and isinstance(value.get("general"), str):
-                value["general"] = str(base / value["general"])
+            for name in ("general", "instructions") if key == "writing" else ():
+                if isinstance(value.get(name), str):
+                    value[name] = str(base / value[name])
             _resolve_texts(value, base)
 
 

@@ -173,6 +173,49 @@ def test_general_texts_that_are_wrong(tmp_path: Path) -> None:
             general_texts(file, ("en",))
 
 
+def test_instructions_of_a_user(tmp_path: Path) -> None:
+    file = tmp_path / "instructions.jsonl"
+    file.write_text(
+        '{"kind": "json", "prompt": "Name a day as JSON.", "keys": ["day"]}\n\n'
+        '{"kind": "one_sentence", "prompt": "用一句话回答。", "lang": "zh"}\n',
+        encoding="utf-8",
+    )
+    one, other = instructions(("en",), file)
+    assert one == Instruction("en", "json", "Name a day as JSON.", {"keys": ["day"]})
+    assert one.follows('{"day": "Monday"}')
+    assert not one.follows('{"night": "Monday"}')
+    assert other.kind == "one_sentence"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no json",
+        "[1]",
+        '{"kind": "json", "prompt": "x"}',
+        '{"kind": "rhyme", "prompt": "x"}',
+        '{"kind": "one_sentence"}',
+        '{"kind": "one_sentence", "prompt": 3}',
+        '{"kind": "at_most_words", "prompt": "x", "most": "ten"}',
+        '{"kind": "one_sentence", "prompt": "x", "keys": []}',
+    ],
+)
+def test_instructions_that_are_wrong(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "instructions.jsonl"
+    file.write_text('{"kind": "one_sentence", "prompt": "x"}\n' + line)
+    with pytest.raises(DataError, match=r"instructions\.jsonl:2: .* json with keys; mention with words"):
+        instructions(("en",), file)
+
+
+def test_files_of_instructions_that_cannot_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "instructions.jsonl"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        instructions(("en",), file)
+    file.write_text("\n")
+    with pytest.raises(ConfigError, match="is empty"):
+        instructions(("en",), file)
+
+
 # The whole profile
 
 

@@ -11,7 +11,12 @@ import torch
 from torch.nn import functional
 
 from genre.core.errors import ConfigError
+from genre.evaluation._writing_prompts import instructions, tasks
+from genre.language.base import Prompt
+from genre.language.decoding import LoadedModel
+from genre.language.local import tokens_of
 from genre.language.tuning import TunedModel, TuningConfig
+from genre.training.passages import requests
 from genre.training.protection_config import ProtectionConfig
 from genre.training.protections import (
     AdaptiveRanks,
@@ -21,7 +26,9 @@ from genre.training.protections import (
     StopInTime,
     Texts,
     Watched,
+    answers_of,
     loss_on,
+    protections_of,
 )
 from tests.language.models import write_tiny
 
@@ -239,6 +246,33 @@ def test_what_is_watched_is_seen_after_each_epoch(base: Path) -> None:
     again.restore(watched.state())
     assert again.rises == watched.rises
     assert watched.penalty(tuned.language, None, RNG(0)).item() == 0
+
+
+def test_the_base_answers_before_it_learns_and_is_held_to_that(base: Path) -> None:
+    tuned, words = tuned_model(base), tokenizer(base)
+    loaded = LoadedModel(tuned.causal, words, 128)
+    for _, weight in tuned.learned():
+        torch.nn.init.normal_(weight, std=1.0)
+    found = answers_of(tuned, loaded, ["zh"])
+    with tuned.base_switched_on():
+        assert found == answers_of(tuned, loaded, ["zh"]), "the base's, whatever was learned by now"
+    begun = [tokens_of(words, Prompt(request)) for request in requests("zh")]
+    assert [one[: len(start)] for one, start in zip(found, begun, strict=True)] == begun
+    assert all(len(one) > len(start) for one, start in zip(found, begun, strict=True))
+    config = ProtectionConfig(kl=1.0, answers=True, languages=("zh",), catalogue=0)
+    (kept,) = protections_of(config, tuned, loaded, [])
+    (plain,) = protections_of(config.model_copy(update={"answers": False}), tuned, loaded, [])
+    assert isinstance(kept, KeepWriting)
+    assert isinstance(plain, KeepWriting)
+    assert len(kept.texts.pieces) == len(plain.texts.pieces) + 12
+    assert all(any(np.array_equal(piece, one) for piece in kept.texts.pieces) for one in found)
+
+
+def test_no_request_is_one_that_writing_is_measured_by() -> None:
+    measured = {*tasks(["en", "zh"]), *(one.prompt for one in instructions(["en", "zh"]))}
+    asked = [request for lang in ("en", "zh") for request in requests(lang)]
+    assert len(set(asked)) == len(asked) == 60
+    assert not measured & set(asked)
 
 
 def test_a_budget_without_anything_to_turn_is_an_error() -> None:

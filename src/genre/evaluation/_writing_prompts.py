@@ -12,8 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from inspect import signature
+from pathlib import Path
 from typing import Any, Final
 
+from genre.core.errors import ConfigError, DataError
 from genre.core.words import CJK
 
 _SENTENCE_END = re.compile(r"(?:[.!?…]+[\"'”’)\]]*(?=\s|$))|[。！？]+[”’」』）]*")
@@ -43,13 +46,29 @@ def tasks(languages: Sequence[str]) -> list[str]:
     return [line["prompt"] for line in _lines("writing_tasks.jsonl") if line["lang"] in languages]
 
 
-def instructions(languages: Sequence[str]) -> list[Instruction]:
-    """Return the prompts that can be checked, in these languages."""
-    found = []
-    for line in _lines("writing_instructions.jsonl"):
-        wanted = {name: value for name, value in line.items() if name not in ("lang", "kind", "prompt")}
-        if line["lang"] in languages:
-            found.append(Instruction(line["lang"], line["kind"], line["prompt"], wanted))
+def instructions(languages: Sequence[str], path: Path | None = None) -> list[Instruction]:
+    """Return the prompts that can be checked: those that ship with Genre in these languages, or all of a file.
+
+    Args:
+        languages: Which are taken where there is no file.
+        path: A .jsonl file with `kind`, `prompt` and what that kind wants in each line, as those that ship have it.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds nothing.
+        DataError: A line of it is no such instruction.
+    """
+    if path is None:
+        every = [_instruction(line) for line in _lines("writing_instructions.jsonl")]
+        return [one for one in every if one.lang in languages]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the instructions cannot be read ({error})", place=str(path), remedy="Give a .jsonl file in UTF-8."
+        ) from error
+    found = [_parsed(line, f"{path}:{at}") for at, line in enumerate(lines, 1) if line.strip()]
+    if not found:
+        raise ConfigError("the file of instructions is empty", place=str(path), remedy="Write some into it.")
     return found
 
 
@@ -99,6 +118,29 @@ CHECKS: Final[Mapping[str, Callable[..., bool]]] = {
     "at_most_words": in_at_most_words,
     "list": in_points,
 }
+
+
+def _instruction(line: Mapping[str, Any]) -> Instruction:
+    wanted = {name: value for name, value in line.items() if name not in ("lang", "kind", "prompt")}
+    return Instruction(line.get("lang", "en"), line["kind"], line["prompt"], wanted)
+
+
+def _parsed(line: str, place: str) -> Instruction:
+    """Return the instruction of a line that somebody wrote."""
+    try:
+        one = _instruction(json.loads(line))
+        if not isinstance(one.prompt, str) or not one.prompt.strip():
+            raise ValueError("no prompt")
+        one.follows("Something.")  # Asks the checker, which tells what it lacks.
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        wants = {kind: [*signature(check).parameters][1:] for kind, check in CHECKS.items()}
+        forms = "; ".join(f"{kind} with {' and '.join(names)}" if names else kind for kind, names in wants.items())
+        raise DataError(
+            f"{line[:60]!r} is no instruction that can be checked",
+            place=place,
+            remedy=f"Give `prompt` and one `kind`: {forms}.",
+        ) from error
+    return one
 
 
 @cache

@@ -76,6 +76,9 @@ class WritingConfig(Config):
     """Of prompts and passages. None takes English, and Chinese where the base can write it."""
     prompts: tuple[str, ...] = ()
     """Own prompts for free writing, in the place of those that ship with Genre."""
+    instructions: Path | None = None
+    """Own instructions in the place of those that ship with Genre: a .jsonl file with `kind` (`one_sentence`, `json`,
+    `mention`, `at_most_words` or `list`), `prompt`, and what that kind wants: `keys`, `words`, `most` or `count`."""
     max_answer_tokens: int = Field(default=64, ge=8)
     """Tokens of an answer at most."""
     temperature: float = Field(default=0.7, ge=0)
@@ -167,7 +170,7 @@ def measure_writing(
         "general": drawn(general_texts(settings.general, reference.languages), settings.texts, rng),
         "catalogue": drawn(labelled(catalogue), settings.texts, rng),
     }
-    asked, checked = _prompts(settings, reference.languages), instructions(reference.languages)
+    asked, checked = _prompts(settings, reference.languages), instructions(reference.languages, settings.instructions)
     samples: dict[str, NDArray[np.float64]] = {}
     seconds: dict[str, float] = {}
     with scoring.evaluating(loaded.model):
@@ -191,7 +194,7 @@ def measure_writing(
             tested = lm_eval_scores(loaded, settings.lm_eval, limit=settings.lm_eval_limit) if settings.lm_eval else {}
     key = short_key(
         "writing",
-        settings=settings.model_dump(mode="json", exclude={"general", "batch_size"}),
+        settings=settings.model_dump(mode="json", exclude={"general", "instructions", "batch_size"}),
         texts=sets,
         prompts=[prompt.user for prompt in asked],
         instructions=[instruction.prompt for instruction in checked],

@@ -157,7 +157,7 @@ class LearningLanguage:
         found: list[Protection] = [AdaptiveRanks(self.tuned)] if self.config.tuning.method == "adalora" else []
         if self.config.protect.is_on:
             texts = [text for text in catalogue if text]
-            found += protections_of(self.config.protect, self.tuned, self.loaded.tokenizer, texts)
+            found += protections_of(self.config.protect, self.tuned, self.loaded, texts)
         self.watched = next((one for one in found if isinstance(one, Watched)), None)
         return found
 

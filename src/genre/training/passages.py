@@ -3,6 +3,8 @@
 A fine-tune that sees nothing but item lists forgets how to write. Replaying a little ordinary text is the oldest
 remedy (Robins: Catastrophic forgetting, rehearsal and pseudorehearsal. Connection Science 1995). Two thirds of the
 registers are for replay; the other third is held out, for measuring what replay has not shown.
+
+Beside them stand requests, for a model to answer before it learns: how it takes a request is in no passage.
 """
 
 from __future__ import annotations
@@ -53,7 +55,16 @@ def held_out_passages(lang: str | None = None) -> list[Passage]:
     return [one for one in _all() if one.register in HELD_OUT and lang in (None, one.lang)]
 
 
+def requests(lang: str) -> list[str]:
+    """Return what to ask a model for in a language; writing is measured by other requests."""
+    return [line["request"] for line in _lines("requests.jsonl") if line["lang"] == lang]
+
+
 @cache
 def _all() -> tuple[Passage, ...]:
-    lines = files("genre.training").joinpath("passages.jsonl").read_text(encoding="utf-8").splitlines()
-    return tuple(Passage(**json.loads(line)) for line in lines)
+    return tuple(Passage(**line) for line in _lines("passages.jsonl"))
+
+
+def _lines(name: str) -> list[dict[str, str]]:
+    text = files("genre.training").joinpath(name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]

@@ -16,16 +16,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genre.core.errors import ConfigError
-from genre.language.scoring import evaluating
+from genre.language.base import Prompt, Sampling
+from genre.language.decoding import LoadedModel
+from genre.language.local import LocalGenerator, LocalSettings
+from genre.language.scoring import evaluating, paths_of
 from genre.language.tuning import TunedModel
 from genre.training.contracts import Protection
-from genre.training.passages import held_out_passages, passages
+from genre.training.passages import held_out_passages, passages, requests
 from genre.training.protection_config import ProtectionConfig
 
 _LONGEST = 128
 """Tokens of a text that are learned from at once: what follows is cut into another text."""
 _LEAST = 0.05
 """Multiplier below which a protection is not worth its time; from here it can rise again."""
+_ANSWER = 64
+"""Tokens of an answer at most that the base writes to be held to."""
 _FISHER_TEXTS = 64
 """Texts whose gradients say which weights matter for writing."""
 
@@ -33,14 +38,14 @@ _FISHER_TEXTS = 64
 class Texts:
     """Texts as tokens, drawn a few at a time."""
 
-    def __init__(self, texts: Sequence[str], tokenizer: Any) -> None:
-        """Cut the texts into pieces of at most 128 tokens.
+    def __init__(self, texts: Sequence[str], tokenizer: Any, ready: Sequence[list[int]] = ()) -> None:
+        """Cut the texts into pieces of at most 128 tokens; what is `ready` as tokens stands beside them.
 
         Raises:
             ConfigError: No text has two tokens.
         """
         end = tokenizer.eos_token_id
-        pieces = []
+        pieces = list(ready)
         for text in texts:
             tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] + [end]
             pieces += [tokens[start : start + _LONGEST] for start in range(0, len(tokens), _LONGEST)]
@@ -269,23 +274,24 @@ class AdaptiveRanks(Protection):
 
 
 def protections_of(
-    config: ProtectionConfig, tuned: TunedModel, tokenizer: Any, catalogue: Sequence[str]
+    config: ProtectionConfig, tuned: TunedModel, loaded: LoadedModel, catalogue: Sequence[str]
 ) -> list[Protection]:
     """Return what the config says, on the passages that come with Genre and on the catalogue's texts.
 
     Args:
         config: Which, and how much.
         tuned: The model, as it is before training.
-        tokenizer: The model's.
+        loaded: The same, as it was loaded.
         catalogue: Texts of the items.
     """
     general = [text for language in config.languages for text in passages(language)]
     count = min(len(catalogue), round(len(general) * config.catalogue / max(1e-9, 1 - config.catalogue)))
     chosen = np.random.default_rng(0).permutation(len(catalogue))[:count]
     own = [catalogue[int(at)] for at in chosen]
-    texts = Texts([*own, *general] if config.catalogue < 1 else own, tokenizer)
+    answers = answers_of(tuned, loaded, config.languages) if config.answers else []
+    texts = Texts([*own, *general] if config.catalogue < 1 else own, loaded.tokenizer, answers)
     other = [passage.text for language in config.languages for passage in held_out_passages(language)]
-    held_out = Texts(other, tokenizer)
+    held_out = Texts(other, loaded.tokenizer)
     found: list[Protection] = []
     if config.kl or config.replay:
         kept = KeepWriting(tuned, texts, kl=config.kl, replay=config.replay, num_tokens=config.tokens)
@@ -297,6 +303,20 @@ def protections_of(
     if config.elastic:
         found.append(ElasticWeights(tuned, texts, weight=config.elastic))
     return found
+
+
+def answers_of(tuned: TunedModel, loaded: LoadedModel, languages: Sequence[str]) -> list[list[int]]:
+    """Return requests with what the base answers, as tokens.
+
+    Along its own answers the base says most of how it takes a request, and general text says nothing of it (Huang et
+    al.: Mitigating Catastrophic Forgetting with Self-Synthesized Rehearsal. ACL 2024).
+    """
+    asked = [Prompt(request) for language in languages for request in requests(language)]
+    writer = LoadedModel(tuned.causal, loaded.tokenizer, loaded.context)
+    with evaluating(tuned.language), tuned.base_switched_on():
+        generator = LocalGenerator.of(writer, key="before", settings=LocalSettings(batch_size=len(asked)))
+        answers = generator.generate(asked, sampling=Sampling(max_tokens=_ANSWER, temperature=0.7, top_p=0.95))
+    return [path.tokens for path in paths_of(loaded, asked, answers)]
 
 
 def loss_on(tuned: TunedModel, texts: Texts) -> float:
