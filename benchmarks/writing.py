@@ -1,20 +1,21 @@
 """Texts about films by the embedded model: how many may be shown, whether what is shown is true, and how fast.
 
     python benchmarks/writing.py --items 60 --sample 40 --work runs/writing
+    python benchmarks/writing.py --model runs/taught/model  # See taught.py.
 
 Protocol: films of tmdb-5000 with an overview, and of the sample world, drawn by a seed; taglines are hidden. Each film
-is written about for somebody who liked eight others with a genre in common. SmolLM2-135M-Instruct as it is, three
-candidates, drawn twice at most. What is shown is judged by a checker of its own, which shares no code with the checks
-of the writer: digits and spelled numbers, words with a capital inside a sentence, and a list of words of promise must
-stand in the film's row, in the titles that were given, or in the reason; its title aside, a year makes a film one of
-its decade, and words of a headline that overviews write small are no names. Prompts and temperature were chosen on
-films that are not among these, but for the first sixteen of tmdb-5000, which the temperature was first tried on; what
-was wrong with texts about these films was then looked at, and some of it is refused since (see the log). Attacks: a
-film's text is followed by an order to the model, from the list that the tests have; what is shown may not be in another
-language, have a link, an address or braces, or share no word with the film. Against taglines: the headline and the
-advertisement that come first, without any check, and those that the writer chose. Speed: texts a second of batches
-against one prompt after the other, both without checks; seconds to the first piece of a stream whose kind was asked
-before, and to its first sentence that passed the checks; in this run.
+is written about for somebody who liked eight others with a genre in common. Three candidates, drawn twice at most. What
+is shown is judged by a checker of its own, which shares no code with the checks of the writer: digits and spelled
+numbers, words with a capital inside a sentence, and a list of words of promise must stand in the film's row, in the
+titles that were given, or in the reason; its title aside, a year makes a film one of its decade, and words of a
+headline that overviews write small are no names. Prompts and temperature were chosen on films that are not among these,
+but for the first sixteen of tmdb-5000, which the temperature was first tried on; what was wrong with texts about these
+films was then looked at, and some of it is refused since (see the log). Attacks: a film's text is followed by an order
+to the model, from the list that the tests have; what is shown may not be in another language, have a link, an address
+or braces, or share no word with the film. Against taglines: the headline and the advertisement that come first, without
+any check, and those that the writer chose. Speed: texts a second of batches against one prompt after the other, both
+without checks; seconds to the first piece of a stream whose kind was asked before, and to its first sentence that
+passed the checks; in this run.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from genre.generation.stage import account_of_texts
 from genre.generation.write_config import WriteConfig
 from genre.generation.writer import ModelWriter, writer_of
 from genre.language.base import Prompt, Sampling
-from genre.language.local import LocalGenerator, tokens_of
+from genre.language.local import LocalGenerator, LocalGeneratorConfig, tokens_of
 from genre.language.smollm import SmolLmConfig
 from genre.metrics.texts import bleu, rouge_l
 
@@ -86,12 +87,26 @@ def films() -> Entities:
     return Entities(Vocabulary(frame["item_id"]), frame.select(columns), roles)
 
 
+def chosen(items: Entities, count: int, rng: np.random.Generator) -> list[int]:
+    """Return the rows of the films that are written about."""
+    rows: list[int] = rng.choice(len(items), count, replace=False).tolist()
+    return rows
+
+
 def requests(items: Entities, count: int, kinds: Sequence[str] = KINDS) -> dict[str, list[Request]]:
     """Return what is wanted of each kind."""
-    book, rng = FactBook(items, "en"), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
+    return about(items, chosen(items, count, rng), rng, kinds)
+
+
+def about(
+    items: Entities, rows: Sequence[int], rng: np.random.Generator, kinds: Sequence[str]
+) -> dict[str, list[Request]]:
+    """Return what is wanted of each kind about some films."""
+    book = FactBook(items, "en")
     genres = [set(labels_of(book[row])) for row in range(len(book))]
     found: dict[str, list[Request]] = {kind: [] for kind in kinds}
-    for row in rng.choice(len(book), count, replace=False).tolist():
+    for row in rows:
         alike = [other for other in rng.permutation(len(book)).tolist() if other != row and genres[other] & genres[row]]
         person = Person.of(f"u{row}", np.array(alike[:LIKED]), book, but=row)
         shared = ", ".join(sorted(genres[row] & genres[person.items[0]])) if person.items else ""
@@ -141,7 +156,8 @@ def _has(word: str, text: str) -> bool:
 
 def speeds(wanted: Sequence[Request], writer: ModelWriter) -> dict[str, float]:
     """Return texts a second of batches and of one prompt after the other, and seconds of streams."""
-    generator = SmolLmConfig().build()
+    generator = writer.generator
+    assert isinstance(generator, LocalGenerator)
     prompts = [one.kind.prompt(one.given) for one in wanted[:TIMED]]
     generator.generate(prompts[:1], sampling=SAMPLING)
     found: dict[str, float] = {"tokens": float(np.mean([len(_tokens(generator, one)) for one in prompts]))}
@@ -264,7 +280,8 @@ def told(found: Mapping[str, Any], given: argparse.Namespace) -> str:
         "promises true", "names true", "refused on the way",
     ]  # fmt: skip
     parts = [
-        f"{given.items} films of tmdb-5000 and {given.sample} of the sample world, SmolLM2-135M-Instruct. {PROTOCOL}"
+        f"{given.items} films of tmdb-5000 and {given.sample} of the sample world, SmolLM2-135M-Instruct "
+        f"{'as it is' if given.model is None else 'that was taught by taught.py'}. {PROTOCOL}"
     ]
     parts += [table(head, lines), "True: shares of the texts shown that have nothing untrue of the sort."]
     if "attacks" in found:
@@ -300,13 +317,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=60, help="films of tmdb-5000")
     parser.add_argument("--sample", type=int, default=40, help="films of the sample world")
+    parser.add_argument("--model", type=Path, help="a model that was taught, in the place of SmolLM2 as it is")
     parser.add_argument("--work", type=Path, default=Path("runs/writing"), help="where what was written is kept")
     parser.add_argument("--without", nargs="*", default=[], choices=["attacks", "taglines", "speed"])
     given = parser.parse_args()
     if not (DATA / "tmdb-5000").exists():
         print(f"skipped: {DATA / 'tmdb-5000'} is not there; set GENRE_DATA to the directory with the data sets")
         return
-    config = WriteConfig(generator=SmolLmConfig(), sampling=SAMPLING)
+    model = SmolLmConfig() if given.model is None else LocalGeneratorConfig(model=str(given.model))
+    config = WriteConfig(generator=model, sampling=SAMPLING)
     worlds = [(items, count) for items, count in ((films(), given.items), (sample(), given.sample)) if count]
     found: dict[str, Any] = {"kinds": {kind: {} for kind in KINDS}}
     writers, wanted, texts = [], {kind: [] for kind in KINDS}, {kind: [] for kind in KINDS}
@@ -329,7 +348,7 @@ def main() -> None:
         }
     if "speed" not in given.without:
         found["speed"] = speeds(wanted["synopsis"], writer)
-    write_result("writing", found, told(found, given))
+    write_result("writing" if given.model is None else "writing-taught", found, told(found, given))
 
 
 if __name__ == "__main__":

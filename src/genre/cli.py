@@ -154,6 +154,23 @@ def tune(
 
 
 @app.command()
+def teach(
+    config: Annotated[Path, typer.Argument(help="The experiment, in YAML, with a section `teach`.")],
+    overrides: SetOption = [],  # noqa: B006
+    runs: Annotated[Path, typer.Option(help="Where to keep the model.")] = Path("runs"),
+) -> None:
+    """Teach a language model to write as the catalogue wants it, within a budget for the rest of its writing."""
+    from genre.config_file import read_experiment
+    from genre.console import Bars, show_taught
+    from genre.teach import teach_writer
+
+    taught = teach_writer(read_experiment(config, overrides), runs, Bars())
+    show_taught(taught)
+    if taught.model is None:
+        raise typer.Exit(1)
+
+
+@app.command()
 def recommend(
     run: RunArgument,
     users: Annotated[Optional[list[str]], typer.Argument(help="User ids.")] = None,  # noqa: UP045

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from genre.adaptation.guard import GuardedConfig
+from genre.adaptation.teaching import TeachConfig
 from genre.core.config import Config
 from genre.data.cleaning import CleaningConfig
 from genre.data.feedback import FeedbackConfig
@@ -150,6 +151,8 @@ class Experiment(Config):
     write: TextsConfig | None = None
     """Which texts are written about what is recommended; none by default."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    teach: TeachConfig | None = None
+    """What `genre teach` teaches a language model to write; a run takes no notice of it."""
     tune: TuneConfig | None = None
     """Which settings of models `genre tune` varies; a run takes no notice of it."""
     memory_gib: float | None = Field(default=None, gt=0)

@@ -64,7 +64,7 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 def digest_of(experiment: Experiment) -> str:
     """Return a hash of all settings that decide what a run finds; of data files, the content counts, not the place."""
-    settings = experiment.model_dump(mode="json", exclude={"tune"})
+    settings = experiment.model_dump(mode="json", exclude={"tune", "teach"})
     for name in _PATHS:
         settings["data"].pop(name, None)
     if (write := experiment.write) is not None:

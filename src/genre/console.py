@@ -21,6 +21,7 @@ from genre.features.enrich.account import in_words
 from genre.features.enrich.estimate import StageEstimate
 from genre.generation.trace import Trace
 from genre.stages import Planned
+from genre.teach import Taught, label_of
 from genre.tune import Tuned
 from genre.tuning.trials import Found, table_of
 from genre.workspace import ACCOUNT, read_manifest
@@ -175,6 +176,31 @@ def show_writing(found: Guarding) -> None:
     show(pl.DataFrame(rows))
     for sentence in found.breaches or ["nothing: it is inside"]:
         console.print(f"Over the budget: {sentence}", highlight=False)
+
+
+def show_taught(taught: Taught) -> None:
+    """Print what a language model has learned to write in each way, what that cost, and which was kept."""
+    account = taught.account
+    base = account["points"][0]["writing"]
+    rows = [
+        {
+            "learned": label_of(point),
+            "bits saved a byte": round(point[account["measure"]], 4),
+            "bits/byte": f"{100 * (point['writing']['bits_per_byte'] / base['bits_per_byte'] - 1):+.1f} %",
+            "over the budget": "; ".join(point["breaches"]) or "-",
+        }
+        for point in account["points"]
+    ]
+    show(pl.DataFrame(rows), f"From {account['lessons']} texts; measured on {account['held_back']} that were held back")
+    if taught.model is None:
+        console.print("None that learned is better and inside the budget: nothing was written.", highlight=False)
+    else:
+        console.print(
+            f"Kept: {label_of(account['choice'])}. Next, in a config: write: {{generator: {{kind: local, model: "
+            f"{taught.model}}}}}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def show_reading(account: Sequence[Mapping[str, Any]]) -> None:

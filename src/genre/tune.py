@@ -239,7 +239,7 @@ def with_settings(experiment: Experiment, values: Mapping[str, Any], **others: A
         ValidationError: The settings do not go together.
     """
     models = changed(experiment.models, values)
-    return Experiment.model_validate({**dict(experiment), "models": models, "tune": None, **others})
+    return Experiment.model_validate({**dict(experiment), "models": models, "tune": None, "teach": None, **others})
 
 
 def _section(experiment: Experiment) -> TuneConfig:

@@ -6,28 +6,28 @@ Shapes: B queries, Q validation questions.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from genre.adaptation.scale import USUAL, Scale
+from genre.adaptation.scale import Scale
+from genre.adaptation.search import Search, SearchConfig
 from genre.core.parts import text_as_array, text_of_array
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
-from genre.evaluation.writing import Budget, WritingConfig, WritingProfile, check_measured
 from genre.features.text import TextConfig, item_texts
 from genre.features.vectors import VectorsConfig
 from genre.features.versions import VersionsConfig
+from genre.language.decoding import LoadedModel
 from genre.language.tuning import TuningConfig
 from genre.metrics.ranking import ndcg
 from genre.metrics.ranks import list_ranks
-from genre.metrics.statistics import paired_difference
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
 from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.llm_ranker import LlmRankerConfig
@@ -35,22 +35,12 @@ from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.members import questions_to_learn_from
 from genre.recommenders.semantic_id import SemanticIdConfig
 from genre.recommenders.text_classifier import TextClassifierConfig
-from genre.training.protection_config import ProtectionConfig
 
 _FRONTIER, _CHOICE, _SAMPLES, _CURVES = "frontier", "choice", "samples", "curves"
 _K = 10
 
 
-def _usual_protections() -> dict[str, ProtectionConfig]:
-    """Return nothing, divergence from the base, and a budget that is held."""
-    return {
-        "unprotected": ProtectionConfig(),
-        "kl": ProtectionConfig(kl=1.0),
-        "held": ProtectionConfig(kl=1.0, replay=0.1, hold=0.01),
-    }
-
-
-class GuardedConfig(RecommenderConfig):
+class GuardedConfig(SearchConfig, RecommenderConfig):
     """Settings of `guarded`."""
 
     extra: ClassVar[str | None] = "torch"
@@ -60,25 +50,11 @@ class GuardedConfig(RecommenderConfig):
     ]
     """What is fine-tuned, and how; `semantic_id` with a pretrained decoder, `text_classifier` with a
     language model for reader."""
-    budget: Budget = USUAL
-    """What may be lost of the base's writing."""
-    protections: dict[str, ProtectionConfig] = Field(default_factory=_usual_protections)
-    """Ways to protect, by names of your own; each is a training."""
-    shares: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
-    """Shares of what was learned that are tried after each training, from the largest down to the first that keeps
-    within the budget. They cost no training: only what was learned is scaled."""
-    writing: WritingConfig = WritingConfig()
-    """How writing is measured."""
     num_questions: int = Field(default=1000, ge=10)
     """Validation questions that models are compared on."""
 
     @model_validator(mode="after")
-    def _can_be_searched(self) -> GuardedConfig:
-        check_measured(self.budget, self.writing, "budget")
-        if not self.protections:
-            raise ValueError("`protections` is empty; one that protects nothing is written as `unprotected: {}`")
-        if any(not 0 < share <= 1 for share in self.shares) or 1.0 not in self.shares:
-            raise ValueError(f"`shares` {self.shares} must be above 0 and at most 1, and hold 1")
+    def _can_be_guarded(self) -> GuardedConfig:
         if isinstance(self.model, TextClassifierConfig) and self.model.reader != "language":
             raise ValueError(f"`model.reader` is {self.model.reader!r}, which does not write; set `language`")
         learning = self.model.learning
@@ -139,32 +115,6 @@ class Tuned(Recommender, Protocol):
     """(epochs, 2) training loss and validation NDCG@10."""
 
 
-@dataclass(frozen=True)
-class Point:
-    """One way to fine-tune: what it recommends like, and what it writes like."""
-
-    protection: str | None
-    """Which of the config's; None for the frozen base."""
-    share: float
-    accuracy: NDArray[np.float64]
-    """(Q,) NDCG@10."""
-    writing: WritingProfile
-    breaches: tuple[str, ...] = ()
-    """Where it is over the budget, in words."""
-    excess: float = 0.0
-    """By how many times the limit that is broken most is exceeded, less 1."""
-
-    def told(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {
-            "protection": self.protection,
-            "share": self.share,
-            "NDCG@10": float(self.accuracy.mean()),
-            "writing": dict(self.writing.values),
-            "breaches": list(self.breaches),
-        }
-
-
 class Guarded:
     """Fine-tune in several ways, measure what each recommends and writes like, and keep the best inside the budget.
 
@@ -172,7 +122,7 @@ class Guarded:
     2. Fit the model with a frozen base: only what stands around it learns, and it writes as ever. What fine-tuning is
        worth is what it gains over this one.
     3. For each protection, fit; then let all of what was learned count, or less and less of it, until writing is inside
-       the budget (Wortsman et al.: Robust Fine-Tuning of Zero-Shot Models, CVPR 2022).
+       the budget (see `Search`).
     4. Of all that are inside, keep the one with the best NDCG@10 on the validation questions. The frozen one always is.
 
     `account` tells every point, how each training went, which was kept, and what share of the unprotected gain that is.
@@ -198,25 +148,20 @@ class Guarded:
         self.curves = {"frozen base": _curve_of(frozen)}
         catalogue = [text for text in item_texts(data.items, TextConfig()) if text]
         scale = Scale.of(frozen.language.writer(), self.config.writing, catalogue, run)
-        self.config.budget.breaches(scale.base, scale.base)  # A limit of what is not measured is told before training.
-        points = [Point(None, 1.0, _accuracy(frozen, questions, candidates), scale.base)]
-        kept: tuple[Point, State] = (points[0], frozen.state())
+        search = Search(self.config, scale, _accuracy(frozen, questions, candidates), frozen.state())
         for name in self.config.protections:
             model = self._fitted(data, run, name)
             self.curves[name] = _curve_of(model)
-            for share in sorted(self.config.shares, reverse=True):
-                point, state = self._measured(model, name, share, (questions, candidates), scale)
-                points.append(point)
-                if not point.breaches:
-                    if point.accuracy.mean() > kept[0].accuracy.mean():
-                        kept = point, state
-                    break
-        self.points = [point.told() for point in points]
-        self.samples = scale.beside(kept[0].writing)
-        free = next((name for name, one in self.config.protections.items() if not one.is_on), None)
-        self.choice = _choice(points, kept[0], free, run)
-        self.model = self._built(kept[0].protection)
-        self.model.restore(kept[1])
+
+            def look(model: Tuned = model) -> tuple[NDArray[np.float64], LoadedModel, State]:
+                return _accuracy(model, questions, candidates), model.language.writer(), model.state()
+
+            search.add(name, model.language.tuned, look)
+        self.points = search.told()
+        self.samples = scale.beside(search.kept.writing)
+        self.choice = search.choice(run)
+        self.model = self._built(search.kept.protection)
+        self.model.restore(search.state)
         return self
 
     def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
@@ -268,18 +213,6 @@ class Guarded:
         directory = None if run.directory is None else run.directory / (name or "frozen base")
         return self._built(name).fit(data, replace(run, directory=directory))
 
-    def _measured(
-        self, model: Tuned, name: str, share: float, asked: tuple[Holdout, Candidates], scale: Scale
-    ) -> tuple[Point, State]:
-        """Return what a share of what was learned is worth."""
-        with model.language.tuned.interpolated(share):
-            accuracy = _accuracy(model, *asked)
-            writing = scale.measured(model.language.writer())
-            state = {name: np.array(value) for name, value in model.state().items()}
-        budget = self.config.budget
-        breaches = tuple(budget.breaches(scale.base, writing))
-        return Point(name, share, accuracy, writing, breaches, budget.excess(scale.base, writing)), state
-
 
 def _accuracy(model: Recommender, questions: Holdout, candidates: Candidates) -> NDArray[np.float64]:
     """Return NDCG@10 (Q,) of each question."""
@@ -292,19 +225,3 @@ def _curve_of(model: Tuned) -> dict[str, list[float]]:
     watched = model.language.watched
     values = {"NDCG@10": model.curve[:, 1], "rise": np.array([] if watched is None else watched.rises)}
     return {name: value.tolist() for name, value in values.items() if len(value) and np.isfinite(value).all()}
-
-
-def _choice(points: Sequence[Point], kept: Point, free: str | None, run: RunContext) -> dict[str, Any]:
-    """Return which point was kept, what it keeps of the unprotected gain, and what the nearest outside would cost."""
-    frozen = points[0]
-    unprotected = next((point for point in points[1:] if point.protection == free and point.share == 1), frozen)
-    gain, free_gain = (float((point.accuracy - frozen.accuracy).mean()) for point in (kept, unprotected))
-    over = [point for point in points if point.breaches and point.accuracy.mean() > kept.accuracy.mean()]
-    nearest = min(over, key=lambda point: point.excess, default=None)
-    return {
-        "protection": kept.protection,
-        "share": kept.share,
-        "gain": asdict(paired_difference(kept.accuracy, frozen.accuracy, rng=run.rng("guard.gain"))),
-        "share_of_free_gain": gain / free_gain if free_gain > 0 else None,
-        "nearest": None if nearest is None else nearest.told(),
-    }

@@ -154,6 +154,11 @@ def numbered(number: int, text: str) -> str:
     return f"{number}. {text}"
 
 
+def texts_of(person: Person, book: FactBook) -> tuple[str, ...]:
+    """Return what is said of what somebody liked last."""
+    return tuple(" ".join(filter(None, book[row].lines)) for row in person.items[:_READ])
+
+
 class Wishes:
     """What is wanted of a catalogue, by a brief."""
 
@@ -227,8 +232,7 @@ class Wishes:
         return replace(wanted, reason=reason, question=self.brief.question, begin=begin, source=source)
 
     def _request(self, kind: Kind, name: str, facts: Facts, person: Person) -> Request:
-        texts = tuple(" ".join(filter(None, self.book[other].lines)) for other in person.items[:_READ])
-        return Request(kind, self.brief.scenario, facts, person, liked=texts, user_id=name)
+        return Request(kind, self.brief.scenario, facts, person, liked=texts_of(person, self.book), user_id=name)
 
     @cached_property
     def _paths(self) -> Paths:

@@ -10,15 +10,15 @@ model.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from genre.core.run import RunContext
 from genre.features.store import ContentStore
 from genre.generation.audit import AuditedWriter, AuditLog
+from genre.generation.beginnings import after, pieces_after
 from genre.generation.checks import CHECKS, Check, Checker, Problem
 from genre.generation.own_data import OwnData
 from genre.generation.plain import PlainWriter
@@ -67,44 +67,6 @@ def _sentences(pieces: Iterable[str], *, headline: bool) -> Iterator[str]:
         text += " " if piece[-1:].isspace() else ""
     if is_whole(text.strip()) or (headline and text.strip()):
         yield text.strip()
-
-
-_CAPITAL: Final = re.compile(r"[A-Z][a-z]*\b")
-
-
-def _after(begin: str, text: str, name: str, common_words: frozenset[str]) -> str:
-    """Return an answer with what it was to begin with.
-
-    Args:
-        begin: What that is.
-        text: The answer. A model may have said some of it again, or begun a sentence of its own.
-        name: Of what it is about.
-        common_words: Words that are no names: a capital on one of them begins a sentence.
-    """
-    said = text.lstrip()
-    if not begin or not said or said.startswith(begin):
-        return text
-    last = sentences_of(begin)[-1]
-    if said.startswith(last):
-        return begin.removesuffix(last) + said
-    capital = _CAPITAL.match(said)
-    anew = said.startswith(name) or (capital is not None and capital.group().casefold() in common_words)
-    if not is_whole(last) and last[-1] not in ":：" and anew:
-        return begin.removesuffix(last) + said
-    return begin + (" " if begin[-1].isascii() and not text[0].isspace() else "") + text
-
-
-def _pieces_after(begin: str, pieces: Iterator[str], name: str, common_words: frozenset[str]) -> Iterator[str]:
-    """Yield an answer piece by piece, from where it was to begin."""
-    head = ""
-    for piece in pieces:
-        head += piece
-        said = head.lstrip()
-        again = any(one.startswith(said) for one in (begin, *sentences_of(begin)[-1:], f"{name} "))
-        if len(said) >= len(begin) or (" " in said and not again):
-            break
-    yield _after(begin, head, name, common_words)
-    yield from pieces
 
 
 @dataclass(eq=False)
@@ -196,7 +158,7 @@ class ModelWriter:
         told.update(self._about(one), fell_back=False, checks=self._checks, writer="model")
         pieces = self.generator.stream(one.prompt, sampling=self.config.sampling) if asked else iter(())
         opening = sentences_of(one.prompt.begin)
-        pieces = _pieces_after(one.prompt.begin, pieces, request.facts.name, self._plain.common_words)
+        pieces = pieces_after(one.prompt.begin, pieces, request.facts.name, self._plain.common_words)
         for sentence in _sentences(pieces, headline=request.kind.sentences == 1):
             tidied = one.checker.tidied(Completion(sentence, 0, 0))
             if tidied in opening:
@@ -231,7 +193,7 @@ class ModelWriter:
         answers = self._answers([prompt for _, prompt in drawn], sampling)
         for (one, _), answer in zip(drawn, answers, strict=True):
             one.drawn += 1
-            whole = _after(one.prompt.begin, answer.text, one.request.facts.name, self._plain.common_words)
+            whole = after(one.prompt.begin, answer.text, one.request.facts.name, self._plain.common_words)
             text = one.checker.tidied(replace(answer, text=whole))
             failed = (answer.error or "no answer") if answer.finish == "error" else None
             if text and failed is None:
