@@ -76,6 +76,8 @@ class TeachConfig(SearchConfig, LanguageSettings):
             raise ValueError("`protect` is set, and `protections` takes its place; name it there")
         if self.write.generator is not None:
             raise ValueError("`write.generator` is set, and drafts are by `base`; leave it out")
+        if self.write.audit is not None:
+            raise ValueError("`write.audit` is set, and drafts are shown to nobody; leave it out")
         return self
 
     def check_installed(self) -> None:
