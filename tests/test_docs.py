@@ -61,9 +61,11 @@ def test_texts_can_be_written_by_following_the_page(workplace: Path) -> None:
     assert follow(page) == 9
     (line,) = (workplace / "texts.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["item_id"] == "dune"
-    text = f"data: {{kind: sample}}\nmodels: {{popularity: {{kind: popularity}}}}\n{blocks(page, 'yaml')[0]}"
-    (workplace / "texts.yaml").write_text(text, encoding="utf-8")
-    assert read_experiment(workplace / "texts.yaml").write is not None
+    teach, by_it, write = blocks(page, "yaml")
+    for section in (f"{teach}\n{write}", by_it):
+        text = f"data: {{kind: sample}}\nmodels: {{popularity: {{kind: popularity}}}}\n{section}"
+        (workplace / "texts.yaml").write_text(text, encoding="utf-8")
+        assert read_experiment(workplace / "texts.yaml").write is not None
     (own,) = blocks(page, "jinja")
     (workplace / "line.en.j2").write_text(own, encoding="utf-8")
     result = CliRunner().invoke(app, ["write", "runs/films", "ann", "--kind", "line.en.j2"], catch_exceptions=False)
