@@ -219,7 +219,7 @@ def _learn(
         name=f"teach, {name}",
         seed=run.seed,
         validate=validate,
-        protections=language.protections(catalogue),
+        terms=language.protections(catalogue),
         directory=directory,
         about={"base": language.key, "lessons": short_key("lessons", all=[one.tokens for one in lessons]), **told},
         progress=run.progress,

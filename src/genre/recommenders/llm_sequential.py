@@ -190,7 +190,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             data=data,
             training=config.training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
-            protections=self.language.protections(item_texts(data.items, config.vectors.text)),
+            terms=self.language.protections(item_texts(data.items, config.vectors.text)),
             base=self.language.key,
         )
         self._settle()
