@@ -8,7 +8,7 @@ Shapes: B queries, I items, D numbers of a vector.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genre.recommenders.transformer import Transformer
+    from genre.training.contracts import Term
     from genre.training.loss import ItemLoss
     from genre.training.next_item import Augmentation
 
@@ -170,8 +171,13 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
     table: Tensor
     """(I, D) the items as they are read."""
 
-    def fit(self, data: Dataset, run: RunContext) -> Self:
+    def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Train until the validation events are predicted no better; without any, for all epochs.
+
+        Args:
+            data: What is learned from.
+            run: Holds the validation questions.
+            terms: What is added to the loss of each step.
 
         Raises:
             DataError: Texts shall be read, and there are none.
@@ -214,6 +220,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             data=data,
             training=config.training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
+            terms=terms,
         )
         self._settle()
         return self

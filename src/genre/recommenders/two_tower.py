@@ -7,7 +7,7 @@ Shapes: B queries, I items, T numbers of a text vector, D numbers of a tower's v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genre.recommenders.towers import TwoTowers
+    from genre.training.contracts import Term
 
 Floats = NDArray[np.float32]
 _READER = "reader."
@@ -124,8 +125,13 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
     items: Nearest
     """The items as histories are compared with them."""
 
-    def fit(self, data: Dataset, run: RunContext) -> Self:
+    def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Read the items, then train until the validation events are predicted no better.
+
+        Args:
+            data: What is learned from.
+            run: Holds the validation questions.
+            terms: What is added to the loss of each step.
 
         Raises:
             DataError: No item has a text.
@@ -160,6 +166,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             data=data,
             training=config.training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
+            terms=terms,
         )
         self._settle()
         return self
