@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from genre.adaptation.distil import DistilledConfig
 from genre.adaptation.guard import GuardedConfig
 from genre.adaptation.teaching import TeachConfig
 from genre.core.config import Config
@@ -196,6 +197,10 @@ class Experiment(Config):
             for member in model.member_names:
                 if member not in self.models:
                     raise ValueError(f"models.{name}.members: there is no model {member!r}; choose from {known}")
+            try:
+                model.check_members(self.models)
+            except ValueError as error:
+                raise ValueError(f"models.{name}.{error}") from error
         if self.answer.model != "best" and self.answer.model not in self.models:
             raise ValueError(f"answer.model: there is no model {self.answer.model!r}; choose 'best' or from {known}")
         for name in self.answer.fallback:

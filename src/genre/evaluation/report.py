@@ -15,6 +15,7 @@ from genre.evaluation._frontier import frontiers
 from genre.evaluation._labels import duration
 from genre.evaluation._measures import Measure, measure, number, percent, size
 from genre.evaluation._pictures import calibration, gaps, overview, slices
+from genre.evaluation._taught import lessons
 from genre.evaluation._texts import view_of_texts
 from genre.evaluation._view import headline, leaderboard, lengths, read_models
 from genre.evaluation._view import measured as columns_of
@@ -86,6 +87,7 @@ def render_report(
         frontiers=frontiers(accounts),
         classifiers=classifiers(accounts),
         validities=validities(accounts),
+        lessons=lessons(accounts),
         protocol=results["protocol"],
         models=models,
         skipped=[planned for planned in plan if planned["skipped"]],
