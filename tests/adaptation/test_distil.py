@@ -168,8 +168,8 @@ def test_vectors_are_aligned() -> None:
     rng = np.random.default_rng(0)
     other = AlsConfig(embedding_size=4, epochs=1).build({}).fit(data, RunContext())
     vectors = other.vectors = rng.normal(size=(NUM_ITEMS, 4)).astype(np.float32)  # type: ignore[attr-defined]
-    small = {**SASREC, "embedding_size": 8}
-    settings = config(small, align={"model": "other", "weight": 5.0})
+    small = {**SASREC, "embedding_size": 8, "training": FAST | {"epochs": 60}}
+    settings = config(small, align={"model": "other", "weight": 3.0})
     members = {"teacher": Oracle(), "other": other}
     aligned, free = (one.build(members).fit(data, RunContext()) for one in (settings, config(small)))
 
@@ -262,9 +262,11 @@ def test_an_interrupted_fit_goes_on_and_other_lessons_begin_anew(tmp_path: Path)
 def test_the_quality_of_a_teacher_is_that_of_its_lists() -> None:
     _, asked = world()
     run = RunContext(validation=asked)
-    assert quality(Oracle(), run, name="t", hide_seen=True) == 1
-    assert quality(Oracle(step=23), run, name="t", hide_seen=False) == pytest.approx(0.5)  # The target is third.
-    assert quality(Oracle(), RunContext(), name="t", hide_seen=True) is None
+    assert quality(Oracle(), run, name="t", num_items=NUM_ITEMS, hide_seen=True) == 1
+    assert quality(Oracle(step=23), run, name="t", num_items=NUM_ITEMS, hide_seen=False) == pytest.approx(
+        0.5
+    )  # The target is third.
+    assert quality(Oracle(), RunContext(), name="t", num_items=NUM_ITEMS, hide_seen=True) is None
 
 
 def test_unlabelled_histories_are_read_by_the_catalogue_s_ids(tmp_path: Path) -> None:

@@ -215,11 +215,10 @@ class Distilled:
         known = data.interactions.item_counts(data.num_items) > 0
         alignment = self._alignment(known)
         more = None if config.unlabelled is None else unlabelled_histories(config.unlabelled, data.items)
-        value = quality(teacher, run, name=config.teacher, hide_seen=hide_seen)
+        how: Any = {"name": config.teacher, "num_items": data.num_items, "hide_seen": hide_seen}
+        value = quality(teacher, run, **how)
         queries = questions_for(data, more, config.num_lists, run.rng("distilled"))
-        said = ask(
-            teacher, queries, config.num_places, run, name=config.teacher, num_items=data.num_items, hide_seen=hide_seen
-        )
+        said = ask(teacher, queries, config.num_places, run, **how)
         lists = self._lists(queries, said, known)
         term = self._term(lists, value, alignment) if len(lists) else None
         student: Any = config.student.build(self.given)
@@ -316,7 +315,9 @@ class Distilled:
         """Return the student's run: in a directory for these lessons, and with the term told of every look."""
         directory = run.directory
         if directory is not None:
-            lessons = hashlib.sha256(self.config.model_dump_json().encode() + said[0].tobytes() + said[1].tobytes())
+            lessons = hashlib.sha256(f"{run.seed} {self.config.model_dump_json()}".encode())
+            for part in said:
+                lessons.update(part.tobytes())
             directory = directory / f"student-{lessons.hexdigest()[:16]}"
 
         def look(value: float) -> None:

@@ -6,7 +6,6 @@ Shapes: N histories, k places of a list, I items, E numbers of an item's vector.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from pathlib import Path
 
@@ -108,7 +107,7 @@ def ask(
         ConfigError: The teacher speaks of another catalogue.
     """
     items, scores = np.full((len(queries), k), NO_ITEM, np.int32), np.full((len(queries), k), -np.inf, np.float32)
-    kept = None if run.directory is None else _Kept(run.directory / "lists", _digest(queries, k, hide_seen))
+    kept = None if run.directory is None else _Kept(run.directory, _digest(queries, k, hide_seen))
     done, before = (0, None) if kept is None else kept.load()
     blocks = range(0, len(queries), _AT_ONCE)
     for start in run.progress.track(blocks, f"distilled: ask {name}", len(blocks)):
@@ -128,18 +127,13 @@ def ask(
     return items, scores
 
 
-def quality(teacher: Recommender, run: RunContext, *, name: str, hide_seen: bool) -> float | None:
-    """Return a teacher's NDCG@10 on the validation questions; None without any."""
+def quality(teacher: Recommender, run: RunContext, *, name: str, num_items: int, hide_seen: bool) -> float | None:
+    """Return a teacher's NDCG@10 on the validation questions; None without any. See `ask`."""
     asked = run.validation
     if asked is None or not len(asked):
         return None
-    total, blocks = 0.0, range(0, len(asked), _AT_ONCE)
-    for start in run.progress.track(blocks, f"distilled: judge {name}", len(blocks)):
-        part = asked.take(slice(start, start + _AT_ONCE))
-        seen = part.queries.history.items if hide_seen else None
-        answer = teacher.recommend(part.queries, _JUDGED, candidates=Candidates(excluded=seen))
-        total += float(ndcg(list_ranks(answer.item_rows, part.targets), part.targets.offsets, _JUDGED).sum())
-    return total / len(asked)
+    items, _ = ask(teacher, asked.queries, _JUDGED, run, name=name, num_items=num_items, hide_seen=hide_seen)
+    return float(ndcg(list_ranks(items, asked.targets), asked.targets.offsets, _JUDGED).mean())
 
 
 def vectors_of(model: Recommender, num_items: int, *, name: str) -> NDArray[np.float32]:
@@ -170,25 +164,23 @@ class _Kept:
     """What a teacher has said so far, in a file that is written anew now and then."""
 
     def __init__(self, directory: Path, digest: str) -> None:
-        self.path, self.digest, self.saved_at = directory / CHECKPOINT_FILE, digest, time.monotonic()
+        self.path, self.saved_at = directory / f"lists-{digest}" / CHECKPOINT_FILE, time.monotonic()
 
     def load(self) -> tuple[int, Lists | None]:
-        """Return how many histories are done, and the lists; none where the file is of other questions, or damaged."""
+        """Return how many histories are done, and the lists; none where there is no file, or a damaged one."""
         try:
             with safe_open(self.path, "np") as file:
-                about = json.loads(file.metadata()["genre"])
-                lists = file.get_tensor("items"), file.get_tensor("scores")
+                done = int(file.metadata()["done"])
+                return done, (file.get_tensor("items"), file.get_tensor("scores"))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return 0, None
-        return (about["done"], lists) if about["digest"] == self.digest else (0, None)
 
     def save(self, done: int, lists: Lists, *, at_last: bool) -> None:
         """Write down what there is, if the last time is long ago or this is the end."""
         if not at_last and time.monotonic() - self.saved_at < _SECONDS:
             return
-        about = json.dumps({"digest": self.digest, "done": done})
         with atomic_file(self.path) as path:
-            save_file({"items": lists[0], "scores": lists[1]}, path, {"genre": about})
+            save_file({"items": lists[0], "scores": lists[1]}, path, {"done": str(done)})
         self.saved_at = time.monotonic()
 
 
