@@ -191,3 +191,11 @@ def test_the_configs_of_the_page_on_fine_tuning_are_valid() -> None:
     assert len(configs) == 4
     for config in configs:
         Experiment.model_validate({"data": {"kind": "sample"}, "models": {"graph": {"kind": "graph"}}, **config})
+
+
+def test_the_configs_of_the_page_on_new_scenarios_are_valid() -> None:
+    page = (ROOT / "docs" / "move-to-a-new-scenario.md").read_text(encoding="utf-8")
+    configs = [yaml.safe_load(block) for block in blocks(page, "yaml")]
+    assert len(configs) >= 3
+    for config in configs:
+        Experiment.model_validate({"data": {"kind": "sample"}, "models": {"graph": {"kind": "graph"}}, **config})
