@@ -113,6 +113,8 @@ def test_a_model_over_the_budget_is_marked_and_does_not_answer(run: Path) -> Non
     config = yaml.safe_load((run.parent / "guard.yaml").read_text(encoding="utf-8"))
     models = {"plain": config["models"]["plain"], "both": {"kind": "fusion", "members": ["plain", "graph"]}}
     models["graph"] = {"kind": "graph"}
+    student = {"kind": "sasrec", "embedding_size": 8, "training": {"epochs": 1, "tracker": "none"}}
+    models["student"] = {"kind": "distilled", "teacher": "plain", "student": student}  # It writes nothing itself.
     budget = {"budget": {"kl": 1e-9}, "writing": SMALL.model_dump(mode="json")}
     config |= {"name": "kept", "models": models, "answer": {"model": "plain", **budget}}
     (run.parent / "kept.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
