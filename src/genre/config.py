@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from genre.adaptation.adapted import AdaptedConfig
 from genre.adaptation.guard import GuardedConfig
 from genre.adaptation.teaching import TeachConfig
 from genre.core.config import Config

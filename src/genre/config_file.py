@@ -200,6 +200,7 @@ def _lines_of(node: yaml.Node | None, place: Place = ()) -> dict[Place, int]:
 def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
     """Let all that names a file hold from anywhere."""
     _resolve_texts(settings, base)
+    _resolve_sources(settings.get("models"), base)
     write = settings.get("write")
     if isinstance(write, dict):
         if isinstance(write.get("kinds"), list):
@@ -216,6 +217,13 @@ def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
             data[key] = str(base / value)
         elif isinstance(value, list):
             data[key] = [str(base / part) if isinstance(part, str) else part for part in value]
+
+
+def _resolve_sources(models: Any, base: Path) -> None:
+    """Do so with the runs that models were moved from."""
+    for model in models.values() if isinstance(models, dict) else ():
+        if isinstance(model, dict) and isinstance(model.get("source"), str):
+            model["source"] = str(base / model["source"])
 
 
 def _resolve_texts(settings: dict[str, Any], base: Path) -> None:

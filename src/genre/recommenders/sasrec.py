@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre.core.config import Config
+from genre.core.errors import ModelError
 from genre.core.parts import below, with_prefix
 from genre.core.queries import Queries
 from genre.core.run import RunContext
@@ -36,6 +37,7 @@ from genre.recommenders.base import (
     never_scored,
 )
 from genre.recommenders.members import validator
+from genre.recommenders.moving import carry_over, keep_own
 from genre.recommenders.sparse import best_of_rows
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
@@ -169,6 +171,8 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
     """(I, T) vectors of the items' texts, zeros for an item without."""
     table: Tensor
     """(I, D) the items as they are read."""
+    _begin: Self | None = None
+    """What learning begins with."""
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Train until the validation events are predicted no better; without any, for all epochs.
@@ -185,14 +189,19 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         config, log = self.config, data.interactions
         counts = log.item_counts(data.num_items)
         self.known = counts > 0
-        versions = None
+        versions, begin = None, self._begin
         if config.text is not None:
-            self.reader, self.text = TextVectors.fit(config.text.vectors, data.items, self.known, run)
+            if begin is None or begin.reader is None:
+                self.reader, self.text = TextVectors.fit(config.text.vectors, data.items, self.known, run)
+            else:
+                self.reader, self.text = begin.reader, begin.text
             versions = self.reader.versions(data.items, self.known, config.text.versions, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("sasrec").integers(2**63)))
             self.network = self._new_network(versions)
             self._start_from_text()
+            if begin is not None:
+                self._carry_over(begin)
         objective = NextItem(
             among(self.known, log),
             length=config.length,
@@ -213,9 +222,9 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             run,
             data=data,
             training=config.training,
-            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self.settle),
         )
-        self._settle()
+        self.settle()
         return self
 
     def index(self, items: Entities, run: RunContext) -> Self:
@@ -225,8 +234,35 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
         if self.reader is not None and self.text is not None:
             model.text = np.concatenate([self.text, self.reader.of_items(new, run)])
-        model._settle()
+        model.settle()
         return model
+
+    def moved(self, items: Entities, run: RunContext, *, same: NDArray[np.integer], align: bool) -> Self:
+        """Return a model of another catalogue: new items are read by their texts, the same ones as here.
+
+        Raises:
+            DataError: None of the items has a text.
+            ModelError: This model does not read texts.
+        """
+        if self.reader is None:
+            raise ModelError(
+                "it knows items by their likes alone, and says nothing of others",
+                place="sasrec",
+                remedy="Give it `text`, and run the source again.",
+            )
+        model = copy(self)
+        model.reader, model.text = self.reader.moved(items, run, align=align)
+        model.known = (same >= 0) & self.known[same]
+        model.network = model._new_network()
+        carry_over(model.network, self.network, "sasrec")
+        keep_own(model.network.items, model.known, self.network.items, self.known, same)
+        model.network.eval()
+        model.settle()
+        return model
+
+    def begin_with(self, other: Self) -> None:
+        """Let `fit` begin with what another model has learned, which was moved to this catalogue."""
+        self._begin = other
 
     @property
     def scorable(self) -> NDArray[np.bool_]:
@@ -266,7 +302,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             self.text = state["text"]
         self.network = self._new_network()
         take_parameters(self.network, state)
-        self._settle()
+        self.settle()
 
     def _new_network(self, versions: NDArray[np.float32] | None = None) -> Transformer:
         import torch
@@ -292,6 +328,11 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             temperature=config.temperature,
         )
 
+    def _carry_over(self, begin: Self) -> None:
+        carry_over(self.network, begin.network, "sasrec")
+        rows = np.where(begin.known, np.arange(len(begin.known)), -1)
+        keep_own(self.network.items, self.known, begin.network.items, begin.known, rows)
+
     def _start_from_text(self) -> None:
         """Let the items' own vectors begin as the leading directions of their texts."""
         import torch
@@ -303,7 +344,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         if text.numel() and float(text.std()) > 0:
             own.weight.data[:, : text.shape[1]] = text * (own.weight.std() / text.std())
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Work out how the items are read by now."""
         self.table = self.network.items.table(self.known, self.scorable, self.text)
 

@@ -32,6 +32,7 @@ from genre.recommenders.base import (
     never_scored,
 )
 from genre.recommenders.members import validator
+from genre.recommenders.moving import carry_over, keep_own
 from genre.recommenders.nearest import Nearest
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
@@ -123,6 +124,8 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
     """(I, D) the items as histories read them."""
     items: Nearest
     """The items as histories are compared with them."""
+    _begin: Self | None = None
+    """What learning begins with."""
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Read the items, then train until the validation events are predicted no better.
@@ -137,11 +140,19 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
 
         config = self.config
         self.known = data.interactions.item_counts(data.num_items) > 0
-        self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        begin = self._begin
+        if begin is None:
+            self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        else:
+            self.reader, self.text = begin.reader, begin.text
         versions = self.reader.versions(data.items, self.known, config.versions, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("two_tower").integers(2**63)))
             self.network = self._new_network(versions)
+            if begin is not None:
+                carry_over(self.network, begin.network, "two_tower")
+                rows = np.where(begin.known, np.arange(len(begin.known)), -1)
+                keep_own(self.network.vectors, self.known, begin.network.vectors, begin.known, rows)
         objective = InBatch(
             among(self.known, data.interactions),
             int(self.known.sum()),
@@ -159,9 +170,9 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             run,
             data=data,
             training=config.training,
-            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self.settle),
         )
-        self._settle()
+        self.settle()
         return self
 
     def index(self, items: Entities, run: RunContext) -> Self:
@@ -170,8 +181,28 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         new = self.reader.of_items(items.behind(len(self.text)), run)
         model.text = np.concatenate([self.text, new])
         model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
-        model._settle(self.items)
+        model.settle(self.items)
         return model
+
+    def moved(self, items: Entities, run: RunContext, *, same: NDArray[np.integer], align: bool) -> Self:
+        """Return a model of another catalogue: new items are read by their texts, the same ones as here.
+
+        Raises:
+            DataError: None of the items has a text.
+        """
+        model = copy(self)
+        model.reader, model.text = self.reader.moved(items, run, align=align)
+        model.known = (same >= 0) & self.known[same]
+        model.network = model._new_network()
+        carry_over(model.network, self.network, "two_tower")
+        keep_own(model.network.vectors, model.known, self.network.vectors, self.known, same)
+        model.network.eval()
+        model.settle()
+        return model
+
+    def begin_with(self, other: Self) -> None:
+        """Let `fit` begin with what another model has learned, which was moved to this catalogue."""
+        self._begin = other
 
     @property
     def scorable(self) -> NDArray[np.bool_]:
@@ -213,7 +244,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
         self.network = self._new_network()
         take_parameters(self.network, state)
-        self._settle()
+        self.settle()
 
     def _new_network(self, versions: Floats | None = None) -> TwoTowers:
         import torch
@@ -233,7 +264,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         )
         return TwoTowers(vectors, length=config.length, hidden=config.hidden, dropout=config.dropout)
 
-    def _settle(self, before: Nearest | None = None) -> None:
+    def settle(self, before: Nearest | None = None) -> None:
         """Work out how items are read and compared by now; those of `before` stand first, and are as they were."""
         import torch
 
