@@ -67,6 +67,9 @@ def digest_of(experiment: Experiment) -> str:
     settings = experiment.model_dump(mode="json", exclude={"tune", "teach"})
     for name in _PATHS:
         settings["data"].pop(name, None)
+    for model in settings["models"].values():
+        if model["kind"] == "adapted" and (manifest := Path(model["source"]) / "manifest.json").is_file():
+            model["source"] = sha256(manifest)  # What it has learned counts, not where it lies.
     if (write := experiment.write) is not None:
         del settings["write"]["audit"]
         settings["write"]["weights_from"] = write.weights_from and sha256(write.weights_from)

@@ -36,6 +36,8 @@ from genre.training.config import TrainingConfig
 _MOVABLE: TypeAdapter[SasrecConfig | TwoTowerConfig] = TypeAdapter(
     Annotated[SasrecConfig | TwoTowerConfig, Field(discriminator="kind")]
 )
+CONFIGS: Final = (".yaml", ".yml")
+"""What the names of experiments end with."""
 _KINDS: Final = ("sasrec", "two_tower")
 _INNER, _ACCOUNT = "adapted.config", "adapted.account"
 _K: Final = 10
@@ -53,7 +55,7 @@ class AdaptedConfig(RecommenderConfig):
     extra = "torch"
     kind: Literal["adapted"] = "adapted"
     source: Path
-    """Directory of a finished run, on another catalogue."""
+    """Directory of a finished run on another catalogue, or its config, which `genre run` then runs first."""
     model: str
     """A model of that run that reads texts: a `two_tower`, or a `sasrec` with `text`."""
     learn: Literal["nothing", "all"] = "all"
@@ -99,6 +101,12 @@ class AdaptedConfig(RecommenderConfig):
             ConfigError: The model is none that can be moved.
         """
         path = self.source / "models" / self.model / CONFIG_FILE
+        if self.source.suffix in CONFIGS:
+            raise ConfigError(
+                "this is a config, and no run of it is known here",
+                place=str(self.source),
+                remedy="Run it with `genre run`, and name the directory of the run.",
+            )
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
