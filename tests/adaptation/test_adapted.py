@@ -92,7 +92,7 @@ def test_with_few_histories_it_is_better_than_one_that_begins_anew(source: Path)
 def test_of_what_was_learned_as_much_counts_as_keeps_the_source(source: Path) -> None:
     # The places mean something else here: what is learned of them must hurt there.
     other = world("b", seed=1, words=list(np.random.default_rng(0).permutation(PLACES)))
-    free, kept = adapted(source, other, keep=None), adapted(source, other, keep=0.02)
+    free, kept = (adapted(source, other, keep=keep, rehearse=0.0) for keep in (None, 0.02))
     before, after = (free.account()["moved"]["points"][at] for at in (0, -1))
     assert after["share"] == 1
     assert after["source"] < 0.9 * before["source"]
@@ -100,6 +100,14 @@ def test_of_what_was_learned_as_much_counts_as_keeps_the_source(source: Path) ->
     assert told["share"] < 1
     chosen = next(point for point in told["points"] if point["share"] == told["share"])
     assert chosen["source"] >= 0.98 * before["source"]
+
+
+def test_what_is_rehearsed_is_not_forgotten(source: Path) -> None:
+    other = world("b", seed=1, words=list(np.random.default_rng(0).permutation(PLACES)))
+    points = [adapted(source, other, keep=None, rehearse=weight).account()["moved"]["points"] for weight in (0.0, 1.0)]
+    forgotten, rehearsed = (found[-1] for found in points)
+    assert rehearsed["source"] > forgotten["source"] + 0.1
+    assert rehearsed["target"] > 0.8
 
 
 def test_what_was_kept_is_what_answers(source: Path) -> None:

@@ -96,3 +96,8 @@ def test_substitutes_come_from_the_table() -> None:
     changed = found.item_rows != given_rows.item_rows
     np.testing.assert_array_equal(found.item_rows[changed], given_rows.item_rows[changed] + 100)
     assert changed.mean() == pytest.approx(0.25, abs=0.05)  # Half of the chosen ones have no substitute.
+
+
+def test_histories_end_with_their_event() -> None:
+    found = sequences.until(log([[1, 2, 3], [], [4, 5]]), np.array([1, 2, 3, 4]))
+    assert lists(found) == [[1, 2], [1, 2, 3], [4], [4, 5]]

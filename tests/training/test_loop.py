@@ -64,9 +64,7 @@ def weights(model: nn.Module) -> list[np.ndarray]:
 
 
 def run(model: nn.Module, objective: Line | None = None, **settings: object) -> Trained:
-    outside = {
-        key: settings.pop(key) for key in ("validate", "directory", "about", "seed", "protections") if key in settings
-    }
+    outside = {key: settings.pop(key) for key in ("validate", "directory", "about", "seed", "terms") if key in settings}
     config = TrainingConfig(**{"epochs": 4, "tracker": "none", "patience": None, **settings})
     return train(model, objective or Line(), config, name="line", **outside)
 
@@ -365,7 +363,7 @@ class Watched(Protection):
 @pytest.mark.parametrize("parts", [1, 3])
 def test_a_protection_costs_its_own_weight_however_a_step_is_parted(parts: int) -> None:
     model, alone, watched = network(dropout=0.0), network(dropout=0.0), Watched()
-    run(model, Line(parts), epochs=1, optimizer="sgd", learning_rate=0.01, protections=[watched])
+    run(model, Line(parts), epochs=1, optimizer="sgd", learning_rate=0.01, terms=[watched])
     assert watched.steps == NUM_BATCHES
     # The same by hand.
     optimizer = torch.optim.SGD(alone.parameters(), 0.01, momentum=0.9)
@@ -382,19 +380,19 @@ def test_a_protection_costs_its_own_weight_however_a_step_is_parted(parts: int) 
 
 def test_a_protection_goes_on_where_it_was(tmp_path: Path) -> None:
     whole, watched = network(), Watched()
-    run(whole, epochs=3, protections=[watched], directory=tmp_path / "whole")
+    run(whole, epochs=3, terms=[watched], directory=tmp_path / "whole")
     parted, first, second = network(), Watched(), Watched()
     with pytest.raises(KeyboardInterrupt):
         run(
             parted,
             Line(fail_at=(8, KeyboardInterrupt())),
             epochs=3,
-            protections=[first],
+            terms=[first],
             directory=tmp_path / "parted",
             checkpoint_seconds=0,
         )
     resumed = network()
-    run(resumed, epochs=3, protections=[second], directory=tmp_path / "parted", checkpoint_seconds=0)
+    run(resumed, epochs=3, terms=[second], directory=tmp_path / "parted", checkpoint_seconds=0)
     assert_same(resumed, whole)
     assert second.weight == pytest.approx(watched.weight)
     assert first.drawn + second.drawn == watched.drawn
@@ -428,12 +426,12 @@ def test_a_protection_may_end_a_training_and_the_step_counts(tmp_path: Path, las
         looks.append(ending.steps)
         return float(ending.steps)
 
-    trained = run(whole, epochs=9, validate=look, protections=[ending], directory=tmp_path, checkpoint_seconds=0)
+    trained = run(whole, epochs=9, validate=look, terms=[ending], directory=tmp_path, checkpoint_seconds=0)
     assert ending.steps == last
     assert looks[-1] == last
     assert trained.best_epoch == len(trained.epochs) == -(-last // NUM_BATCHES)
     again, idle = network(), Impatient(last)
-    run(again, epochs=9, validate=lambda: 0.0, protections=[idle], directory=tmp_path, checkpoint_seconds=0)
+    run(again, epochs=9, validate=lambda: 0.0, terms=[idle], directory=tmp_path, checkpoint_seconds=0)
     assert idle.steps == 0
     assert_same(again, whole)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.store import CONFIG_FILE, load_model
 from genre.recommenders.two_tower import TwoTowerConfig
 from genre.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from genre.training.contracts import Term
 
 _MOVABLE: TypeAdapter[SasrecConfig | TwoTowerConfig] = TypeAdapter(
     Annotated[SasrecConfig | TwoTowerConfig, Field(discriminator="kind")]
@@ -64,6 +67,8 @@ class AdaptedConfig(RecommenderConfig):
     """Whether this catalogue's texts are first spread, as a whole, as the source's are (CORAL). It needs no event."""
     training: TrainingConfig | None = None
     """How it goes on learning; as the source did, where nothing is said."""
+    rehearse: float = Field(default=1.0, ge=0)
+    """Weight of the source's own log in every step, beside this one's; 0 leaves it out. Each takes as long."""
     keep: float | None = Field(default=0.02, ge=0)
     """Share of the source's NDCG@10 that may be lost by what is learned here; None loses what it may."""
     shares: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
@@ -141,11 +146,12 @@ class Point:
 class Adapted:
     """Read another catalogue's items by what they say of themselves, and go on learning from its log.
 
-    All that the source's model has learned but the vectors of single items is taken along; items that both catalogues
-    hold, by id and by what is said of them, keep theirs. What is learned here then changes the model of the source
-    too, since both share it: of what was learned, as much counts as takes no more than `keep` of the source's NDCG@10
-    (see `Guarded`, which does so for writing). Shares are compared on the validation questions of both; where none
-    keeps the source, or learning has made it worse here, the model answers as it came.
+    All that the source's model has learned but the vectors of single items is taken along; items that both
+    catalogues hold, by id and by what is said of them, keep theirs. What is learned here then changes the model of
+    the source too, since both share it. So its own log is rehearsed in every step; and of what was learned, as much
+    counts as takes no more than `keep` of the source's NDCG@10 (see `Guarded`, which does so for writing). Shares
+    are compared on the validation questions of both; where none keeps the source, or learning has made it worse
+    here, the model answers as it came.
     """
 
     model: Movable
@@ -176,7 +182,7 @@ class Adapted:
         if config.learn == "all":
             model: Any = inner.build({})
             model.begin_with(start)
-            model.fit(data, run)
+            model.fit(data, run, terms=self._terms(origin, before.train))
             points += self._shares(model, start, origin, (here, there))
             if self._keeps(points[0], points[-1]) and not _is_better(points[0], points[-1]):
                 _take(model, start, points[-1].share)
@@ -233,6 +239,16 @@ class Adapted:
         model: Any = _MOVABLE.validate_json(text_of_array(state[_INNER])).build({})
         model.restore({name: value for name, value in state.items() if name not in (_INNER, _ACCOUNT)})
         self.model = model
+
+    def _terms(self, origin: Movable, data: Dataset) -> list[Term]:
+        from genre.training.rehearsal import Rehearsal
+
+        if not self.config.rehearse:
+            return []
+        objective = origin.objective(data)
+        if not objective.num_batches:
+            return []
+        return [Rehearsal(origin.network, objective, shared(origin.network), weight=self.config.rehearse)]
 
     def _shares(
         self, model: Any, start: Movable, origin: Movable, asked: tuple[Holdout | None, Holdout | None]

@@ -109,3 +109,8 @@ def before(log: Interactions, events: NDArray[np.int64], most: int) -> Interacti
     offsets = offsets_of(lengths)
     where = np.repeat(events - lengths - offsets[:-1], lengths) + np.arange(offsets[-1])
     return Interactions(offsets, log.item_rows[where], log.timestamps[where], log.weights[where])
+
+
+def until(log: Interactions, events: NDArray[np.int64]) -> Interactions:
+    """Return the history (B rows) that ends with each event: all of its row up to it."""
+    return _cut(log, log.offsets[:-1][np.searchsorted(log.offsets, events, side="right") - 1], events + 1)

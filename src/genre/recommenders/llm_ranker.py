@@ -134,7 +134,7 @@ class LlmRanker:
                 run,
                 data=data,
                 training=config.training,
-                protections=self.language.protections(texts),
+                terms=self.language.protections(texts),
                 base=self.language.key,
             )
         asked = Queries.of(lists) if run.validation is None else run.validation.queries

@@ -5,7 +5,7 @@ Shapes: B queries, I items, D numbers of an item's vector, T of its text's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genre.recommenders.language_reader import ItemTokens, LanguageReader
+    from genre.training.contracts import Term
 
 _READER = "reader."
 _BLOCK, _GPU_BLOCK = 64, 512
@@ -149,8 +150,13 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         super().__init__(config)
         self.begin = begin
 
-    def fit(self, data: Dataset, run: RunContext) -> Self:
+    def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Train until the validation events are predicted no better; without any, for all epochs.
+
+        Args:
+            data: What is learned from.
+            run: Holds the validation questions.
+            terms: What is added to the loss of each step, beside what `protect` adds.
 
         Raises:
             ConfigError: The language model has no layers of the names in `tuning.modules`.
@@ -190,7 +196,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             data=data,
             training=config.training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
-            protections=self.language.protections(item_texts(data.items, config.vectors.text)),
+            terms=[*self.language.protections(item_texts(data.items, config.vectors.text)), *terms],
             base=self.language.key,
         )
         self._settle()

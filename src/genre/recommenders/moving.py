@@ -5,20 +5,22 @@ Shapes: I items of the other catalogue.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genre.core.errors import ModelError
 from genre.core.run import RunContext
-from genre.data.dataset import Entities
+from genre.data.dataset import Dataset, Entities
 from genre.recommenders.base import Recommender
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from genre.recommenders.item_vectors import ItemVectors
+    from genre.training.contracts import Objective, Term
 
 OWN = "own.weight"
 """What the vectors end with that items have of their own."""
@@ -45,6 +47,12 @@ class Movable(Recommender, Protocol):
             DataError: None of the items has a text.
             ModelError: This model does not read texts.
         """
+
+    def objective(self, data: Dataset) -> Objective[Any]:
+        """Return what is learned from a log of the items that are known."""
+
+    def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
+        """Learn from the log of `data`; `terms` are added to the loss of each step."""
 
     def settle(self) -> None:
         """Work out how items are read with the weights of now."""

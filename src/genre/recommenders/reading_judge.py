@@ -111,7 +111,7 @@ class ReadingJudge:
             data=data,
             training=training,
             validate=likelihood_on(self, apart),
-            protections=protections,
+            terms=protections,
             base=self._key,
         )
 

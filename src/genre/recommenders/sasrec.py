@@ -8,7 +8,7 @@ Shapes: B queries, I items, D numbers of a vector.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genre.recommenders.transformer import Transformer
+    from genre.training.contracts import Term
     from genre.training.loss import ItemLoss
-    from genre.training.next_item import Augmentation
+    from genre.training.next_item import Augmentation, NextItem
 
 _READER = "reader."
 _NUM_SIMILAR = 5
@@ -174,8 +175,13 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
     _begin: Self | None = None
     """What learning begins with."""
 
-    def fit(self, data: Dataset, run: RunContext) -> Self:
+    def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Train until the validation events are predicted no better; without any, for all epochs.
+
+        Args:
+            data: What is learned from.
+            run: Holds the validation questions.
+            terms: What is added to the loss of each step.
 
         Raises:
             DataError: Texts shall be read, and there are none.
@@ -184,11 +190,8 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         """
         import torch
 
-        from genre.training.next_item import NextItem
-
-        config, log = self.config, data.interactions
-        counts = log.item_counts(data.num_items)
-        self.known = counts > 0
+        config = self.config
+        self.known = data.interactions.item_counts(data.num_items) > 0
         versions, begin = None, self._begin
         if config.text is not None:
             if begin is None or begin.reader is None:
@@ -202,15 +205,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             self._start_from_text()
             if begin is not None:
                 self._carry_over(begin)
-        objective = NextItem(
-            among(self.known, log),
-            length=config.length,
-            batch_size=config.training.batch_size,
-            parts=config.training.accumulate,
-            loss=self._loss(counts[self.known]),
-            augmentations=self._augmentations(data),
-            contrastive=config.contrastive,
-        )
+        objective = self.objective(data)
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
             self.known[:] = False
             self.text = None if self.text is None else np.zeros_like(self.text)
@@ -223,9 +218,25 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             data=data,
             training=config.training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self.settle),
+            terms=terms,
         )
         self.settle()
         return self
+
+    def objective(self, data: Dataset) -> NextItem:
+        """Return what is learned from a log of the items that are known."""
+        from genre.training.next_item import NextItem
+
+        config, log = self.config, data.interactions
+        return NextItem(
+            among(self.known, log),
+            length=config.length,
+            batch_size=config.training.batch_size,
+            parts=config.training.accumulate,
+            loss=self._loss(log.item_counts(data.num_items)[self.known]),
+            augmentations=self._augmentations(data),
+            contrastive=config.contrastive,
+        )
 
     def index(self, items: Entities, run: RunContext) -> Self:
         """Return a model of a longer catalogue. New items are scored if it reads texts; if not, they are left out."""

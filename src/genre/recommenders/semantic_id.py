@@ -262,7 +262,7 @@ class SemanticId:
             data=data,
             training=training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle, most=config.max_validated),
-            protections=protections,
+            terms=protections,
             base=None if learning is None else self.language.key,
         )
         self._settle()

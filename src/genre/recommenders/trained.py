@@ -21,7 +21,7 @@ from genre.training.config import TrainingConfig
 if TYPE_CHECKING:
     from torch import nn
 
-    from genre.training.contracts import Objective, Protection
+    from genre.training.contracts import Objective, Term
 
 _NETWORK = "network."
 
@@ -41,7 +41,7 @@ def fit_network(
     data: Dataset,
     training: TrainingConfig,
     validate: Callable[[], float] | None = None,
-    protections: Sequence[Protection] = (),
+    terms: Sequence[Term] = (),
     base: str | None = None,
 ) -> NDArray[np.float64]:
     """Train a recommender's network as its config and its run say; see `genre.training.loop.train`.
@@ -54,7 +54,7 @@ def fit_network(
         data: What is learned from. A checkpoint of other data is refused.
         training: How to train.
         validate: How good the network is by now.
-        protections: What shall not be lost.
+        terms: What is added to the loss of each step.
         base: Tells which pretrained model it begins with. A checkpoint of another one is refused.
 
     Returns:
@@ -70,7 +70,7 @@ def fit_network(
         name=config.kind,
         seed=run.seed,
         validate=validate,
-        protections=protections,
+        terms=terms,
         directory=run.directory,
         about=about if base is None else about | {"base": base},
         progress=run.progress,

@@ -7,7 +7,7 @@ Shapes: B queries, I items, T numbers of a text vector, D numbers of a tower's v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genre.recommenders.towers import TwoTowers
+    from genre.training.contracts import Term
+    from genre.training.towers import InBatch
 
 Floats = NDArray[np.float32]
 _READER = "reader."
@@ -127,16 +129,19 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
     _begin: Self | None = None
     """What learning begins with."""
 
-    def fit(self, data: Dataset, run: RunContext) -> Self:
+    def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Read the items, then train until the validation events are predicted no better.
+
+        Args:
+            data: What is learned from.
+            run: Holds the validation questions.
+            terms: What is added to the loss of each step.
 
         Raises:
             DataError: No item has a text.
             ModelError: The loss is not a number.
         """
         import torch
-
-        from genre.training.towers import InBatch
 
         config = self.config
         self.known = data.interactions.item_counts(data.num_items) > 0
@@ -153,7 +158,25 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
                 carry_over(self.network, begin.network, "two_tower")
                 rows = np.where(begin.known, np.arange(len(begin.known)), -1)
                 keep_own(self.network.vectors, self.known, begin.network.vectors, begin.known, rows)
-        objective = InBatch(
+        self.curve = fit_network(
+            self.network,
+            self.objective(data),
+            config,
+            run,
+            data=data,
+            training=config.training,
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self.settle),
+            terms=terms,
+        )
+        self.settle()
+        return self
+
+    def objective(self, data: Dataset) -> InBatch:
+        """Return what is learned from a log of the items that are known."""
+        from genre.training.towers import InBatch
+
+        config = self.config
+        return InBatch(
             among(self.known, data.interactions),
             int(self.known.sum()),
             length=config.length,
@@ -163,17 +186,6 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             neighbours=_neighbours(self.text[self.known]) if config.num_hard else None,
             num_hard=config.num_hard,
         )
-        self.curve = fit_network(
-            self.network,
-            objective,
-            config,
-            run,
-            data=data,
-            training=config.training,
-            validate=validator(self, run, hide_seen=config.hide_seen, before=self.settle),
-        )
-        self.settle()
-        return self
 
     def index(self, items: Entities, run: RunContext) -> Self:
         """Return a model that scores the new items too."""

@@ -1,4 +1,4 @@
-"""What the training loop asks of others: something to learn from, and what shall not be lost meanwhile."""
+"""What the training loop asks of others: something to learn from, and what else each step costs."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Objective(Protocol[BatchT]):
         """Return what the model makes of one part."""
 
 
-class Protection(ABC):
-    """Something that a model shall not lose while it learns; what it costs is added to the loss of each step."""
+class Term(ABC):
+    """Something that is added to the loss of each step, beside what the objective says."""
 
     ends: bool = False
-    """Whether learning must end with the last step, because it has cost too much."""
+    """Whether learning must end with the last step, because this has cost too much."""
 
     @abstractmethod
     def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:
@@ -66,3 +66,7 @@ class Protection(ABC):
 
     def restore(self, state: Mapping[str, float]) -> None:  # noqa: B027
         """Take back what `state` returned."""
+
+
+class Protection(Term):
+    """Something that a model shall not lose while it learns."""

@@ -25,7 +25,7 @@ from genre.core.run import Progress, Silent
 from genre.training.checkpoints import Checkpoint, optimizer_tensors, restore_optimizer
 from genre.training.complaints import check_tracker, is_out_of_memory, too_large
 from genre.training.config import CHECKPOINT_FILE, TrainingConfig
-from genre.training.contracts import Objective, Protection
+from genre.training.contracts import Objective, Term
 from genre.training.learning_weights import disturbance, disturbed_tables, optimizer_of
 
 Validate = Callable[[], float]
@@ -61,7 +61,7 @@ def train(
     name: str,
     seed: int = 0,
     validate: Validate | None = None,
-    protections: Sequence[Protection] = (),
+    terms: Sequence[Term] = (),
     directory: Path | None = None,
     about: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
@@ -79,7 +79,7 @@ def train(
         seed: Decides the order of the batches and what is dropped out. The weights are the caller's to initialise.
         validate: Returns how good the model is, the higher the better, on events that it does not learn from. Without
             it, all epochs are run and the last weights are kept.
-        protections: What shall not be lost.
+        terms: What is added to the loss of each step.
         directory: Where checkpoints and logs are kept. Without it, a killed training starts again.
         about: What is trained, as plain values; a checkpoint of something else is refused.
         progress: Shows how far it has come.
@@ -92,7 +92,7 @@ def train(
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     with torch.random.fork_rng(devices):
-        training = _Training(model, objective, config, name, seed, validate, protections, directory, dict(about or {}))
+        training = _Training(model, objective, config, name, seed, validate, terms, directory, dict(about or {}))
         total = config.epochs * objective.num_batches
         try:
             for parts in (progress or Silent()).track(training.steps(), f"{name}: train", total):
@@ -115,12 +115,12 @@ class _Training:
         name: str,
         seed: int,
         validate: Validate | None,
-        protections: Sequence[Protection],
+        terms: Sequence[Term],
         directory: Path | None,
         about: dict[str, Any],
     ) -> None:
         self.objective, self.config, self.name, self.seed = objective, config, name, seed
-        self.validate, self.protections, self.directory = validate, protections, directory
+        self.validate, self.terms, self.directory = validate, terms, directory
         # What never learns is not written down again and again: of a language model it may be all but a thousandth.
         self.fixed = {key for key, weight in model.named_parameters(remove_duplicate=False) if not weight.requires_grad}
         self.disturbed = disturbed_tables(model, config, name)
@@ -178,10 +178,10 @@ class _Training:
             self._stop_at(value)
         if len(parts) > 1:
             self._divide(count)
-        for at, protection in enumerate(self.protections):
+        for at, term in enumerate(self.terms):
             rng = np.random.default_rng([self.seed, self.step_number, at])
             with self.accelerator.autocast():
-                cost = protection.penalty(self._plain, parts[-1], rng)
+                cost = term.penalty(self._plain, parts[-1], rng)
             if cost.requires_grad:
                 self.accelerator.backward(cost)
         self._update()
@@ -212,7 +212,7 @@ class _Training:
 
     @property
     def _must_end(self) -> bool:
-        return any(protection.ends for protection in self.protections)
+        return any(term.ends for term in self.terms)
 
     @property
     def _plain(self) -> nn.Module:
@@ -254,8 +254,8 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.config.layer_decay ** group["layer"]
         self.optimizer.step()
-        for protection in self.protections:
-            protection.after_step(self._plain, self.step_number)
+        for term in self.terms:
+            term.after_step(self._plain, self.step_number)
         self.optimizer.zero_grad()
 
     def _rate_factor(self) -> float:
@@ -278,8 +278,8 @@ class _Training:
             self.model.eval()
             found.validation = self.validate()
             self._keep_if_good(found.validation)
-        for protection in self.protections:
-            protection.after_epoch(self.epoch)
+        for term in self.terms:
+            term.after_epoch(self.epoch)
         self.stopped = self.stopped or self._must_end
         self.trained.epochs.append(found)
         values = {"loss": mean, "learning_rate": self.optimizer.param_groups[0]["lr"]}
@@ -320,7 +320,7 @@ class _Training:
             "epochs": [vars(epoch) for epoch in self.trained.epochs],
             "losses": self.losses,
             "seconds": self.seconds,
-            "protections": [protection.state() for protection in self.protections],
+            "protections": [term.state() for term in self.terms],
         }
         Checkpoint(self.about, progress, {name: value.cpu() for name, value in tensors.items()}).save(self.directory)
         self.saved_at = time.monotonic()
@@ -331,8 +331,8 @@ class _Training:
             return
         progress, tensors = found.progress, found.tensors
         self._plain.load_state_dict(below("model.", tensors), strict=not self.fixed)
-        for protection, state in zip(self.protections, progress["protections"], strict=True):
-            protection.restore(state)
+        for term, state in zip(self.terms, progress["protections"], strict=True):
+            term.restore(state)
         restore_optimizer(self.optimizer, below("optimizer.", tensors))
         self.epoch, self.step_in_epoch = progress["epoch"], progress["step_in_epoch"]
         self.waited, self.stopped, self.seconds = progress["waited"], progress["stopped"], progress["seconds"]

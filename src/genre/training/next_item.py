@@ -115,7 +115,7 @@ class NextItem:
         targets = batch.targets.to(device)
         value = self.item_loss(hidden, reader.targets(vectors).float(), targets)
         if batch.views is not None:
-            first, second = (_ends(reader, view.to(device), vectors) for view in batch.views)
+            first, second = (ends(reader, view.to(device), vectors) for view in batch.views)
             value = value + self.contrastive * _agreement(first, second)
         return Loss(value, len(targets))
 
@@ -131,7 +131,7 @@ class NextItem:
         return self.augmentations[int(rng.integers(len(self.augmentations)))](sequences, rng)
 
 
-def _ends(model: SequenceModel, packed: Packed, vectors: Tensor) -> Tensor:
+def ends(model: SequenceModel, packed: Packed, vectors: Tensor) -> Tensor:
     """Return what is expected after each sequence (B, D)."""
     ages = packed.ages.flatten()[packed.places]
     return model(packed, vectors).flatten(0, 1)[packed.places[ages == 0]].float()

@@ -24,8 +24,8 @@ from genre.training.contracts import Loss
 class Towers(Protocol):
     """Two networks whose outputs are compared."""
 
-    def items(self, rows: Tensor) -> Tensor:
-        """Return what items (C,) are read as (C, D)."""
+    def items(self, rows: Tensor | None = None) -> Tensor:
+        """Return what items (C,) are read as (C, D), or all of them (I, D)."""
 
     def of_histories(self, vectors: Tensor, histories: Histories) -> Tensor:
         """Return histories (B, D) of length 1, whose items are rows of `vectors`."""
