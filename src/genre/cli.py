@@ -171,6 +171,27 @@ def teach(
 
 
 @app.command()
+def adapt(
+    source: Annotated[Path, typer.Argument(help="A finished run, or the config of one.")],
+    to: Annotated[Path, typer.Option(help="The other scenario: an experiment, in YAML.")],
+    method: Annotated[
+        list[str],
+        typer.Option(help="zero_shot, finetune, or domain, which aligns texts first. May be repeated."),
+    ] = ["finetune"],  # noqa: B006
+    model: Annotated[Optional[str], typer.Option(help="Of the source; its best that can be moved without.")] = None,  # noqa: UP045
+    overrides: SetOption = [],  # noqa: B006
+    runs: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+) -> None:
+    """Move a model to another scenario: as it is, or learning on there without forgetting where it came from."""
+    from genre.adapt import adapt as moved
+    from genre.config_file import read_experiment
+    from genre.console import Bars, show_run
+
+    target = read_experiment(to, overrides)
+    show_run(moved(source, target, runs, methods=method, model=model, progress=Bars()))
+
+
+@app.command()
 def recommend(
     run: RunArgument,
     users: Annotated[Optional[list[str]], typer.Argument(help="User ids.")] = None,  # noqa: UP045

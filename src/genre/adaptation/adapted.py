@@ -41,6 +41,8 @@ _MOVABLE: TypeAdapter[SasrecConfig | TwoTowerConfig] = TypeAdapter(
 )
 CONFIGS: Final = (".yaml", ".yml")
 """What the names of experiments end with."""
+MOVABLE: Final = (SasrecConfig, TwoTowerConfig)
+"""Settings of models that can be moved."""
 _KINDS: Final = ("sasrec", "two_tower")
 _INNER, _ACCOUNT = "adapted.config", "adapted.account"
 _K: Final = 10
