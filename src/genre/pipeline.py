@@ -19,7 +19,7 @@ from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import Progress, RunContext, Silent
-from genre.data.sample import NOTICE, SampleConfig
+from genre.data.sample import SampleConfig
 from genre.engine import Engine
 from genre.enrichment import enriched
 from genre.evaluation.judge import Judge, Judgement
@@ -285,7 +285,7 @@ def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]
         texts=[line for line in lines if line["kind"] != EXAMPLE],
         measured=account.get("texts", {}),
         few_users=account.get("few_users", {}),
-        notice=NOTICE if isinstance(experiment.data, SampleConfig) else None,
+        notice=experiment.data.notice if isinstance(experiment.data, SampleConfig) else None,
     )
     with atomic_file(directory / REPORT) as path:
         path.write_text(page, encoding="utf-8")
