@@ -8,23 +8,25 @@ from pydantic import Field
 
 from genre.core.config import Config
 from genre.data.sample.behaviour import Weights
+from genre.data.sample.courses import COURSES
 from genre.data.sample.films import FILMS
 from genre.data.sample.world import World, simulate
 from genre.data.tables import Tables
 
-WORLDS: Final[dict[str, World]] = {"films": FILMS}
+WORLDS: Final[dict[str, World]] = {"films": FILMS, "courses": COURSES}
 
 
 class SampleConfig(Config):
     """Settings of a sample world."""
 
     kind: Literal["sample"] = "sample"
-    world: Literal["films"] = "films"
-    """What there is to choose from: 280 real films."""
+    world: Literal["films", "courses"] = "films"
+    """What there is to choose from: 280 real films, or 120 invented courses."""
     seed: int = Field(default=7, ge=0)
     """Another seed is another world with the same items."""
     num_viewers: int = Field(default=600, ge=20, le=10_000)
-    """Viewers, with about 20 viewings each. 600 are enough to tell a good method from a bad one within seconds."""
+    """Viewers, with about 20 viewings each, or learners, with about 13 courses each. 600 are enough to tell a good
+    method from a bad one within seconds."""
     weights: Weights = Weights()
     """What the choice of an item depends on."""
 
