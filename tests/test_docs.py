@@ -15,6 +15,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from genre import pipeline
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import read_experiment
@@ -70,6 +71,25 @@ def test_texts_can_be_written_by_following_the_page(workplace: Path) -> None:
     (workplace / "line.en.j2").write_text(own, encoding="utf-8")
     result = CliRunner().invoke(app, ["write", "runs/films", "ann", "--kind", "line.en.j2"], catch_exceptions=False)
     assert "line for ann" in result.output
+
+
+def test_a_move_is_told_by_the_page(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "move-to-a-new-scenario.md").read_text(encoding="utf-8")
+    for at, section in enumerate(blocks(page, "yaml")):
+        path = tmp_path / f"{at}.yaml"
+        path.write_text(f"data: {{kind: sample}}\n{section}", encoding="utf-8")
+        read_experiment(path)
+
+
+@pytest.mark.slow
+def test_the_example_moves_films_to_courses(tmp_path: Path) -> None:
+    run = pipeline.run(read_experiment(ROOT / "examples" / "scenarios.yaml"), tmp_path)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "From one scenario to another" in page
+    points = json.loads((run / "account.json").read_text(encoding="utf-8"))["few_users"]["points"]
+    found = points[1]["models"]["domain"]["over"]
+    assert points[1]["share"] == 0.01
+    assert found["low"] > 0, "with a hundredth of the learners, what films taught is worth more than beginning anew"
 
 
 def test_truth_can_be_looked_into_by_following_the_page(workplace: Path) -> None:

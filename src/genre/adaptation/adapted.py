@@ -73,7 +73,7 @@ class AdaptedConfig(RecommenderConfig):
     """Weight of the source's own log in every step, beside this one's; 0 leaves it out. Each takes as long."""
     keep: float | None = Field(default=0.02, ge=0)
     """Share of the source's NDCG@10 that may be lost by what is learned here; None loses what it may."""
-    shares: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
+    shares: tuple[float, ...] = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
     """Shares of what was learned that are tried, from the largest down to the first that keeps the source."""
 
     @model_validator(mode="after")
