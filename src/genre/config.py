@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from genre.adaptation.adapted import AdaptedConfig
+from genre.adaptation.distil import DistilledConfig
 from genre.adaptation.guard import GuardedConfig
 from genre.adaptation.teaching import TeachConfig
 from genre.core.config import Config
@@ -200,6 +201,10 @@ class Experiment(Config):
             for member in model.member_names:
                 if member not in self.models:
                     raise ValueError(f"models.{name}.members: there is no model {member!r}; choose from {known}")
+            try:
+                model.check_members(self.models)
+            except ValueError as error:
+                raise ValueError(f"models.{name}.{error}") from error
         if self.answer.model != "best" and self.answer.model not in self.models:
             raise ValueError(f"answer.model: there is no model {self.answer.model!r}; choose 'best' or from {known}")
         for name in self.few_users.models if self.few_users is not None else ():

@@ -20,6 +20,7 @@ from genre.core.files import sha256
 Place = tuple[str | int, ...]
 ConfigT = TypeVar("ConfigT", bound=Config)
 _PATHS = ("interactions", "items", "users", "impressions")
+_UNLABELLED = "unlabelled"
 _WRITE_PATHS = ("weights_from", "audit")
 _PYDANTIC = ("function-", "lax-or-strict[", "tuple[", "[key]")
 """How pydantic calls steps of its own that stand between settings in a location."""
@@ -65,8 +66,9 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 def digest_of(experiment: Experiment) -> str:
     """Return a hash of all settings that decide what a run finds; of data files, the content counts, not the place."""
     settings = experiment.model_dump(mode="json", exclude={"tune", "teach"})
-    for name in _PATHS:
-        settings["data"].pop(name, None)
+    for files in (settings["data"], *(_files_of(model) for model in settings["models"].values())):
+        for name in _PATHS:
+            files.pop(name, None)
     for model in settings["models"].values():
         if model["kind"] == "adapted" and (manifest := Path(model["source"]) / "manifest.json").is_file():
             model["source"] = sha256(manifest)  # What it has learned counts, not where it lies.
@@ -211,15 +213,22 @@ def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
         for key in _WRITE_PATHS:
             if isinstance(write.get(key), str):
                 write[key] = str(base / write[key])
-    data = settings.get("data")
-    if not isinstance(data, dict):
-        return
-    for key in _PATHS:
-        value = data.get(key)
-        if isinstance(value, str):
-            data[key] = str(base / value)
-        elif isinstance(value, list):
-            data[key] = [str(base / part) if isinstance(part, str) else part for part in value]
+    models = settings.get("models")
+    for files in [settings.get("data"), *map(_files_of, models.values() if isinstance(models, dict) else ())]:
+        if not isinstance(files, dict):
+            continue
+        for key in _PATHS:
+            value = files.get(key)
+            if isinstance(value, str):
+                files[key] = str(base / value)
+            elif isinstance(value, list):
+                files[key] = [str(base / part) if isinstance(part, str) else part for part in value]
+
+
+def _files_of(model: Any) -> dict[str, Any]:
+    """Return the section of a model that names files of events, where it has one."""
+    files = model.get(_UNLABELLED) if isinstance(model, dict) else None
+    return files if isinstance(files, dict) else {}
 
 
 def _resolve_sources(models: Any, base: Path) -> None:

@@ -108,7 +108,7 @@ def over_budget(
         load_into(models, experiment, run, name, finished=False)
         language = getattr(models[name], "language", None)
         own = [] if language is None else budget.breaches(*scales.beside_its_base(language))
-        members = experiment.models[name].member_names
+        members = experiment.models[name].answers_with
         found[name] = own + [f"{member}: {words}" for member in members for words in found.get(member, [])]
     return {name: breaches for name, breaches in found.items() if breaches}
 

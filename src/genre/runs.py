@@ -58,11 +58,11 @@ def open_engine(experiment: Experiment, run: Path, data: Dataset, name: str, *, 
 def load_into(
     models: dict[str, Recommender], experiment: Experiment, run: Path, name: str, *, finished: bool = True
 ) -> None:
-    """Load a model of a run, its members first, and keep it in `models`; a finished run's files are verified."""
+    """Load a model of a run, those it asks first, and keep it in `models`; a finished run's files are verified."""
     if name in models:
         return
     config = experiment.models[name]
-    for member in config.member_names:
+    for member in config.answers_with:
         if (run / "models" / member).exists():  # A member may have been skipped.
             load_into(models, experiment, run, member, finished=finished)
     if finished:

@@ -52,20 +52,22 @@ def source_key(experiment: Experiment) -> str:
         DataError: A file is not there.
     """
     data = experiment.data
+    more = [_digest(path, f"models.{name}") for name, model in experiment.models.items() for path in model.data_files]
     if not isinstance(data, FilesConfig):
-        return "sample"
+        return "-".join(["sample", *more])
     pseudonym = pseudonymiser(experiment.privacy)
-    digests = [pseudonym("") if pseudonym else ""]  # With another key, users have other ids.
-    for table in TABLES:
-        for path in data.paths(table):
-            if not path.is_file():
-                raise DataError(
-                    f"`data.{table}` names a file that is not there",
-                    place=str(path),
-                    remedy="Correct the path: in a config it is relative to the config, in --set to where you are.",
-                )
-            digests.append(sha256(path)[:16])
-    return "-".join(digests)
+    own = [pseudonym("") if pseudonym else ""]  # With another key, users have other ids.
+    return "-".join([*own, *(_digest(path, f"data.{table}") for table in TABLES for path in data.paths(table)), *more])
+
+
+def _digest(path: Path, place: str) -> str:
+    if not path.is_file():
+        raise DataError(
+            f"`{place}` names a file that is not there",
+            place=str(path),
+            remedy="Correct the path: in a config it is relative to the config, in --set to where you are.",
+        )
+    return sha256(path)[:16]
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ class Planned:
 def make_plan(experiment: Experiment, data: Dataset, done: Collection[str] = ()) -> list[Planned]:
     """Estimate every model, members first; skip what the machine cannot hold.
 
-    A composite model does with the members that are left, and is skipped only without any.
+    A composite model does with the `members` that are left, and is skipped only without any; one that names others for
+    what they are is skipped without one of them.
 
     Args:
         experiment: What to fit.
@@ -167,14 +170,16 @@ def make_plan(experiment: Experiment, data: Dataset, done: Collection[str] = ())
     for name in experiment.fitting_order():
         config = experiment.models[name]
         left = tuple(member for member in config.member_names if plan[member].fitted)
-        note = None
-        if left != config.member_names:
-            lost = [member for member in config.member_names if member not in left]
-            note = f"does without the skipped {', '.join(lost)}"
+        lost = [member for member in config.member_names if member not in left]
+        note, complete = None, not lost
+        if lost and "members" in type(config).model_fields:
+            note, complete = f"does without the skipped {', '.join(lost)}", bool(left)
             config = config.model_copy(update={"members": left})
+        elif lost:
+            note = f"needs the skipped {', '.join(lost)}"
         estimate = config.estimate(size).with_again([plan[member].estimate for member in left], config.refits)
         small = name in done or estimate.memory <= limit
-        fits = small and bool(left or not experiment.models[name].member_names)
+        fits = small and complete
         if not small:
             note = f"needs about {_size(estimate.memory)}, {_size(limit)} may be used"
         plan[name] = Planned(name, config, estimate, note, fits)

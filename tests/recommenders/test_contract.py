@@ -75,6 +75,10 @@ READS = {"vectors": {"encoder": {"kind": "hashing"}}}
 
 SMALLER: dict[str, Callable[[], dict[str, object]]] = {
     "adapted": lambda: {"source": other_run(), "model": "towers", "training": BRIEF},
+    "distilled": lambda: {
+        "teacher": "ease",
+        "student": {"kind": "sasrec", "embedding_size": 16, "training": {"epochs": 3, "tracker": "none"}},
+    },
     "guarded": lambda: {
         "model": {"kind": "llm_sequential", **small_reader(), "training": {"epochs": 1, "tracker": "none"}},
         "protections": {"unprotected": {}},
@@ -123,7 +127,7 @@ def fit(config_class: type[RecommenderConfig], data: Dataset, seed: int = 0) -> 
     members: dict[str, Recommender] = {}
     if "members" in config_class.model_fields:
         settings["members"] = ["ease", "popularity"]
-    if "members" in config_class.model_fields or "retriever" in config_class.model_fields:
+    if {"members", "retriever", "teacher"} & set(config_class.model_fields):
         members = {
             "ease": EaseConfig(regularization=10).build({}).fit(train, run),
             "popularity": PopularityConfig().build({}).fit(train, run),

@@ -17,6 +17,7 @@ from genre.evaluation._measures import Measure, measure, number, percent, size
 from genre.evaluation._moved import few_users as view_of_few_users
 from genre.evaluation._moved import moved
 from genre.evaluation._pictures import calibration, gaps, overview, slices
+from genre.evaluation._taught import lessons
 from genre.evaluation._texts import view_of_texts
 from genre.evaluation._view import headline, leaderboard, lengths, read_models
 from genre.evaluation._view import measured as columns_of
@@ -92,6 +93,7 @@ def render_report(
         few_users=view_of_few_users(few_users),
         classifiers=classifiers(accounts),
         validities=validities(accounts),
+        lessons=lessons(accounts),
         protocol=results["protocol"],
         models=models,
         skipped=[planned for planned in plan if planned["skipped"]],

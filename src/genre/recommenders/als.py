@@ -48,6 +48,11 @@ class AlsConfig(RecommenderConfig):
     a tenth more than 1 on Amazon Beauty, and half as many again on MovieLens, as the next like depends on the last
     ones most."""
 
+    @property
+    def has_item_vectors(self) -> bool:
+        """It learns one of each item."""
+        return True
+
     def build(self, members: Mapping[str, Recommender]) -> Als:
         """Return the unfitted component."""
         return Als(self)

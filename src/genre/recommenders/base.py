@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
@@ -136,6 +137,11 @@ class RecommenderConfig(Config):
         return tuple(getattr(self, "members", ()))
 
     @property
+    def answers_with(self) -> tuple[str, ...]:
+        """Those of them that a fitted model asks when it answers, and that are loaded with it: by default all."""
+        return self.member_names
+
+    @property
     def learns_from_validation(self) -> bool:
         """Whether it weighs its members on the validation questions, so that these cannot judge it too."""
         return bool(self.member_names)
@@ -166,6 +172,16 @@ class RecommenderConfig(Config):
         return False
 
     @property
+    def has_item_vectors(self) -> bool:
+        """Whether a fitted model has a vector of each item, as `table` or `vectors` (I, D), that others may read."""
+        return False
+
+    @property
+    def data_files(self) -> tuple[Path, ...]:
+        """Files that it learns from beside the data set: what is in them counts as settings do."""
+        return ()
+
+    @property
     def num_ranked(self) -> int | None:
         """Best items that it tells a composite model of, where it ranks and does not score; None for all."""
         return None
@@ -185,6 +201,13 @@ class RecommenderConfig(Config):
                     place=self.kind,
                     remedy=f"Install it with `pip install 'genre-rec[{self.extra}]'`.",
                 )
+
+    def check_members(self, models: Mapping[str, RecommenderConfig]) -> None:
+        """Make sure that the models it names, by their settings, can be what it takes them for; by default all can.
+
+        Raises:
+            ValueError: One of them cannot.
+        """
 
     def build(self, members: Mapping[str, Recommender]) -> Recommender:
         """Return the unfitted component. `members` are the fitted models that a composite one names, by name."""

@@ -88,6 +88,11 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
         """Other versions of the texts."""
         return self.versions
 
+    @property
+    def has_item_vectors(self) -> bool:
+        """It learns one of each item."""
+        return True
+
     def build(self, members: Mapping[str, Recommender]) -> LlmSequential:
         """Return the unfitted component.
 

@@ -133,6 +133,11 @@ class SasrecConfig(RecommenderConfig):
         """Other versions of the texts."""
         return VersionsConfig() if self.text is None else self.text.versions
 
+    @property
+    def has_item_vectors(self) -> bool:
+        """It learns one of each item."""
+        return True
+
     def build(self, members: Mapping[str, Recommender]) -> Sasrec:
         """Return the unfitted component."""
         return Sasrec(self)

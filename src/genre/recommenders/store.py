@@ -34,7 +34,7 @@ def load_model(directory: Path, kind: type[RecommenderConfig], members: Mapping[
     Args:
         directory: Where `save_model` wrote.
         kind: The class of its settings.
-        members: The fitted models that a composite one names.
+        members: The fitted models that a composite one answers with.
 
     Raises:
         ArtifactError: A file is missing or damaged.
@@ -48,7 +48,7 @@ def load_model(directory: Path, kind: type[RecommenderConfig], members: Mapping[
             f"the model cannot be read ({error})", place=str(directory), remedy="Run the experiment again."
         ) from error
     config.check_installed()
-    model = config.build({name: members[name] for name in config.member_names})
+    model = config.build({name: members[name] for name in config.answers_with})
     try:
         model.restore(state)
     except KeyError as error:

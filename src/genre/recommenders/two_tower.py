@@ -94,6 +94,11 @@ class TwoTowerConfig(RecommenderConfig):
         """Items have no vectors of their own, by default."""
         return not self.own
 
+    @property
+    def has_item_vectors(self) -> bool:
+        """It learns one of each item."""
+        return True
+
     def build(self, members: Mapping[str, Recommender]) -> TwoTower:
         """Return the unfitted component."""
         return TwoTower(self)
