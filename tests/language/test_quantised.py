@@ -123,6 +123,17 @@ def test_8_bits_are_within_a_step(rows: int, has_int8: bool, monkeypatch: pytest
         torch.testing.assert_close(short(inputs), expected)
 
 
+@pytest.mark.parametrize("inputs", [12, 16, 31, 32])
+@pytest.mark.parametrize("outputs", [1, 2, 3, 5, 7, 9])
+def test_8_bits_of_any_size(inputs: int, outputs: int) -> None:
+    torch.manual_seed(inputs + outputs)
+    short = Int8Matrix.of(torch.randn(outputs, inputs))
+    for rows in (1, 2, 3, 4, 6):
+        given = torch.randn(rows, inputs)
+        expected = given @ short.expanded(torch.float32).T
+        assert (short(given) - expected).norm() < 0.05 * expected.norm() + 0.05
+
+
 def test_a_table_gives_the_rows_that_are_scored() -> None:
     weight = torch.randn(10, 16)
     short = Int8Matrix.of(weight)

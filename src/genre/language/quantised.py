@@ -29,6 +29,8 @@ _NARROWED = (1.0, 0.95, 0.9, 0.85, 0.8)
 _FEW_INT4, _FEW_INT8 = 64, 4
 """Rows up to which torch's own kernels, which unpack weights as they read them, are faster than products of matrices:
 reading the weights is then most of the time."""
+_LANES = 16
+"""Inputs that the kernel of 8 bits reads at once: it reads past the end of rows that are no multiple."""
 Rounding: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Makes of weights (O, I) whole numbers (O, I) and grids (N, O, 2)."""
 
@@ -62,7 +64,7 @@ class Int8Matrix(nn.Module):
         rows = inputs.reshape(-1, inputs.shape[-1])
         if rows.device.type != "cpu":
             found = functional.linear(rows, self.expanded(rows.dtype))
-        elif len(rows) <= _FEW_INT8:
+        elif len(rows) <= _FEW_INT8 and rows.shape[1] % _LANES == 0:
             found = torch.ops.aten._weight_int8pack_mm(rows.bfloat16(), self.weight, self.scale.bfloat16())
         elif has_int8():
             short, scale = rounded(rows.float())

@@ -26,11 +26,11 @@ from genre.recommenders.base import (
     DataSize,
     Estimate,
     Recommender,
-    RecommenderConfig,
     ScoringRecommender,
     State,
     never_scored,
 )
+from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.members import validator
 from genre.recommenders.nearest import Nearest
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
@@ -48,7 +48,7 @@ _NEIGHBOURS = 20
 _BLOCK = 1024
 
 
-class TwoTowerConfig(RecommenderConfig):
+class TwoTowerConfig(CompactConfig):
     """Settings of `two_tower`."""
 
     extra: ClassVar[str | None] = "torch"
@@ -91,9 +91,9 @@ class TwoTowerConfig(RecommenderConfig):
         """Items have no vectors of their own, by default."""
         return not self.own
 
-    def build(self, members: Mapping[str, Recommender]) -> TwoTower:
+    def build(self, members: Mapping[str, Recommender]) -> TwoTower | Compact:
         """Return the unfitted component."""
-        return TwoTower(self)
+        return TwoTower(self) if self.form == "torch" else Compact(self, Source.CONTENT)
 
     def estimate(self, size: DataSize) -> Estimate:
         """Texts are read once; a step costs the products of a batch with itself."""
@@ -214,6 +214,16 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         self.network = self._new_network()
         take_parameters(self.network, state)
         self._settle()
+
+    def empty_network(self, text_size: int) -> TwoTowers:
+        """Return a network of one item, to take parameters; for a model that was not fitted.
+
+        Args:
+            text_size: Numbers of a text's vector.
+        """
+        self.known = np.ones(1, bool)
+        self.text = np.zeros((1, text_size), np.float32)
+        return self._new_network()
 
     def _new_network(self, versions: Floats | None = None) -> TwoTowers:
         import torch
