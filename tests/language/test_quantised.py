@@ -134,6 +134,24 @@ def test_8_bits_of_any_size(inputs: int, outputs: int) -> None:
         assert (short(given) - expected).norm() < 0.05 * expected.norm() + 0.05
 
 
+def test_matrices_from_within_a_file_are_put_where_kernels_can_read_them() -> None:
+    weight = Int8Matrix.of(torch.randn(266, 32)).weight
+    buffer = torch.zeros(266 * 32 + 64, dtype=torch.int8)
+    moved = buffer[8 : 8 + 266 * 32].view(266, 32)
+    moved.copy_(weight)
+    short = Int8Matrix(moved, torch.ones(266))
+    assert moved.data_ptr() % 64 != short.weight.data_ptr() % 64 == 0
+    assert short(torch.randn(1, 32)).shape == (1, 266)  # It ends the process where they are not.
+
+
+@pytest.mark.parametrize("offset", [1, 3, 8])
+def test_inputs_may_lie_anywhere(offset: int) -> None:
+    inputs = torch.randn(64 + 3 * 32).bfloat16()[offset : offset + 96].view(1, 3, 32)[:, -1:]
+    for short in (Int8Matrix.of(torch.randn(70, 32)), Int4Matrix.of(torch.randn(70, 32), None, nearest)):
+        expected = inputs.float() @ short.expanded(torch.float32).T
+        torch.testing.assert_close(short(inputs).float(), expected, atol=0.1, rtol=0.02)
+
+
 def test_a_table_gives_the_rows_that_are_scored() -> None:
     weight = torch.randn(10, 16)
     short = Int8Matrix.of(weight)

@@ -203,6 +203,11 @@ class LocalGenerator:
                 self._loaded = _load(self._source(progress or Silent()), self.settings)
             return self._loaded
 
+    def files(self, progress: Progress | None = None) -> Path:
+        """Return the directory, or the file, that the model is loaded from."""
+        source = self._source(progress or Silent())
+        return Path(source.place) / (source.gguf_file or "")
+
     def _rows(
         self, loaded: LoadedModel, prompts: Sequence[Prompt], sampling: Sampling, schema: Schema | None
     ) -> list[Row]:

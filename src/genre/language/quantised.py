@@ -30,7 +30,9 @@ _FEW_INT4, _FEW_INT8 = 64, 4
 """Rows up to which torch's own kernels, which unpack weights as they read them, are faster than products of matrices:
 reading the weights is then most of the time."""
 _LANES = 16
-"""Inputs that the kernel of 8 bits reads at once: it reads past the end of rows that are no multiple."""
+"""Inputs that the kernel of 8 bits reads at once, from an address that must be a multiple; else the process dies."""
+_ALIGNED = 64
+"""Bytes that addresses are a multiple of where torch makes a matrix; within a file they may be any."""
 Rounding: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Makes of weights (O, I) whole numbers (O, I) and grids (N, O, 2)."""
 
@@ -49,7 +51,7 @@ class Int8Matrix(nn.Module):
     def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> None:
         """Take what was rounded."""
         super().__init__()
-        self.register_buffer("weight", weight)
+        self.register_buffer("weight", _aligned(weight))
         self.register_buffer("scale", scale)
         self.register_buffer("bias", bias)
 
@@ -65,7 +67,7 @@ class Int8Matrix(nn.Module):
         if rows.device.type != "cpu":
             found = functional.linear(rows, self.expanded(rows.dtype))
         elif len(rows) <= _FEW_INT8 and rows.shape[1] % _LANES == 0:
-            found = torch.ops.aten._weight_int8pack_mm(rows.bfloat16(), self.weight, self.scale.bfloat16())
+            found = torch.ops.aten._weight_int8pack_mm(_aligned(rows.bfloat16()), self.weight, self.scale.bfloat16())
         elif has_int8():
             short, scale = rounded(rows.float())
             found = torch._int_mm(short, self.weight.t()).float().mul_(scale).mul_(self.scale)
@@ -120,8 +122,8 @@ class Int4Matrix(nn.Module):
         self._has_kernel = kernel_block() is not None
         if kernel_block() not in (None, 2 * codes.shape[2]):
             codes = packed(unpacked(codes), kernel_block() or _BLOCK)
-        self.register_buffer("codes", codes)
-        self.register_buffer("grid", grid)
+        self.register_buffer("codes", _aligned(codes))
+        self.register_buffer("grid", _aligned(grid))
         self.register_buffer("bias", bias)
 
     @classmethod
@@ -142,7 +144,7 @@ class Int4Matrix(nn.Module):
         rows = inputs.reshape(-1, inputs.shape[-1])
         if self._has_kernel and rows.device.type == "cpu" and len(rows) <= _FEW_INT4:
             codes = self.codes.view(self.grid.shape[1], -1)
-            found = torch.ops.aten._weight_int4pack_mm_for_cpu(rows.bfloat16(), codes, GROUP, self.grid)
+            found = torch.ops.aten._weight_int4pack_mm_for_cpu(_aligned(rows.bfloat16()), codes, GROUP, self.grid)
         else:
             found = torch.matmul(rows, self._blocks(rows.dtype)).movedim(0, 1).flatten(1)
         return _finished(found[:, : self.outputs], inputs, self.bias)
@@ -261,6 +263,11 @@ def kernel_block() -> int | None:
     theirs = torch.ops.aten._convert_weight_to_int4pack_for_cpu(whole, 1)
     found = [block for block in (_BLOCK, _BLOCK // 2) if torch.equal(packed(whole, block).view_as(theirs), theirs)]
     return found[0] if found else None
+
+
+def _aligned(values: Tensor) -> Tensor:
+    """Return values where torch's kernels can read them."""
+    return values if values.data_ptr() % _ALIGNED == 0 and values.is_contiguous() else values.contiguous().clone()
 
 
 def _finished(found: Tensor, inputs: Tensor, bias: Tensor | None) -> Tensor:
