@@ -31,11 +31,11 @@ from genre.recommenders.base import (
     DataSize,
     Estimate,
     Recommender,
-    RecommenderConfig,
     ScoringRecommender,
     State,
     never_scored,
 )
+from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.members import validator
 from genre.recommenders.moving import carry_over, keep_own
 from genre.recommenders.sparse import best_of_rows
@@ -79,7 +79,7 @@ class ItemTextConfig(Config):
         return self.model_dump(include={"own", "own_dropout", "hidden", "dropout"})
 
 
-class SasrecConfig(RecommenderConfig):
+class SasrecConfig(CompactConfig):
     """Settings of `sasrec`. The defaults were found on the validation events of Amazon Beauty."""
 
     extra: ClassVar[str | None] = "torch"
@@ -138,9 +138,9 @@ class SasrecConfig(RecommenderConfig):
         """It learns one of each item."""
         return True
 
-    def build(self, members: Mapping[str, Recommender]) -> Sasrec:
+    def build(self, members: Mapping[str, Recommender]) -> Sasrec | Compact:
         """Return the unfitted component."""
-        return Sasrec(self)
+        return Sasrec(self) if self.form == "torch" else Compact(self)
 
     def estimate(self, size: DataSize) -> Estimate:
         """Vectors with what the optimizer keeps of them, and as many epochs as early stopping usually leaves."""
@@ -319,6 +319,16 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         self.network = self._new_network()
         take_parameters(self.network, state)
         self.settle()
+
+    def empty_network(self, text_size: int | None) -> Transformer:
+        """Return a network of one item, to take parameters; for a model that was not fitted.
+
+        Args:
+            text_size: Numbers of a text's vector, if texts are read.
+        """
+        self.known = np.ones(1, bool)
+        self.text = None if text_size is None else np.zeros((1, text_size), np.float32)
+        return self._new_network()
 
     def _new_network(self, versions: NDArray[np.float32] | None = None) -> Transformer:
         import torch

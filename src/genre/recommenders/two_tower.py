@@ -26,11 +26,11 @@ from genre.recommenders.base import (
     DataSize,
     Estimate,
     Recommender,
-    RecommenderConfig,
     ScoringRecommender,
     State,
     never_scored,
 )
+from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.members import validator
 from genre.recommenders.moving import carry_over, keep_own
 from genre.recommenders.nearest import Nearest
@@ -51,7 +51,7 @@ _NEIGHBOURS = 20
 _BLOCK = 1024
 
 
-class TwoTowerConfig(RecommenderConfig):
+class TwoTowerConfig(CompactConfig):
     """Settings of `two_tower`."""
 
     extra: ClassVar[str | None] = "torch"
@@ -99,9 +99,9 @@ class TwoTowerConfig(RecommenderConfig):
         """It learns one of each item."""
         return True
 
-    def build(self, members: Mapping[str, Recommender]) -> TwoTower:
+    def build(self, members: Mapping[str, Recommender]) -> TwoTower | Compact:
         """Return the unfitted component."""
-        return TwoTower(self)
+        return TwoTower(self) if self.form == "torch" else Compact(self, Source.CONTENT)
 
     def estimate(self, size: DataSize) -> Estimate:
         """Texts are read once; a step costs the products of a batch with itself."""
@@ -262,6 +262,16 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         self.network = self._new_network()
         take_parameters(self.network, state)
         self.settle()
+
+    def empty_network(self, text_size: int) -> TwoTowers:
+        """Return a network of one item, to take parameters; for a model that was not fitted.
+
+        Args:
+            text_size: Numbers of a text's vector.
+        """
+        self.known = np.ones(1, bool)
+        self.text = np.zeros((1, text_size), np.float32)
+        return self._new_network()
 
     def _new_network(self, versions: Floats | None = None) -> TwoTowers:
         import torch
