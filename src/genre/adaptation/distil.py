@@ -80,9 +80,9 @@ class DistilledConfig(RecommenderConfig):
     decay: float = Field(default=10.0, gt=0)
     """Places after which one counts a third (1/e) as much for its height alone."""
     num_lists: int = Field(default=30_000, ge=1)
-    """Histories that the teacher is asked about at most, whole ones first: they are what asking a slow one costs."""
-    batch_size: int = Field(default=256, ge=1)
-    """Lists of a step, beside the student's own batch."""
+    """Histories that the teacher is asked about at most: whole ones first, then beginnings at random places."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Lists of a step, beside the student's own batch; by default as many as that has of its own."""
     unlabelled: FilesConfig | None = None
     """Further histories that the teacher is asked about, of items of this catalogue: those of whom nobody knows what
     they like next, such as visitors of a new shop. Every event counts as a like."""
@@ -187,7 +187,8 @@ class Distilled:
     ``loss = the student's own + weight * mean over histories of sum_r w_r * -log softmax(s)[item_r]``, where item_r is
     the teacher's r-th answer to the history, s are the student's scores after it, and w_r falls with the place and
     rises with how sure the teacher is (see `SoftLists`). The teacher is asked once, before training, about whole
-    histories, unlabelled ones among them, and beginnings of some. Vectors can be aligned too (see `Alignment`).
+    histories, unlabelled ones among them, and beginnings of histories, but not about the validation questions: the
+    student is judged by them. Vectors can be aligned too (see `Alignment`).
 
     The teacher's NDCG@10 on the validation questions is measured first. From the epoch on after which the student is
     better, the teacher's part counts nothing; `account` tells it.
@@ -217,7 +218,8 @@ class Distilled:
         more = None if config.unlabelled is None else unlabelled_histories(config.unlabelled, data.items)
         how: Any = {"name": config.teacher, "num_items": data.num_items, "hide_seen": hide_seen}
         value = quality(teacher, run, **how)
-        queries = questions_for(data, more, config.num_lists, run.rng("distilled"))
+        never = None if run.validation is None else run.validation.queries
+        queries = questions_for(data, more, config.num_lists, run.rng("distilled"), never=never)
         said = ask(teacher, queries, config.num_places, run, **how)
         lists = self._lists(queries, said, known)
         term = self._term(lists, value, alignment) if len(lists) else None
@@ -306,7 +308,7 @@ class Distilled:
             lists,
             _reading(self.config.student),
             weight=self.config.weight,
-            batch_size=self.config.batch_size,
+            batch_size=self.config.batch_size or self.config.student.training.batch_size,
             teacher=value,
             alignment=alignment,
         )

@@ -61,24 +61,35 @@ def unlabelled_histories(files: FilesConfig, items: Entities) -> Interactions:
     return Interactions(found.offsets, rows[found.item_rows], found.timestamps, found.weights)
 
 
-def questions_for(data: Dataset, more: Interactions | None, most: int, rng: np.random.Generator) -> Queries:
-    """Return what a teacher is asked about: every history as it stands, then beginnings of histories.
+def questions_for(
+    data: Dataset, more: Interactions | None, most: int, rng: np.random.Generator, *, never: Queries | None = None
+) -> Queries:
+    """Return what a teacher is asked about: histories as they stand, then beginnings of histories.
 
-    What comes after a beginning is in the log, and a teacher that has learned the log says it by heart; after a whole
-    history it says something that the log does not.
+    What comes after a beginning is in the log, and a teacher that has learned the log may say it by heart; after a
+    whole history it says something that the log does not.
 
     Args:
         data: The log that was learned from. Histories begin with it.
         more: Histories without an answer.
         most: Questions at most, those about whole histories first.
         rng: Draws where there are more.
+        never: What a student is judged by: it would answer these better than others if it were taught their answers.
     """
     log = data.interactions if more is None else _joined(data.interactions, more)
     users = np.full(len(log), UNKNOWN_USER)
     users[: len(data.interactions)] = np.arange(len(data.interactions))
     liked = np.flatnonzero(log.weights > 0)
+    rows = log.row_of_event[liked]
     newest = np.ones(len(liked), bool)
-    newest[:-1] = np.diff(log.row_of_event[liked]) > 0
+    newest[:-1] = np.diff(rows) > 0
+    if never is not None:
+        # A question about somebody is known by how much of the history it has.
+        size = int(max(log.lengths.max(initial=0), never.history.lengths.max(initial=0))) + 1
+        lengths = liked - log.offsets[rows] + 1
+        kept = ~np.isin(users[rows] * size + lengths, never.user_rows * size + never.history.lengths)
+        kept |= users[rows] == UNKNOWN_USER
+        liked, newest = liked[kept], newest[kept]
     order = rng.permutation(len(liked))
     order = order[np.argsort(~newest[order], kind="stable")]
     events = np.sort(liked[order[:most]])
