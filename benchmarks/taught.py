@@ -50,7 +50,7 @@ def config_of(work: Path) -> TeachConfig:
             "drafts": ["title", *DRAFTED],
             "scenario": "video",
             "write": {"sampling": SAMPLING.model_dump()},
-            "training": {**USUAL, "epochs": 2},
+            "training": {**USUAL, "epochs": 1},
             "protections": {"kl": {"kl": 1.0, "answers": True}},
             "shares": [1.0, 0.75, 0.5],
             "writing": {"general": str(general_texts(work)), "languages": ["en"]},
