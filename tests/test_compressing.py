@@ -167,6 +167,7 @@ def test_windows_are_of_both_kinds_of_text(tiny: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("method", ["int8", "onnx"])
 def test_the_embedded_encoder_becomes_a_graph(tmp_path: Path, method: Any) -> None:
     found = compress("minilm", Wish(method, out=tmp_path / "graph"))

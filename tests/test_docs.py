@@ -19,6 +19,7 @@ from genre import pipeline
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import read_experiment
+from tests.language.models import write_tiny
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -100,6 +101,27 @@ def test_users_can_be_talked_with_by_following_the_page(workplace: Path) -> None
     assert (state["turns"], state["liked"], state["language"]) == (3, ["dune"], "zh")
     for code in blocks(page, "python"):
         exec(compile(code, "talk-with-your-users.md", "exec"), {})  # noqa: S102
+
+
+def test_models_can_be_made_small_by_following_the_page(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genre import compressing
+    from genre.adaptation.compression import writers
+    from genre.evaluation.writing import WritingConfig
+
+    write_tiny(workplace / "taught", context=512)  # In the place of one that somebody has taught.
+    (workplace / "texts.txt").write_text("\n\n".join(["A text about a film."] * 40), encoding="utf-8")
+    small = {"texts": 2, "max_text_tokens": 16, "max_answer_tokens": 8, "prompts": ("Write.",), "languages": ("en",)}
+    monkeypatch.setattr(compressing, "WritingConfig", lambda: WritingConfig(**small))
+    monkeypatch.setattr(writers, "WINDOWS", 4)
+    monkeypatch.setattr(writers, "WINDOW", 32)
+    page = (ROOT / "docs" / "make-it-small.md").read_text(encoding="utf-8")
+    assert follow(page) == 8
+    told = json.loads((workplace / "runs" / "next-int8" / "compression.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in told["measures"]] == ["size", "weights", "latency", "latency@many", "NDCG@10"]
+    assert (workplace / "taught-int4" / "quantised.safetensors").exists()
+    (config,) = blocks(page, "yaml")
+    (workplace / "small.yaml").write_text(f"data: {{kind: sample}}\n{config}", encoding="utf-8")
+    assert read_experiment(workplace / "small.yaml").models["next"].form == "int8"
 
 
 @pytest.mark.usefixtures("workplace")

@@ -80,7 +80,7 @@ class Wish:
     """How many `prune` takes away."""
     epochs: int = 3
     """How often the layers that are left read the texts then."""
-    writing: WritingConfig = field(default_factory=WritingConfig)
+    writing: WritingConfig = field(default_factory=lambda: WritingConfig())
     """What is measured of writing."""
 
 

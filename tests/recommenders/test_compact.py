@@ -136,7 +136,7 @@ def test_a_graph_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(graphs, "_exported", lambda *_: networks.graphs["history"])
     vectors = tables_of(fitted("sasrec"))[0]
     with pytest.raises(ModelError, match=r"graph 'history': a number of the graph's vectors is off by .* form 'int8'"):
-        Graphs.exported(history, new, vectors=vectors, length=8)
+        Graphs.exported(history, new, several=True, vectors=vectors, length=8)
 
 
 def test_a_graph_is_answered_without_torch(tmp_path: Path) -> None:

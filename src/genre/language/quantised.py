@@ -70,7 +70,7 @@ class Int8Matrix(nn.Module):
             found = torch.ops.aten._weight_int8pack_mm(_aligned(rows.bfloat16()), self.weight, self.scale.bfloat16())
         elif has_int8():
             short, scale = rounded(rows.float())
-            found = torch._int_mm(short, self.weight.t()).float().mul_(scale).mul_(self.scale)
+            found = torch.mul(torch._int_mm(short, self.weight.t()), self.scale).mul_(scale)
         else:
             found = functional.linear(rows, self.expanded(rows.dtype))
         return _finished(found, inputs, self.bias)

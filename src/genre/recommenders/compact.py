@@ -22,14 +22,14 @@ from genre.data.dataset import Dataset, Entities
 from genre.features.vectors import TextVectors
 from genre.language.base import unit_rows
 from genre.recommenders.base import RecommenderConfig, ScoringRecommender, State, never_scored
+from genre.recommenders.layouts import Floats, Rows
 
 if TYPE_CHECKING:
     from genre.language.quantised import Int8Matrix
 
 Form: TypeAlias = Literal["torch", "int8", "onnx"]
-Floats: TypeAlias = NDArray[np.float32]
 _READER, _NETWORKS = "reader.", "networks."
-_READ, _SCORED = "read", "scored"
+_READ, _SCORED, _FACTORS = "read", "scored", "factors"
 
 
 class CompactConfig(RecommenderConfig):
@@ -58,22 +58,6 @@ class CompactConfig(RecommenderConfig):
             )
 
 
-class Rows(Protocol):
-    """The vectors of items."""
-
-    def of(self, item_rows: NDArray[np.integer]) -> Floats:
-        """Return some of them (.., D)."""
-
-    def products(self, wanted: Floats) -> Floats:
-        """Return the products (B, I) of vectors (B, D) with all of them."""
-
-    def with_more(self, vectors: Floats) -> Rows:
-        """Return these, and new ones behind."""
-
-    def state(self) -> State:
-        """Return them as arrays."""
-
-
 class Networks(Protocol):
     """What a model has learned beside the vectors of items."""
 
@@ -91,7 +75,7 @@ class Compact(ScoringRecommender[Any]):
     """``score(i) = h . c_i``, as the model that it was made of, whose vectors and networks are kept in a small form.
 
     - `int8`: each item's vector is 8-bit whole numbers and a scale of its own, and so is each output of a linear layer.
-      `num_items * (embedding_size + 8)` bytes, twice for `two_tower`; the vectors of texts, which the model in full
+      `num_items * (embedding_size + 8)` bytes, twice for `two_tower`; the vectors of texts, which the whole model
       keeps, are not kept.
     - `onnx`: the networks are graphs, which ONNX Runtime runs without torch; vectors stay float32.
 
@@ -106,8 +90,10 @@ class Compact(ScoringRecommender[Any]):
     """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
     read: Rows
     """The items as histories read them."""
-    scored: Rows
-    """The items as histories are compared with them."""
+    scored: Rows | None = None
+    """The items as histories are compared with them, where that is more than another length."""
+    factors: Floats | None = None
+    """(I,) by which lengths differ, where it is no more."""
     networks: Networks
 
     def __init__(self, config: Any, source: Source = Source.PERSONAL) -> None:
@@ -137,7 +123,11 @@ class Compact(ScoringRecommender[Any]):
 
         self.reader, self.scorable, self.curve = whole.reader, whole.scorable, whole.curve
         read, scored = tables_of(whole)
-        self.read, self.scored = (_rows_of(table, self.config.form) for table in (read, scored))
+        self.read = _rows_of(read, self.config.form)
+        if self.config.kind == "sasrec":  # Read and scored vectors are tied.
+            self.factors = _factors(read, scored)
+        else:
+            self.scored = _rows_of(scored, self.config.form)
         self.networks = networks_of(whole.network, self.config.form, read[self.scorable], self.config.length)
         return self
 
@@ -152,7 +142,10 @@ class Compact(ScoringRecommender[Any]):
             readable = np.asarray(text.any(axis=1))
             read, scored = (np.where(readable[:, None], table, 0) for table in self.networks.items(text))
         model.scorable = np.concatenate([self.scorable, readable])
-        model.read, model.scored = self.read.with_more(read), self.scored.with_more(scored)
+        model.read = self.read.with_more(read)
+        model.scored = None if self.scored is None else self.scored.with_more(scored)
+        if self.factors is not None:
+            model.factors = np.concatenate([self.factors, _factors(read, scored)])
         return model
 
     def score(self, queries: Queries) -> Floats:
@@ -163,23 +156,25 @@ class Compact(ScoringRecommender[Any]):
         wanted = np.zeros((len(queries), self.config.embedding_size), np.float32)
         if len(filled):
             wanted[filled] = self.networks.history(likes.take(filled), self.read)
-        scores = self.scored.products(wanted)
+        scores = self._compared.products(wanted)
+        if self.factors is not None:
+            scores *= self.factors
         scores[likes.lengths == 0] = -np.inf
         return never_scored(scores, self.scorable)
 
     def similar(self, item_rows: NDArray[np.integer]) -> Floats:
         """Return the cosines (len(item_rows), I) of the items' vectors."""
-        everything = unit_rows(self.scored.of(np.arange(len(self.scorable))))
+        everything = unit_rows(self._compared.of(np.arange(len(self.scorable))))
         return never_scored(everything[item_rows] @ everything.T, self.scorable)
 
     def state(self) -> State:
         """Return the vectors, the networks, which items can be scored, and how training went."""
         reading = {} if self.reader is None else with_prefix(_READER, self.reader.state())
-        tables = {
-            f"{name}.{part}": value
-            for name, rows in ((_READ, self.read), (_SCORED, self.scored))
-            for part, value in rows.state().items()
-        }
+        tables = with_prefix(f"{_READ}.", self.read.state())
+        if self.scored is not None:
+            tables |= with_prefix(f"{_SCORED}.", self.scored.state())
+        if self.factors is not None:
+            tables[_FACTORS] = self.factors
         networks = with_prefix(_NETWORKS, self.networks.state())
         return {**tables, **networks, **reading, "scorable": self.scorable, "curve": self.curve}
 
@@ -188,7 +183,9 @@ class Compact(ScoringRecommender[Any]):
         self.scorable, self.curve = state["scorable"], state["curve"]
         if self.config.reads is not None:
             self.reader = TextVectors.restore(self.config.reads, below(_READER, state))
-        self.read, self.scored = (_rows_from(below(f"{name}.", state)) for name in (_READ, _SCORED))
+        self.read = _rows_from(below(f"{_READ}.", state))
+        self.factors = state.get(_FACTORS)
+        self.scored = None if self.factors is not None else _rows_from(below(f"{_SCORED}.", state))
         parts = below(_NETWORKS, state)
         if self.config.form == "onnx":
             from genre.recommenders.graphs import Graphs
@@ -198,6 +195,10 @@ class Compact(ScoringRecommender[Any]):
             from genre.recommenders.compact_networks import restored
 
             self.networks = restored(self.config, parts)
+
+    @property
+    def _compared(self) -> Rows:
+        return self.read if self.scored is None else self.scored
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,6 +259,13 @@ class Int8Rows:
     def state(self) -> State:
         """Return them."""
         return {"whole": self.matrix.weight.numpy(), "scale": self.matrix.scale.numpy()}
+
+
+def _factors(read: Floats, scored: Floats) -> Floats:
+    """Return how many times as long each vector is when it is scored; 0 for one that says nothing."""
+    before, after = (np.linalg.norm(table, axis=1) for table in (read, scored))
+    found: Floats = (after / np.where(before > 0, before, 1)).astype(np.float32)
+    return found
 
 
 def _rows_of(vectors: Floats, form: Form) -> Rows:

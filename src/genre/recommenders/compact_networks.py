@@ -20,16 +20,16 @@ from torch.nn import functional
 from genre.core.interactions import Interactions
 from genre.language.quantised import Int8Matrix, put
 from genre.recommenders.base import State
-from genre.recommenders.compact import Floats, Form, Networks, Rows
+from genre.recommenders.compact import Form, Networks
 from genre.recommenders.item_vectors import ItemVectors
-from genre.recommenders.layouts import by_blocks
+from genre.recommenders.layouts import Floats, Rows, laid_out
 from genre.recommenders.towers import TwoTowers
 from genre.recommenders.transformer import Transformer
 from genre.training.packing import Packed
 
 
 class SequenceHistory(nn.Module):
-    """What a transformer makes of histories, each in a row of its own."""
+    """What a transformer makes of histories, several in a row."""
 
     def __init__(self, network: Transformer) -> None:
         """Take the network, whose table of items is not used."""
@@ -37,10 +37,11 @@ class SequenceHistory(nn.Module):
         self.network = network
 
     def forward(self, vectors: Tensor, segments: Tensor, ages: Tensor, times: Tensor) -> Tensor:
-        """Return (R, D) what is expected after histories of vectors (R, L, D)."""
+        """Return (R, L, D) what is expected after each event, of which the vectors (R, L, D) are given."""
         rows = torch.arange(ages.numel(), device=ages.device).view_as(ages)
         packed = Packed(rows, segments, ages, times, rows)
-        return _newest(self.network(packed, vectors.flatten(0, 1)), segments, ages)
+        found: Tensor = self.network(packed, vectors.flatten(0, 1))
+        return found
 
 
 class TowerHistory(nn.Module):
@@ -52,11 +53,13 @@ class TowerHistory(nn.Module):
         self.network = network
 
     def forward(self, vectors: Tensor, segments: Tensor, ages: Tensor, times: Tensor) -> Tensor:
-        """Return (R, D) what histories of vectors (R, L, D) ask for."""
-        counts = self.network.ages[ages].exp() * (segments >= 0)  # (R, L)
+        """Return (R, 1, D) what histories of vectors (R, L, D) ask for."""
+        there = segments >= 0
+        counts = self.network.ages[ages].exp() * there  # (R, L)
         mean = (vectors * counts[..., None]).sum(1) / counts.sum(1, keepdim=True)
-        both = torch.cat([mean, _newest(vectors, segments, ages)], 1)
-        return functional.normalize(mean + self.network.history(both), dim=1)
+        newest = (vectors * (there & (ages == 0))[..., None]).sum(1)
+        asked = mean + self.network.history(torch.cat([mean, newest], 1))
+        return functional.normalize(asked, dim=1)[:, None]
 
 
 class NewItems(nn.Module):
@@ -119,7 +122,7 @@ def networks_of(network: Any, form: Form, vectors: Floats, length: int) -> Netwo
     if form == "onnx":
         from genre.recommenders.graphs import Graphs
 
-        return Graphs.exported(*parts_of(small), vectors=vectors, length=length)
+        return Graphs.exported(*parts_of(small), several=_takes_several(small), vectors=vectors, length=length)
     return Int8Networks(_in_int8(small))
 
 
@@ -141,8 +144,10 @@ class Int8Networks:
 
     def history(self, liked: Interactions, rows: Rows) -> Floats:
         """Return what histories, none of them empty, ask for (B, D)."""
+        inputs, ends = laid_out(liked, rows, several=_takes_several(self.network))
         with torch.inference_mode():
-            return by_blocks(liked, rows.of, lambda inputs: self._history(*map(torch.from_numpy, inputs)).numpy())
+            found: Floats = self._history(*map(torch.from_numpy, inputs)).flatten(0, 1)[torch.from_numpy(ends)].numpy()
+        return found
 
     def items(self, text: Floats) -> tuple[Floats, Floats]:
         """Return items of texts (N, T), as they are read and as they are scored (N, D)."""
@@ -154,6 +159,11 @@ class Int8Networks:
     def state(self) -> State:
         """Return the network's parameters."""
         return {name: value.numpy() for name, value in self.network.state_dict().items()}
+
+
+def _takes_several(network: Transformer | TwoTowers) -> bool:
+    """Return whether a row takes several histories."""
+    return isinstance(network, Transformer)
 
 
 def _without_items(network: Any) -> Any:
@@ -168,9 +178,3 @@ def _in_int8(network: Any) -> Any:
         if type(layer) is nn.Linear:
             put(network, name, Int8Matrix.of(layer.weight, layer.bias))
     return network
-
-
-def _newest(vectors: Tensor, segments: Tensor, ages: Tensor) -> Tensor:
-    """Return (R, D) what stands at the newest event of each row."""
-    newest = (ages == 0) & (segments >= 0)
-    return (vectors * newest[..., None]).sum(1)

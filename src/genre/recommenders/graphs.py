@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from genre.core.errors import ModelError
 from genre.core.interactions import Interactions
 from genre.recommenders.base import State
-from genre.recommenders.layouts import INPUTS, Floats, by_blocks
+from genre.recommenders.layouts import INPUTS, Floats, Rows, laid_out
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from torch import nn
 
-    from genre.recommenders.compact import Rows
     from genre.recommenders.compact_networks import NewItems
 
-_HISTORY, _ITEMS = "history", "items"
+_HISTORY, _ITEMS, _SEVERAL = "history", "items", "several"
 _CLOSE = 1e-4
 """The furthest that a number of a graph's vector may be from the network's, beside the largest of all."""
 _LENGTHS = (1, 2, 5)
@@ -34,17 +33,18 @@ _LENGTHS = (1, 2, 5)
 class Graphs:
     """What reads histories and, where texts are read, what reads new items."""
 
-    def __init__(self, graphs: Mapping[str, bytes]) -> None:
-        """Take the graphs, by what they read."""
-        self.graphs = dict(graphs)
+    def __init__(self, graphs: Mapping[str, bytes], *, several: bool) -> None:
+        """Take the graphs, by what they read, and whether a row takes several histories."""
+        self.graphs, self.several = dict(graphs), several
 
     @classmethod
-    def exported(cls, history: nn.Module, new: NewItems | None, *, vectors: Floats, length: int) -> Self:
+    def exported(cls, history: nn.Module, new: NewItems | None, *, several: bool, vectors: Floats, length: int) -> Self:
         """Return networks as graphs that give the same vectors.
 
         Args:
             history: Reads the inputs of `layouts`.
             new: Reads texts (N, T), if texts are read.
+            several: Whether a row takes several histories.
             vectors: (.., D) of items, to try the graphs with.
             length: Places of a history at most.
 
@@ -64,19 +64,23 @@ class Graphs:
             text = rng.normal(size=(3, new.text_size)).astype(np.float32)
             graphs[_ITEMS] = _exported(new, ("text",), [text])
             tried.append((_ITEMS, new, [text]))
-        found = cls(graphs)
+        found = cls(graphs, several=several)
         for name, network, trial in tried:
             found._compare(name, network, trial)
         return found
 
     @classmethod
-    def restore(cls, state: Mapping[str, NDArray[np.uint8]]) -> Self:
+    def restore(cls, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `state` returned."""
-        return cls({name: value.tobytes() for name, value in state.items()})
+        graphs = {name: value.tobytes() for name, value in state.items() if name != _SEVERAL}
+        return cls(graphs, several=bool(state[_SEVERAL]))
 
     def history(self, liked: Interactions, rows: Rows) -> Floats:
         """Return what histories, none of them empty, ask for (B, D)."""
-        return by_blocks(liked, rows.of, lambda inputs: self._run(_HISTORY, inputs)[0])
+        inputs, ends = laid_out(liked, rows, several=self.several)
+        (answers,) = self._run(_HISTORY, inputs)
+        found: Floats = answers.reshape(-1, answers.shape[-1])[ends]
+        return found
 
     def items(self, text: Floats) -> tuple[Floats, Floats]:
         """Return items of texts (N, T), as they are read and as they are scored (N, D)."""
@@ -85,7 +89,8 @@ class Graphs:
 
     def state(self) -> State:
         """Return the graphs, as the bytes of their files."""
-        return {name: np.frombuffer(graph, np.uint8) for name, graph in self.graphs.items()}
+        graphs = {name: np.frombuffer(graph, np.uint8) for name, graph in self.graphs.items()}
+        return {**graphs, _SEVERAL: np.array(self.several)}
 
     def _run(self, name: str, inputs: Sequence[NDArray[Any]]) -> list[Floats]:
         session = self._sessions[name]

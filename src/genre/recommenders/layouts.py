@@ -1,53 +1,67 @@
 """Histories as rows of vectors, in plain arrays: what a small form of a network is given.
 
-Shapes: B histories, R of a block, L places of the longest in it, D numbers of a vector.
+Shapes: B histories, E events of theirs, R rows, L places of a row, D numbers of a vector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genre.core.interactions import Interactions
+from genre.data.packing import pack
 
 Floats: TypeAlias = NDArray[np.float32]
 INPUTS: Final = ("vectors", "segments", "ages", "times")
-"""`vectors` (R, L, D); `segments` (R, L), 0 where there is an event and -1 behind the last; `ages` (R, L) steps to the
-newest; `times` (R, L) seconds since 1970."""
-_AT_ONCE = 128
-"""Histories of a block."""
+"""`vectors` (R, L, D); `segments` (R, L), -1 for empty places and different for the histories of a row; `ages` (R, L)
+steps to a history's newest event; `times` (R, L) seconds since 1970."""
 
 
-def by_blocks(
-    liked: Interactions, vectors: Callable[[NDArray[np.integer]], Floats], answer: Callable[[list[Any]], Floats]
-) -> Floats:
-    """Return what is made of histories (B, D), those of like length together, so that little of a block is padding.
+class Rows(Protocol):
+    """The vectors of items."""
+
+    def of(self, item_rows: NDArray[np.integer]) -> Floats:
+        """Return some of them (.., D)."""
+
+    def products(self, wanted: Floats) -> Floats:
+        """Return the products (B, I) of vectors (B, D) with all of them."""
+
+    def with_more(self, vectors: Floats) -> Rows:
+        """Return these, and new ones behind."""
+
+    def state(self) -> dict[str, Any]:
+        """Return them as arrays."""
+
+
+def laid_out(liked: Interactions, rows: Rows, *, several: bool) -> tuple[list[Any], NDArray[np.int64]]:
+    """Return a network's inputs, and where the answers stand (B,) in what it makes of them, its rows put end to end.
 
     Args:
         liked: The histories, none of them empty.
-        vectors: Gives the vectors of item rows.
-        answer: Makes of a block's inputs (R, D).
+        rows: The vectors of items.
+        several: Whether a row takes several histories, each of which is answered at its newest event; otherwise each
+            row is a history and has one answer.
     """
-    order = np.argsort(liked.lengths, kind="stable")
-    parts = [order[start : start + _AT_ONCE] for start in range(0, len(order), _AT_ONCE)]
-    answers = np.concatenate([answer(_inputs(liked.take(rows), vectors)) for rows in parts])
-    found = np.empty_like(answers)
-    found[order] = answers
-    return found
-
-
-def _inputs(liked: Interactions, vectors: Callable[[NDArray[np.integer]], Floats]) -> list[Any]:
     width = int(liked.lengths.max())
-    within = np.arange(liked.num_events) - np.repeat(liked.offsets[:-1], liked.lengths)
-    rows, read = liked.row_of_event, vectors(liked.item_rows)
-    table = np.zeros((len(liked), width, read.shape[1]), np.float32)
-    table[rows, within] = read
-    found: list[Any] = [table]
-    for values, empty in ((np.zeros(liked.num_events), -1), (liked.steps_from_end, 0), (liked.timestamps, 0)):
-        part = np.full((len(liked), width), empty, np.int64)
-        part[rows, within] = values
-        found.append(part)
-    return found
+    if several:
+        row, start, count = pack(liked.lengths, width)
+    else:
+        row, start, count = np.arange(len(liked)), np.zeros(len(liked), np.int64), len(liked)
+    first = row * width + start
+    event_row = liked.row_of_event
+    places = first[event_row] + np.arange(liked.num_events) - liked.offsets[:-1][event_row]
+
+    def table(values: NDArray[Any], empty: int, dtype: type = np.int64) -> NDArray[Any]:
+        flat = np.full((count * width, *values.shape[1:]), empty, dtype)
+        flat[places] = values
+        return flat.reshape(count, width, *values.shape[1:])
+
+    inputs = [
+        table(rows.of(liked.item_rows), 0, np.float32),
+        table(event_row, -1),
+        table(liked.steps_from_end, 0),
+        table(liked.timestamps, 0),
+    ]
+    return inputs, first + liked.lengths - 1 if several else row

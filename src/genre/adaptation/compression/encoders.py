@@ -23,7 +23,8 @@ from genre.language.sentence import SentenceEncoderConfig
 from genre.training.passages import passages
 
 COSINE: Final = "cosine"
-_TURNS = 5
+_TURNS, _TEXTS = 3, 32
+"""Times that each form reads the texts, and how many these are."""
 
 
 def export(target: str, directory: Path, *, int8: bool) -> list[Compared]:
@@ -51,7 +52,7 @@ def export(target: str, directory: Path, *, int8: bool) -> list[Compared]:
     made.rmdir()
     exact = source.build()
     graph = OnnxEncoderConfig(model=str(directory), prompts=exact.prompts).build()
-    texts = passages("en")
+    texts = passages("en")[:_TEXTS]
     found = [of_two(SIZE, map(bytes_on_disk, (place, directory)))]
     for name, some in ((ONE, texts[:1]), (MANY, texts)):
         calls = [partial(one.encode, some) for one in (exact, graph)]

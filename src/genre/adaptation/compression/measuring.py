@@ -198,20 +198,25 @@ def bytes_on_disk(path: Path) -> int:
     return sum(one.stat().st_size for one in ([path] if path.is_file() else path.rglob("*")) if one.is_file())
 
 
-def bytes_held(thing: Any, seen: set[int] | None = None) -> int:
-    """Return the bytes of all arrays, tensors and graphs that an object holds, those that are shared once."""
-    seen = set() if seen is None else seen
-    if isinstance(thing, str | int | float | type) or _is_known(id(thing), seen):
+def bytes_held(thing: Any, seen: dict[int, Any] | None = None) -> int:
+    """Return the bytes of all arrays, tensors and graphs that an object holds, those that are shared once.
+
+    Args:
+        thing: Anything.
+        seen: What was counted, by address; it is held, since the address of what is gone is given to something else.
+    """
+    seen = {} if seen is None else seen
+    if isinstance(thing, str | int | float | type) or _is_known(id(thing), thing, seen):
         return 0
     if isinstance(thing, bytes):
         return len(thing)
     if isinstance(thing, np.ndarray):
         while isinstance(thing.base, np.ndarray):
             thing = thing.base
-        return 0 if _is_known(thing.ctypes.data, seen) else thing.nbytes
+        return 0 if _is_known(thing.ctypes.data, thing, seen) else thing.nbytes
     if hasattr(thing, "untyped_storage"):
         storage = thing.untyped_storage()
-        return 0 if _is_known(storage.data_ptr(), seen) else int(storage.nbytes())
+        return 0 if _is_known(storage.data_ptr(), storage, seen) else int(storage.nbytes())
     if hasattr(thing, "named_buffers"):
         return bytes_held([*thing.parameters(), *thing.buffers()], seen)
     if isinstance(thing, Mapping):
@@ -223,9 +228,9 @@ def bytes_held(thing: Any, seen: set[int] | None = None) -> int:
     return bytes_held(vars(thing), seen) if is_ours else 0
 
 
-def _is_known(number: int, seen: set[int]) -> bool:
-    known = number in seen
-    seen.add(number)
+def _is_known(address: int, thing: Any, seen: dict[int, Any]) -> bool:
+    known = address in seen
+    seen[address] = thing
     return known
 
 
