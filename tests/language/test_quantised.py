@@ -152,6 +152,15 @@ def test_inputs_may_lie_anywhere(offset: int) -> None:
         torch.testing.assert_close(short(inputs).float(), expected, atol=0.1, rtol=0.02)
 
 
+@pytest.mark.skipif(not quantised.has_int8(), reason="no int8 here")
+def test_many_outputs_are_worked_out_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    short, inputs = Int8Matrix.of(torch.randn(700, 32)), torch.randn(9, 32)
+    whole = short(inputs)
+    monkeypatch.setattr(quantised, "_SUMS_AT_ONCE", 1)
+    assert torch.equal(short(inputs), whole)
+    assert whole.shape == (9, 700)
+
+
 def test_a_table_gives_the_rows_that_are_scored() -> None:
     weight = torch.randn(10, 16)
     short = Int8Matrix.of(weight)

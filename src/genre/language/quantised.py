@@ -31,6 +31,8 @@ _FEW_INT4, _FEW_INT8 = 64, 4
 reading the weights is then most of the time."""
 _LANES = 16
 """Inputs that the kernel of 8 bits reads at once, from an address that must be a multiple; else the process dies."""
+_SUMS_AT_ONCE, _FEWEST_AT_ONCE = 1 << 17, 256
+"""Sums of 32 bits that are made floats before the next are made, and outputs that are worth a call."""
 _ALIGNED = 64
 """Bytes that addresses are a multiple of where torch makes a matrix; within a file they may be any."""
 Rounding: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -69,11 +71,19 @@ class Int8Matrix(nn.Module):
         elif len(rows) <= _FEW_INT8 and rows.shape[1] % _LANES == 0:
             found = torch.ops.aten._weight_int8pack_mm(_aligned(rows.bfloat16()), self.weight, self.scale.bfloat16())
         elif has_int8():
-            short, scale = rounded(rows.float())
-            found = torch.mul(torch._int_mm(short, self.weight.t()), self.scale).mul_(scale)
+            found = self._products(*rounded(rows.float()))
         else:
             found = functional.linear(rows, self.expanded(rows.dtype))
         return _finished(found, inputs, self.bias)
+
+    def _products(self, short: Tensor, scale: Tensor) -> Tensor:
+        """Return (R, O) the products with rows in 8 bits, a few outputs at a time: their sums stay in the cache."""
+        found = torch.empty(len(short), len(self.weight))
+        some = max(_FEWEST_AT_ONCE, _SUMS_AT_ONCE // len(short))
+        parts = (torch.split(one, some) for one in (self.weight, self.scale))
+        for out, weight, each in zip(torch.split(found, some, dim=1), *parts, strict=True):
+            torch.mul(torch._int_mm(short, weight.t()), each, out=out)
+        return found.mul_(scale)
 
     def expanded(self, dtype: torch.dtype) -> Tensor:
         """Return the weights (O, I) that the whole numbers stand for."""
