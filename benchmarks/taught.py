@@ -38,6 +38,7 @@ TITLES, OTHERS = 120, 40
 """Films whose titles are drafted, and films of which the other kinds are."""
 DRAFTED = ("summary", "synopsis", "ad")
 TESTED = 60
+USUAL = TeachConfig().training.model_dump()
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 
 
@@ -49,7 +50,8 @@ def config_of(work: Path) -> TeachConfig:
             "drafts": ["title", *DRAFTED],
             "scenario": "video",
             "write": {"sampling": SAMPLING.model_dump()},
-            "protections": {"unprotected": {}, "kl": {"kl": 1.0, "answers": True}},
+            "training": {**USUAL, "epochs": 1},
+            "protections": {"kl": {"kl": 1.0, "answers": True}},
             "shares": [1.0, 0.75, 0.5],
             "writing": {"general": str(general_texts(work)), "languages": ["en"]},
         }

@@ -319,6 +319,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=40, help="films of the sample world")
     parser.add_argument("--model", type=Path, help="a model that was taught, in the place of SmolLM2 as it is")
     parser.add_argument("--work", type=Path, default=Path("runs/writing"), help="where what was written is kept")
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS, help="what is written")
     parser.add_argument("--without", nargs="*", default=[], choices=["attacks", "taglines", "speed"])
     given = parser.parse_args()
     if not (DATA / "tmdb-5000").exists():
@@ -327,16 +328,16 @@ def main() -> None:
     model = SmolLmConfig() if given.model is None else LocalGeneratorConfig(model=str(given.model))
     config = WriteConfig(generator=model, sampling=SAMPLING)
     worlds = [(items, count) for items, count in ((films(), given.items), (sample(), given.sample)) if count]
-    found: dict[str, Any] = {"kinds": {kind: {} for kind in KINDS}}
-    writers, wanted, texts = [], {kind: [] for kind in KINDS}, {kind: [] for kind in KINDS}
+    found: dict[str, Any] = {"kinds": {kind: {} for kind in given.kinds}}
+    writers, wanted, texts = [], {kind: [] for kind in given.kinds}, {kind: [] for kind in given.kinds}
     for items, count in worlds:
         run = RunContext(store=given.work, progress=Bars())
         book = FactBook(items, "en")
         writers.append(writer_of(config, run, common_words=book.common_words, labels=book.tastes))
-        for kind, ones in requests(items, count).items():
+        for kind, ones in requests(items, count, given.kinds).items():
             wanted[kind] += ones
             texts[kind] += writers[-1].write(ones)
-    for kind in KINDS:
+    for kind in given.kinds:
         found["kinds"][kind] = judged(kind, wanted[kind], texts[kind])
         print(kind, json.dumps(found["kinds"][kind]["account"]), flush=True)
     writer = writers[0]
@@ -344,9 +345,11 @@ def main() -> None:
         found["attacks"] = attacked(writer, worlds[0][0])
     if "taglines" not in given.without:
         found["taglines"] = {
-            kind: taglines(wanted[kind][: given.items], texts[kind][: given.items], writer) for kind in ("title", "ad")
+            kind: taglines(wanted[kind][: given.items], texts[kind][: given.items], writer)
+            for kind in ("title", "ad")
+            if kind in given.kinds
         }
-    if "speed" not in given.without:
+    if "speed" not in given.without and "synopsis" in given.kinds:
         found["speed"] = speeds(wanted["synopsis"], writer)
     write_result("writing" if given.model is None else "writing-taught", found, told(found, given))
 

@@ -258,7 +258,7 @@ def test_wrong_arguments_of_load_are_explained(tmp_path: Path, arguments: dict[s
             {"regularisation": 1},
             r"fit: regularisation: there is no such setting\. Did you mean 'regularization'",
         ),
-        ("eaze", {}, r"fit: there is no recommender 'eaze'\. Choose from \['als'"),
+        ("eaze", {}, r"fit: there is no recommender 'eaze'\. Choose from \['adapted', 'als'"),
         ("fusion", {}, r"fit: members: this setting is missing"),
     ],
 )

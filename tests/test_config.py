@@ -200,6 +200,10 @@ def test_a_mistake_is_explained(tmp_path: Path, old: str, new: str, message: str
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            "data: {kind: sample, world: books}",
+            r"films\.yaml:1: data\.world = 'books': input should be 'films' or 'courses'",
+        ),
         ("models: [", r"films\.yaml:1: not valid YAML"),
         ("just words", r"films\.yaml: holds 'just words', not settings"),
         ("", r"films\.yaml: holds None, not settings"),

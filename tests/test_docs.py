@@ -15,9 +15,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from genre import pipeline
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import read_experiment
+from tests.language.models import write_tiny
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -72,6 +74,17 @@ def test_texts_can_be_written_by_following_the_page(workplace: Path) -> None:
     assert "line for ann" in result.output
 
 
+@pytest.mark.slow
+def test_the_example_moves_films_to_courses(tmp_path: Path) -> None:
+    run = pipeline.run(read_experiment(ROOT / "examples" / "scenarios.yaml"), tmp_path)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "From one scenario to another" in page
+    points = json.loads((run / "account.json").read_text(encoding="utf-8"))["few_users"]["points"]
+    found = points[1]["models"]["domain"]["over"]
+    assert points[1]["share"] == 0.01
+    assert found["low"] > 0, "with a hundredth of the learners, what films taught is worth more than beginning anew"
+
+
 def test_truth_can_be_looked_into_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "keep-it-true.md").read_text(encoding="utf-8")
     assert follow(page) == 3
@@ -88,6 +101,27 @@ def test_users_can_be_talked_with_by_following_the_page(workplace: Path) -> None
     assert (state["turns"], state["liked"], state["language"]) == (3, ["dune"], "zh")
     for code in blocks(page, "python"):
         exec(compile(code, "talk-with-your-users.md", "exec"), {})  # noqa: S102
+
+
+def test_models_can_be_made_small_by_following_the_page(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genre import compressing
+    from genre.adaptation.compression import writers
+    from genre.evaluation.writing import WritingConfig
+
+    write_tiny(workplace / "taught", context=512)  # In the place of one that somebody has taught.
+    (workplace / "texts.txt").write_text("\n\n".join(["A text about a film."] * 40), encoding="utf-8")
+    small = {"texts": 2, "max_text_tokens": 16, "max_answer_tokens": 8, "prompts": ("Write.",), "languages": ("en",)}
+    monkeypatch.setattr(compressing, "WritingConfig", lambda: WritingConfig(**small))
+    monkeypatch.setattr(writers, "WINDOWS", 4)
+    monkeypatch.setattr(writers, "WINDOW", 32)
+    page = (ROOT / "docs" / "make-it-small.md").read_text(encoding="utf-8")
+    assert follow(page) == 8
+    told = json.loads((workplace / "runs" / "next-int8" / "compression.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in told["measures"]] == ["size", "weights", "latency", "latency@many", "NDCG@10"]
+    assert (workplace / "taught-int4" / "quantised.safetensors").exists()
+    (config,) = blocks(page, "yaml")
+    (workplace / "small.yaml").write_text(f"data: {{kind: sample}}\n{config}", encoding="utf-8")
+    assert read_experiment(workplace / "small.yaml").models["next"].form == "int8"
 
 
 @pytest.mark.usefixtures("workplace")

@@ -61,6 +61,23 @@ def test_a_run_leaves_everything_behind(finished: Path) -> None:
     assert [path.name for path in finished.parent.iterdir()] == ["small"]
 
 
+def test_on_courses_models_that_learn_are_well_above_what_is_popular(tmp_path: Path) -> None:
+    models = {
+        "popularity": {"kind": "popularity"},
+        "item_knn": {"kind": "item_knn"},
+        "ease": {"kind": "ease", "regularization": 50},
+        "content": {"kind": "behaviour_content", "steps": 100},
+    }
+    data = {"kind": "sample", "world": "courses"}
+    cap = {"kind": "cap", "column": "subjects", "most": 1}
+    directory = pipeline.run(experiment(data=data, models=models, answer={"strategies": [cap]}), tmp_path)
+    found = {name: model.test["NDCG@10"].mean for name, model in Results.load(directory).models.items()}
+    learned = min(value for name, value in found.items() if name != "popularity")
+    assert learned > 1.5 * found["popularity"]
+    report = (directory / "report.html").read_text(encoding="utf-8")
+    assert "the courses are invented, the learners are simulated" in report
+
+
 def test_the_config_of_a_run_is_whole_and_reads_back(finished: Path) -> None:
     settings = yaml.safe_load((finished / "config.yaml").read_text(encoding="utf-8"))
     assert Experiment.model_validate(settings) == experiment()

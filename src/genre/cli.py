@@ -171,6 +171,58 @@ def teach(
 
 
 @app.command()
+def adapt(
+    source: Annotated[Path, typer.Argument(help="A finished run, or the config of one.")],
+    to: Annotated[Path, typer.Option(help="The other scenario: an experiment, in YAML.")],
+    method: Annotated[
+        list[str],
+        typer.Option(help="zero_shot, finetune, or domain, which aligns texts first. May be repeated."),
+    ] = ["finetune"],  # noqa: B006
+    model: Annotated[Optional[str], typer.Option(help="Of the source; its best that can be moved without.")] = None,  # noqa: UP045
+    overrides: SetOption = [],  # noqa: B006
+    runs: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+) -> None:
+    """Move a model to another scenario: as it is, or learning on there without forgetting where it came from."""
+    from genre.adapt import adapt as moved
+    from genre.config_file import read_experiment
+    from genre.console import Bars, show_run
+
+    target = read_experiment(to, overrides)
+    show_run(moved(source, target, runs, methods=method, model=model, progress=Bars()))
+
+
+@app.command()
+def compress(
+    target: Annotated[
+        str, typer.Argument(help="A finished run, a directory with a language model or an encoder, smollm2 or minilm.")
+    ],
+    method: Annotated[
+        Literal["int8", "int4", "prune", "onnx"],
+        typer.Option(help="8 or 4 bits; fewer layers; or a graph. Runs and encoders: int8, onnx. Writers: not onnx."),
+    ],
+    model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="Where to; TARGET-METHOD by default.")] = None,  # noqa: UP045
+    budget: Annotated[Optional[list[str]], typer.Option(help="A limit, as in bits_per_byte=+3%.")] = None,  # noqa: UP045
+    texts: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="What a language model writes like: a .jsonl file with a text in each line, or a text file."),
+    ] = None,
+    layers: Annotated[int, typer.Option(min=1, help="Layers that prune takes away.")] = 1,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the texts, for the others to make up for it.")] = 3,
+) -> None:
+    """Make a model smaller, and measure it beside what it was; past the budget it ends with 1 and leaves nothing."""
+    from genre.compressing import Wish
+    from genre.compressing import compress as make_smaller
+    from genre.console import Bars, show_compression
+
+    wish = Wish(method, tuple(budget or ()), out, model=model, texts=texts, layers=layers, epochs=epochs)
+    found = make_smaller(target, wish, Bars())
+    show_compression(found)
+    if found.breaches:
+        raise typer.Exit(1)
+
+
+@app.command()
 def recommend(
     run: RunArgument,
     users: Annotated[Optional[list[str]], typer.Argument(help="User ids.")] = None,  # noqa: UP045

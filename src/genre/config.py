@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from genre.adaptation.adapted import AdaptedConfig
 from genre.adaptation.distil import DistilledConfig
 from genre.adaptation.guard import GuardedConfig
 from genre.adaptation.teaching import TeachConfig
@@ -32,6 +33,7 @@ from genre.data.sample import SampleConfig
 from genre.data.splits import LeaveOneOutConfig, SplitConfig
 from genre.data.transforms import ColumnsConfig
 from genre.evaluation.config import EvaluationConfig
+from genre.evaluation.few_users import FewUsersConfig
 from genre.evaluation.writing import Budget, WritingConfig, check_measured
 from genre.features.enrich.config import EnrichConfig, RewriteConfig
 from genre.generation.stage import TextsConfig
@@ -152,6 +154,8 @@ class Experiment(Config):
     write: TextsConfig | None = None
     """Which texts are written about what is recommended; none by default."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    few_users: FewUsersConfig | None = None
+    """Which models are also fitted with the events of a few users; none by default."""
     teach: TeachConfig | None = None
     """What `genre teach` teaches a language model to write; a run takes no notice of it."""
     tune: TuneConfig | None = None
@@ -203,6 +207,9 @@ class Experiment(Config):
                 raise ValueError(f"models.{name}.{error}") from error
         if self.answer.model != "best" and self.answer.model not in self.models:
             raise ValueError(f"answer.model: there is no model {self.answer.model!r}; choose 'best' or from {known}")
+        for name in self.few_users.models if self.few_users is not None else ():
+            if name not in self.models:
+                raise ValueError(f"few_users.models: there is no model {name!r}; choose from {known}")
         for name in self.answer.fallback:
             if name not in self.models:
                 raise ValueError(f"answer.fallback: there is no model {name!r}; choose from {known}")

@@ -69,6 +69,9 @@ def digest_of(experiment: Experiment) -> str:
     for files in (settings["data"], *(_files_of(model) for model in settings["models"].values())):
         for name in _PATHS:
             files.pop(name, None)
+    for model in settings["models"].values():
+        if model["kind"] == "adapted" and (manifest := Path(model["source"]) / "manifest.json").is_file():
+            model["source"] = sha256(manifest)  # What it has learned counts, not where it lies.
     if (write := experiment.write) is not None:
         del settings["write"]["audit"]
         settings["write"]["weights_from"] = write.weights_from and sha256(write.weights_from)
@@ -202,6 +205,7 @@ def _lines_of(node: yaml.Node | None, place: Place = ()) -> dict[Place, int]:
 def _resolve_paths(settings: dict[str, Any], base: Path) -> None:
     """Let all that names a file hold from anywhere."""
     _resolve_texts(settings, base)
+    _resolve_sources(settings.get("models"), base)
     write = settings.get("write")
     if isinstance(write, dict):
         if isinstance(write.get("kinds"), list):
@@ -225,6 +229,13 @@ def _files_of(model: Any) -> dict[str, Any]:
     """Return the section of a model that names files of events, where it has one."""
     files = model.get(_UNLABELLED) if isinstance(model, dict) else None
     return files if isinstance(files, dict) else {}
+
+
+def _resolve_sources(models: Any, base: Path) -> None:
+    """Do so with the runs that models were moved from."""
+    for model in models.values() if isinstance(models, dict) else ():
+        if isinstance(model, dict) and isinstance(model.get("source"), str):
+            model["source"] = str(base / model["source"])
 
 
 def _resolve_texts(settings: dict[str, Any], base: Path) -> None:

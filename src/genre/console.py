@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,7 @@ from genre.tuning.trials import Found, table_of
 from genre.workspace import ACCOUNT, read_manifest
 
 if TYPE_CHECKING:
+    from genre.adaptation.compression.measuring import Compression
     from genre.guarding import Guarding
 
 T = TypeVar("T")
@@ -176,6 +178,28 @@ def show_writing(found: Guarding) -> None:
     show(pl.DataFrame(rows))
     for sentence in found.breaches or ["nothing: it is inside"]:
         console.print(f"Over the budget: {sentence}", highlight=False)
+
+
+def show_compression(found: Compression) -> None:
+    """Print what a smaller form of a model takes and gives beside the whole one, and where it is."""
+    rows = [
+        {
+            "measure": one.label,
+            "whole": one.shown(one.before),
+            found.method: one.shown(one.after),
+            "change": _share(one.change.mean),
+            "95 %": f"{_share(one.change.low)} to {_share(one.change.high)}" if isfinite(one.change.low) else "",
+        }
+        for one in found.compared
+    ]
+    show(pl.DataFrame(rows), f"{found.model}, {found.method}")
+    for sentence in found.breaches or ["nothing: it is inside"]:
+        console.print(f"Past the budget: {sentence}", highlight=False)
+    _say("Nothing was written." if found.breaches else f"The smaller form is in {found.directory}.")
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:+.1f} %" if isfinite(value) else ""
 
 
 def show_taught(taught: Taught) -> None:

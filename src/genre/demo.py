@@ -10,7 +10,7 @@ import polars as pl
 from genre.answers import REASON
 from genre.config_file import read_experiment
 from genre.console import Bars, console, show, show_run, show_texts
-from genre.data.sample import NOTICE
+from genre.data.sample import SampleConfig
 from genre.engine import Engine
 from genre.pipeline import run
 from genre.runs import open_run
@@ -37,7 +37,7 @@ READER = "text"
 
 def run_demo(runs: Path, *, force: bool = False) -> None:
     """Run the experiment of `demo.yaml`, and show the leaderboard and a few answers."""
-    console.print(NOTICE, style="italic")
+    console.print(SampleConfig().notice, style="italic")
     with as_file(files("genre") / "demo.yaml") as path:
         experiment = read_experiment(path)
     directory = run(experiment, runs, force=force, progress=Bars())

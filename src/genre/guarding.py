@@ -61,7 +61,7 @@ def guard_run(
         ArtifactError: There is no finished run.
         ConfigError: The model is no language model, or a limit is none.
     """
-    budget = Budget.of(_limits(limits), "--budget") if limits else USUAL
+    budget = Budget.of(limits_of(limits), "--budget") if limits else USUAL
     engine = open_run(run, model=name)
     model: Any = engine.model
     chosen = name or read_manifest(run)["chosen"]
@@ -113,7 +113,12 @@ def over_budget(
     return {name: breaches for name, breaches in found.items() if breaches}
 
 
-def _limits(given: Sequence[str]) -> Mapping[str, str | float]:
+def limits_of(given: Sequence[str]) -> Mapping[str, str | float]:
+    """Return limits by measure, each of which was written as `measure=limit`.
+
+    Raises:
+        ConfigError: One is written otherwise.
+    """
     found: dict[str, str | float] = {}
     for one in given:
         measure, parted, limit = one.partition("=")

@@ -12,19 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from genre._version import __version__
+from genre.adaptation.adapted import CONFIGS, AdaptedConfig
 from genre.answers import frame_of
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.errors import ConfigError
 from genre.core.files import atomic_file
 from genre.core.run import Progress, RunContext, Silent
-from genre.data.sample import NOTICE, SampleConfig
+from genre.data.sample import SampleConfig
 from genre.engine import Engine
 from genre.enrichment import enriched
 from genre.evaluation.judge import Judge, Judgement
 from genre.evaluation.report import render_report
 from genre.evaluation.results import METRICS_FILE, PER_QUERY_FILE, Results
 from genre.evaluation.summary import summarize
+from genre.few_users import STAGE as FEW_USERS
+from genre.few_users import few_users
 from genre.guarding import over_budget
 from genre.recommenders.base import Recommender
 from genre.runs import CONFIG, load_into, open_engine
@@ -65,6 +68,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     """
     progress = progress or Silent()
     check_installed(experiment)
+    experiment = _with_sources(experiment, directory, progress)
     key = {"config": digest_of(experiment), "data": source_key(experiment), "genre": __version__}
     work = Workspace(directory / experiment.name, key, force=force)
     if work.finished:
@@ -95,6 +99,8 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     engine = open_engine(experiment, work.directory, prepared.data, chosen)
     _recommend(engine, experiment, work.directory)
     told = _write(engine, experiment, work.directory, progress)
+    first = Trial.of(experiment, prepared, 0, experiment.seeds[0], work, progress)
+    few = few_users(experiment, plan, first, judges[0], {name: found[0][0] for name, found in judgements.items()})
 
     account = {
         "data": prepared.account,
@@ -102,6 +108,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         "plan": [_plain(planned) for planned in plan],
         "accounts": accounts_of(work.directory, [planned.name for planned in plan]),
         "texts": told,
+        "few_users": few,
     }
     work.write(ACCOUNT, json.dumps(account, indent=2))
     skipped = {planned.name: planned.skipped for planned in plan if planned.skipped}
@@ -114,8 +121,28 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         seeds=experiment.seeds,
     )
     _report(work.directory, experiment, manifest)
-    work.finish(manifest, discard=(TRIALS, JUDGEMENTS))
+    work.finish(manifest, discard=(TRIALS, JUDGEMENTS, FEW_USERS))
     return work.final
+
+
+def _with_sources(experiment: Experiment, directory: Path, progress: Progress) -> Experiment:
+    """Return the experiment with every model that is moved from another experiment moved from its run, made if need be.
+
+    Raises:
+        ConfigError: The other experiment has the name of this one.
+    """
+    models = dict(experiment.models)
+    for name, config in models.items():
+        if isinstance(config, AdaptedConfig) and config.source.suffix in CONFIGS:
+            other = read_experiment(config.source)
+            if other.name == experiment.name:
+                raise ConfigError(
+                    f"the source is called {other.name!r} too, and both would be the same run",
+                    place=f"models.{name}.source",
+                    remedy="Give one of the experiments another `name`.",
+                )
+            models[name] = config.model_copy(update={"source": run(other, directory, progress=progress)})
+    return experiment.model_copy(update={"models": models})
 
 
 def encode(experiment: Experiment, directory: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
@@ -257,7 +284,8 @@ def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]
         examples=[line for line in lines if line["kind"] == EXAMPLE],
         texts=[line for line in lines if line["kind"] != EXAMPLE],
         measured=account.get("texts", {}),
-        notice=NOTICE if isinstance(experiment.data, SampleConfig) else None,
+        few_users=account.get("few_users", {}),
+        notice=experiment.data.notice if isinstance(experiment.data, SampleConfig) else None,
     )
     with atomic_file(directory / REPORT) as path:
         path.write_text(page, encoding="utf-8")

@@ -100,6 +100,12 @@ def test_labels_name_the_columns() -> None:
     ]
 
 
+def test_the_columns_of_a_course_have_chinese_names() -> None:
+    course = {"subjects": [["Music"]], "level": ["easy"], "hours": [6.0], "prerequisites": [["notes"]]}
+    named = TextConfig(fields=tuple(course), labels=True, language="zh")
+    assert item_texts(entities(course), named) == ["学科：Music。难度：easy。学时：6。先修课程：notes"]
+
+
 def test_another_languages_title_stands_in_where_there_is_none() -> None:
     table = entities({"title": ["Up", "M"], "title_zh": ["飞屋环游记", None]}, Roles(text=("title", "title_zh")))
     assert item_texts(table, TextConfig(language="zh")) == ["飞屋环游记", "M"]

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genre.data.build import build_dataset
 from genre.data.dataset import Entities, Roles, Vocabulary
+from genre.data.sample import SampleConfig, sample_tables
 from genre.features.text import Language
 from genre.generation.facts import FactBook
 from genre.generation.paths import Paths, Step
@@ -64,6 +66,19 @@ def test_what_is_needed_comes_before(column: str, needs: list[list[str] | None])
     assert about["ordered_by"][0] == "prerequisites"
     assert "circular" not in about
     assert steps[found.index(0)].builds_on == ("One",)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_courses_of_the_sample_world_stand_in_the_order_in_which_they_can_be_taken(language: Language) -> None:
+    items = build_dataset(sample_tables(SampleConfig(world="courses", num_viewers=20))).items
+    wanted = ["machine-learning-from-scratch", "statistics-from-raw-data", "first-programs", "lists-trees-and-tables"]
+    rows = items.vocabulary.rows(wanted).tolist()
+    order, steps, about = Paths(items, FactBook(items, language), language).ordered(rows, ())
+    assert [wanted[rows.index(row)] for row in order] == [wanted[2], wanted[1], wanted[3], wanted[0]]
+    assert [step.level for step in steps] == ["introductory", "intermediate", "intermediate", "advanced"]
+    title = {"en": "Linear Algebra for Makers", "zh": "实用线性代数"}[language]
+    assert steps[3].needs == (title,)
+    assert about["ordered_by"] == ["prerequisites", "level", "what is new"]
 
 
 def test_prerequisites_count_more_than_levels_and_go_through_what_is_not_chosen() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 
 from genre.data.dataset import Entities, Roles, Vocabulary
 from genre.generation.facts import FactBook, Facts
@@ -39,6 +40,14 @@ def test_evidence_is_all_that_is_known() -> None:
     )
     assert person.evidence("zh").labels == {"最近喜欢": "《C》、《B》、《A》", "最常选": "Drama（3 次）、War（2 次）"}
     assert not Person("u").evidence("en").is_told
+
+
+@pytest.mark.parametrize("column", ["genres", "subjects", "学科"])
+def test_what_is_chosen_is_said_by_columns_of_taste(column: str) -> None:
+    frame = pl.DataFrame({"item_id": ["a", "b"], column: ["Music"] * 2, "level": ["easy"] * 2})
+    roles = Roles(text=("item_id",), category=(column, "level"))
+    book = FactBook(Entities(Vocabulary(frame["item_id"]), frame, roles), "en")
+    assert Person.of("u", np.arange(2), book).labels == ("Music",)
 
 
 def test_subjects_are_neither_labels_nor_guesses() -> None:

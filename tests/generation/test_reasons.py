@@ -112,6 +112,13 @@ def test_a_truth_that_both_share_is_no_reason() -> None:
     assert reason_of(Reasons(with_titles("Alien", "true")), [0], 1).facts == ()
 
 
+def test_that_both_need_the_same_item_is_no_reason() -> None:
+    data = with_titles("Alien", "SF")
+    frame = data.items.frame.with_columns(prerequisites=pl.Series([["a"], ["a"]]))
+    items = replace(data.items, frame=frame, roles=Roles(text=("title",), category=("genres", "prerequisites")))
+    assert reason_of(Reasons(replace(data, items=items)), [0], 1).facts == ("SF",)
+
+
 def test_a_popular_answer_claims_nothing_personal() -> None:
     assert explain([0], 1, Source.POPULAR).text == "Liked by 2 people."
 

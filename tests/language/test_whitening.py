@@ -112,3 +112,42 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
     given[3, 1] = np.nan
     with pytest.raises(DataError, match="vector 3 holds a number that is not finite"):
         Whitening.fit(given, ALL)
+
+
+def spread(seed: int, mean: float, scales: list[float]) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    turned = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    return rng.normal(size=(4000, 4)) * scales @ turned + mean
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_aligned_vectors_are_spread_as_those_that_were_learned_from(strength: float) -> None:
+    source, target = spread(0, 0.3, [2, 1, 0.5, 0.3]), spread(1, -1.0, [0.2, 3, 1, 1])
+    whitening = Whitening.fit(source, WhiteningConfig(strength=strength))
+    aligned = whitening.aligned(target, strength)
+    before, after = (one.transform(of, unit=False) for one, of in ((whitening, source), (aligned, target)))
+    assert np.allclose(after.mean(axis=0), 0, atol=1e-3)
+    assert np.allclose(np.cov(after.T), np.cov(before.T), atol=0.05)
+
+
+def test_what_is_spread_alike_already_is_not_turned() -> None:
+    source = spread(0, 0.3, [2, 1, 0.5, 0.3])
+    whitening = Whitening.fit(source, WhiteningConfig())
+    again = whitening.aligned(source, 1.0)
+    assert np.allclose(again.transform(source), whitening.transform(source), atol=0.02)
+
+
+def test_alignment_by_hand_in_one_direction() -> None:
+    # Deviations of 2 there and 4 here, means 0 and 10; of many, so that nothing is shrunk.
+    source, target = np.tile([[-2.0], [2.0]], (500, 1)), np.tile([[6.0], [14.0]], (500, 1))
+    aligned = Whitening.fit(source, WhiteningConfig()).aligned(target, 1.0)
+    assert aligned.transform(np.array([[14.0]]), unit=False)[0, 0] == pytest.approx(1.0, rel=1e-3)
+
+
+def test_where_variances_are_not_known_or_there_is_one_vector_little_is_aligned() -> None:
+    source, target = spread(0, 0.3, [2, 1, 0.5, 0.3]), spread(1, -1.0, [1, 1, 1, 1])
+    turned = Whitening.fit(source, WhiteningConfig(strength=0.0))
+    assert np.array_equal(turned.aligned(target, 0.0).projection, turned.projection)
+    assert turned.aligned(target[:1], 0.0) is turned
+    with pytest.raises(ModelError, match="learned from 4 numbers each"):
+        turned.aligned(target[:, :3], 0.0)

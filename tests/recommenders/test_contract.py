@@ -17,7 +17,9 @@ from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommenda
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
+from genre.data.files import save_split
 from genre.data.growth import extended
+from genre.data.splits import Split
 from genre.recommenders.base import (
     DataSize,
     Recommender,
@@ -29,6 +31,8 @@ from genre.recommenders.ease import EaseConfig
 from genre.recommenders.growth import grown
 from genre.recommenders.popularity import PopularityConfig
 from genre.recommenders.semantic_id import SemanticIdConfig
+from genre.recommenders.store import save_model
+from genre.recommenders.two_tower import TwoTowerConfig
 from tests.conftest import make_dataset
 from tests.language.models import write_tiny
 
@@ -52,7 +56,25 @@ def small_reader() -> dict[str, object]:
     }
 
 
+@cache
+def other_run() -> str:
+    """Return where a run is whose model was fitted on the same sort of items."""
+    train, validation = leave_last_out(make_dataset())
+    model = TwoTowerConfig.model_validate(READS | {"training": BRIEF}).build({}).fit(train, RunContext())
+    directory = Path(tempfile.mkdtemp())
+    for part in ("data/split-0", "models/towers"):
+        (directory / part).mkdir(parents=True)
+    nothing = Holdout(validation.queries.take(slice(0, 0)), validation.targets.take(slice(0, 0)))
+    save_split(Split(train, validation, nothing, np.zeros(train.num_items, bool)), directory / "data" / "split-0")
+    save_model(model, directory / "models" / "towers")
+    return str(directory)
+
+
+BRIEF = {"epochs": 2, "tracker": "none"}
+READS = {"vectors": {"encoder": {"kind": "hashing"}}}
+
 SMALLER: dict[str, Callable[[], dict[str, object]]] = {
+    "adapted": lambda: {"source": other_run(), "model": "towers", "training": BRIEF},
     "distilled": lambda: {
         "teacher": "ease",
         "student": {"kind": "sasrec", "embedding_size": 16, "training": {"epochs": 3, "tracker": "none"}},

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from genre.core.interactions import Interactions
 from genre.core.ragged import Ragged
-from genre.training.packing import Packed, pack
+from genre.data.packing import pack
+from genre.training.packing import Packed
 
 
 @given(st.lists(st.integers(0, 12), max_size=60))

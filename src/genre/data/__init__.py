@@ -1,1 +1,1 @@
-"""From files to a `Dataset`: reading, cleaning, privacy, splits, and the sample world."""
+"""From files to a `Dataset`: reading, cleaning, privacy, splits, and the sample worlds."""

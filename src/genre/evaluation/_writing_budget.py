@@ -28,6 +28,26 @@ class Limit:
     relative: bool
     """Whether the amount is a share of what the measure was."""
 
+    @classmethod
+    def of(cls, name: str, value: Any) -> Self:
+        """Read the limit of a measure: a percentage, or a number.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        percent = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+        if percent:
+            return cls(float(percent[1]) / 100, relative=True)
+        try:
+            amount = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            amount = math.nan
+        if not math.isfinite(amount):
+            raise ValueError(
+                f"{name} = {value!r} is no limit: write a percentage such as '+2%', or a number such as 0.05"
+            )
+        return cls(amount, relative=False)
+
     def __str__(self) -> str:
         shown = f"{100 * self.amount:+.6g} %" if self.relative else f"{self.amount:+.6g}"
         return shown.replace("-", "−")
@@ -124,7 +144,7 @@ def _limit(name: str, value: Any) -> Limit:
         raise ValueError(f"{name!r} names no task: write `lm_eval@` and one")
     if base == "instructions" and part and part not in CHECKS:
         raise ValueError(f"{name!r} is no kind of instruction. Valid after `@`: {', '.join(CHECKS)}")
-    limit = _parsed(name, value)
+    limit = Limit.of(name, value)
     worse = 1 if measure(name).better == "less" else -1
     if limit.amount * worse < 0:
         way = "rises" if worse > 0 else "falls"
@@ -137,19 +157,6 @@ def _limit(name: str, value: Any) -> Limit:
     if base == "kl" and limit.relative:
         raise ValueError(f"{name} = {value!r} is a share of the base's own, which is 0: give nats, such as 0.1")
     return limit
-
-
-def _parsed(name: str, value: Any) -> Limit:
-    percent = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
-    if percent:
-        return Limit(float(percent[1]) / 100, relative=True)
-    try:
-        amount = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        amount = math.nan
-    if not math.isfinite(amount):
-        raise ValueError(f"{name} = {value!r} is no limit: write a percentage such as '+2%', or a number such as 0.05")
-    return Limit(amount, relative=False)
 
 
 def _in_words(name: str, was: float, now: float, limit: Limit) -> str:

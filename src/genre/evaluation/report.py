@@ -14,6 +14,8 @@ from genre.evaluation._classified import classifiers, validities
 from genre.evaluation._frontier import frontiers
 from genre.evaluation._labels import duration
 from genre.evaluation._measures import Measure, measure, number, percent, size
+from genre.evaluation._moved import few_users as view_of_few_users
+from genre.evaluation._moved import moved
 from genre.evaluation._pictures import calibration, gaps, overview, slices
 from genre.evaluation._taught import lessons
 from genre.evaluation._texts import view_of_texts
@@ -43,6 +45,7 @@ def render_report(
     examples: Sequence[Mapping[str, Any]],
     texts: Sequence[Mapping[str, Any]],
     measured: Mapping[str, Any],
+    few_users: Mapping[str, Any],
     notice: str | None,
 ) -> str:
     """Return the report as HTML.
@@ -60,6 +63,7 @@ def render_report(
         examples: Rows of answers: user_id, history (titles, newest last), rank, item_id, title, score, source, reason.
         texts: What was written: user_id, item_id, title, kind, language, text, writer, provenance.
         measured: What was found out about the texts by more than reading them; see `genre.texts.write_texts`.
+        few_users: What models are worth with the events of some users; see `genre.few_users`.
         notice: A sentence that must stand above all results, or None.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -85,6 +89,8 @@ def render_report(
         account=account,
         reading=reading,
         frontiers=frontiers(accounts),
+        moved=moved(accounts),
+        few_users=view_of_few_users(few_users),
         classifiers=classifiers(accounts),
         validities=validities(accounts),
         lessons=lessons(accounts),

@@ -50,6 +50,7 @@ _CHINESE_NAMES: Final = {
     "genres": "类型", "category": "类别", "categories": "类别", "tags": "标签", "keywords": "关键词", "author": "作者",
     "director": "导演", "actors": "演员", "year": "年份", "country": "国家", "language": "语言", "price": "价格",
     "color": "颜色", "gender": "性别", "age": "年龄", "occupation": "职业", "city": "城市", "in_stock": "有货",
+    "subject": "学科", "subjects": "学科", "level": "难度", "hours": "学时", "prerequisites": "先修课程",
 }  # fmt: skip
 
 _ENDS: Final = ".!?…。！？"

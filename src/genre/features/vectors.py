@@ -96,6 +96,25 @@ class TextVectors:
         self._run = run
         return self._whitened(self._encoded(item_texts(items, self.config.text, required=False), "item"))
 
+    def moved(self, items: Entities, run: RunContext, *, align: bool) -> tuple[Self, NDArray[np.float32]]:
+        """Return what reads another catalogue so that what was learned of this one holds there, and its vectors (I, D).
+
+        Args:
+            items: The other catalogue.
+            run: Its store and progress.
+            align: Whether its texts as a whole are spread as those that this was fitted on: see `Whitening.aligned`.
+
+        Raises:
+            DataError: None of the items has a text.
+            ModelError: The encoder gives vectors of another size than when the model was fitted.
+        """
+        other = type(self)(self.config, self.encoder, self.whitening, self.size)
+        other._run = run
+        raw = other._encoded(item_texts(items, self.config.text), "item")
+        if align and self.whitening is not None and self.config.whitening is not None:
+            other.whitening = self.whitening.aligned(raw, self.config.whitening.strength)
+        return other, other._whitened(raw)
+
     def versions(
         self, items: Entities, known: NDArray[np.bool_], config: VersionsConfig, run: RunContext
     ) -> NDArray[np.float32]:

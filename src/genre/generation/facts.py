@@ -23,8 +23,8 @@ from genre.generation.shared_words import SharedWords
 from genre.training.passages import passages
 
 TASTES: Final = frozenset(
-    "genre genres category categories tag tags keywords topic topics subject skill skills style section department "  # noqa: SIM905
-    "类型 类别 标签 关键词 主题 话题 技能".split()
+    "genre genres category categories tag tags keywords topic topics subject subjects skill skills style section "  # noqa: SIM905
+    "department 类型 类别 标签 关键词 主题 话题 学科 技能".split()
 )
 """Columns that say what somebody likes; a country or a director says so less."""
 _FEW: Final = 0.02

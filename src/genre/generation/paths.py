@@ -20,9 +20,10 @@ from genre.features.text import Language, spoken_columns
 from genre.generation.facts import FactBook
 from genre.generation.person import labels_of
 
-_NEEDS: Final = re.compile(
+NEEDS: Final = re.compile(
     r"^(?:pre_?requisites?|pre_?reqs?|requires|depends_on|先修(?:课程?)?|前置(?:课程?)?)$", re.IGNORECASE
 )
+"""What a column is called that says what an item needs."""
 _LEVEL: Final = re.compile(
     r"^(?:(?:course|skill|difficulty)_)?level$|^difficulty$|难度|级别|等级|^水平$", re.IGNORECASE
 )
@@ -91,7 +92,7 @@ class Paths:
         """
         self._items, self._book = items, book
         columns = items.frame.columns
-        self._needing = [name for name in columns if _NEEDS.search(name)]
+        self._needing = [name for name in columns if NEEDS.search(name)]
         level = next((name for name in columns if _LEVEL.search(name)), None)
         self._levels = {} if level is None else spoken_columns(items, [level], language)
         said = spoken_columns(items, self._needing, language)

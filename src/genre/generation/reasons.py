@@ -22,6 +22,7 @@ from genre.data.dataset import Dataset
 from genre.features.enrich.untrusted import gives_orders, neutralise
 from genre.features.text import Language, is_truth
 from genre.generation.facts import Books, FactBook
+from genre.generation.paths import NEEDS
 from genre.generation.sentences import ended, joined
 
 _SENTENCES: Final[dict[Language, dict[str, str]]] = {
@@ -90,8 +91,8 @@ class Reasons:
         self._liked_by = np.diff(self._likes.indptr)
         # With the id, since a selection of no columns has no rows.
         frame = data.items.frame
-        # That both are in stock speaks for nothing.
-        said = [name for name in data.items.roles.category if not is_truth(frame[name])]
+        # That both are in stock speaks for nothing, nor that both need the same third item.
+        said = [name for name in data.items.roles.category if not is_truth(frame[name]) and not NEEDS.search(name)]
         labels = frame.select(ITEM_ID, *said)
         self._labels = [_labels_of(row[1:]) for row in labels.iter_rows()]
 

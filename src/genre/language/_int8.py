@@ -51,7 +51,7 @@ class Int8Linear(nn.Module):
         """Round a layer's weights; layers that read the same input share its rounded `rows`."""
         super().__init__()
         self.rows = rows
-        weight, scale = _rounded(linear.weight.detach().float())
+        weight, scale = rounded(linear.weight.detach().float())
         bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach().float()
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale.squeeze(1))
@@ -74,12 +74,12 @@ class _Rows:
     def of(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         last: tuple[Tensor, Tensor, Tensor] | None = getattr(self._here, "last", None)
         if last is None or last[0] is not inputs:
-            last = (inputs, *_rounded(inputs.reshape(-1, inputs.shape[-1]).float()))
+            last = (inputs, *rounded(inputs.reshape(-1, inputs.shape[-1]).float()))
             self._here.last = last
         return last[1:]
 
 
-def _rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
+def rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return whole numbers (R, I) and the scale (R, 1) of each row."""
     largest = torch.maximum(rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_())
     scale = largest.clamp_min_(torch.finfo(torch.float32).tiny * _STEPS).div_(_STEPS)

@@ -29,6 +29,8 @@ CHOICES = (
     "file, or a server (`kind: endpoint`)."
 )
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+QUANTISED = "quantised.safetensors"
+"""The weights of a directory that `genre compress` wrote."""
 _CONTEXT = 2048
 """Tokens of a model that does not say how many it reads."""
 
@@ -201,6 +203,11 @@ class LocalGenerator:
                 self._loaded = _load(self._source(progress or Silent()), self.settings)
             return self._loaded
 
+    def files(self, progress: Progress | None = None) -> Path:
+        """Return the directory, or the file, that the model is loaded from."""
+        source = self._source(progress or Silent())
+        return Path(source.place) / (source.gguf_file or "")
+
     def _rows(
         self, loaded: LoadedModel, prompts: Sequence[Prompt], sampling: Sampling, schema: Schema | None
     ) -> list[Row]:
@@ -312,7 +319,13 @@ def _load(source: Source, settings: LocalSettings) -> LoadedModel:
         with quiet_loading():
             tokenizer = AutoTokenizer.from_pretrained(source.place, **options)
             dtype = dtype_of(settings.precision, device)
-            model: Any = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, **options, **extra)
+            model: Any
+            if (Path(source.place) / QUANTISED).is_file() and source.gguf_file is None:
+                from genre.language.compressed import load_quantised
+
+                model = load_quantised(Path(source.place), dtype)
+            else:
+                model = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, **options, **extra)
     except GenreError:
         raise
     except Exception as error:  # Each form of model has its own ways to be damaged.

@@ -147,16 +147,8 @@ class OnnxEncoder:
 
     @cached_property
     def _session(self) -> InferenceSession:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        # Threads that spin while they wait take the cores from whatever else runs here.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = self._directory / _GRAPH
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors share no base but this one.
-            raise ModelError(f"the graph cannot be loaded: {error}", place=str(path)) from error
+        session = session_of(str(path), str(path))
         strange = {one.name for one in session.get_inputs()} - {"input_ids", "attention_mask", "token_type_ids"}
         if strange:
             raise ModelError(
@@ -165,6 +157,23 @@ class OnnxEncoder:
                 remedy="Export an encoder of texts, with the inputs `input_ids` and `attention_mask`.",
             )
         return session
+
+
+def session_of(graph: str | bytes, place: str) -> InferenceSession:
+    """Return what runs a graph, given as a file or as its bytes.
+
+    Raises:
+        ModelError: It cannot be loaded; the message begins with `place`.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Threads that spin while they wait take the cores from whatever else runs here.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base but this one.
+        raise ModelError(f"the graph cannot be loaded: {error}", place=place) from error
 
 
 def export_onnx(source: EncoderConfig | str | Path, directory: Path, *, int8: bool = False) -> OnnxEncoderConfig:
@@ -183,7 +192,7 @@ def export_onnx(source: EncoderConfig | str | Path, directory: Path, *, int8: bo
         ModelError: The model is of another kind, or its graph gives other vectors.
     """
     config = source if isinstance(source, EncoderConfig) else SentenceEncoderConfig(model=str(source))
-    _check_exporter()
+    check_exporter()
     exact = config.model_copy(update={"precision": "fp32"}).build()
     if not isinstance(exact, SentenceEncoder):
         raise ModelError(
@@ -200,7 +209,12 @@ def export_onnx(source: EncoderConfig | str | Path, directory: Path, *, int8: bo
     return OnnxEncoderConfig(model=str(directory), prompts=exact.prompts)
 
 
-def _check_exporter() -> None:
+def check_exporter() -> None:
+    """Make sure that the libraries that make graphs are there.
+
+    Raises:
+        DependencyError: One of them is not.
+    """
     for library in ("onnx", "onnxruntime", "onnxscript"):
         if find_spec(library) is None:
             raise DependencyError(
@@ -240,7 +254,7 @@ def _write_graph(model: SentenceTransformer, path: Path) -> None:
     ids, mask = torch.ones((2, 2, 7), dtype=torch.int64).unbind()
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
     names = ["input_ids", "attention_mask"]
-    with _quiet():
+    with quiet_export():
         torch.onnx.export(
             Sentence().eval(),
             (ids, mask),
@@ -259,7 +273,7 @@ def _to_int8(path: Path) -> None:
     Of ONNX Runtime's two ways this is the one with a scale for each block of a token's numbers. `quantize_dynamic`,
     with one scale for a whole batch, is faster, but a text's vector then depends on the texts beside it.
     """
-    with _quiet():
+    with quiet_export():
         import onnx
         from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
@@ -284,7 +298,7 @@ def _compare(graph: OnnxEncoder, exact: SentenceEncoder, *, int8: bool) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_export() -> Iterator[None]:
     """Hold back what the exporters say of their own insides, and undo what they do to the program's logging."""
     root = logging.getLogger()
     level, handlers, disabled = root.level, root.handlers[:], logging.root.manager.disable

@@ -79,18 +79,52 @@ class Whitening:
         scaled = directions[:, kept] * variances[kept] ** (-config.strength / 2)
         return cls(mean.astype(np.float32), scaled.astype(np.float32))
 
-    def transform(self, vectors: NDArray[Any], *, unit: bool = True) -> NDArray[np.float32]:
-        """Return (N, K) whitened vectors, of length 1 where `unit` is true; a row of zeros stays one.
+    def aligned(self, vectors: NDArray[Any], strength: float) -> Self:
+        """Return a whitening of other vectors (N, D) whose outcome is spread as this one's is, direction by direction.
+
+        ``x -> (x - m_t) C_t^(-1/2) C_s^(1/2)`` gives vectors of one catalogue (mean m_t, covariance C_t) the covariance
+        of another, C_s, without turning them more than that takes; then this whitening follows. What was learned of its
+        outcome can then be used on theirs (Sun, Feng, Saenko: Return of Frustratingly Easy Domain Adaptation. AAAI
+        2016). C_t is shrunk towards equal variances as far as N is small (Ledoit and Wolf, 2004).
+
+        Args:
+            vectors: Rows of zeros are left aside.
+            strength: That this was fitted with; at 0 it does not tell C_s, and only the mean is moved.
 
         Raises:
-            ModelError: The vectors have another D than those that were learned from.
+            ModelError: The vectors have another D.
         """
+        from sklearn.covariance import ledoit_wolf
+
+        self._check(vectors)
+        known = np.asarray(vectors[vectors.any(axis=1)], np.float64)
+        if len(known) < 2:
+            return self
+        mean = known.mean(axis=0)
+        projection = self.projection.astype(np.float64)
+        if strength:
+            lengths = np.linalg.norm(projection, axis=0)
+            directions, deviations = projection / lengths, lengths ** (-1 / strength)
+            variances, turned = np.linalg.eigh(ledoit_wolf(known)[0])
+            narrowed = turned * np.maximum(variances, np.finfo(np.float32).tiny) ** -0.5 @ turned.T
+            projection = narrowed @ directions * (deviations * lengths)
+        return type(self)(mean.astype(np.float32), projection.astype(np.float32))
+
+    def _check(self, vectors: NDArray[Any]) -> None:
         if vectors.ndim != 2 or vectors.shape[1] != len(self.mean):
             raise ModelError(
                 f"vectors of shape {vectors.shape} were given, and it was learned from {len(self.mean)} numbers each",
                 place="whitening",
                 remedy="Encode with the encoder that the model was fitted with, or fit again.",
             )
+
+    def transform(self, vectors: NDArray[Any], *, unit: bool = True) -> NDArray[np.float32]:
+        """Return (N, K) whitened vectors, of length 1 where `unit` is true; a row of zeros stays one.
+
+        Raises:
+            ModelError: The vectors have another D than those that were learned from.
+        """
+        self._check(vectors)
         found = np.empty((len(vectors), self.projection.shape[1]), np.float32)
         for start in range(0, len(vectors), _CHUNK):
             part = vectors[start : start + _CHUNK].astype(np.float64)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from genre.core.config import Config
-from genre.core.errors import ModelError
+from genre.core.errors import ConfigError, ModelError
 from genre.core.parts import below, text_as_array, text_of_array, with_prefix
 from genre.core.run import RunContext
 from genre.language.local import LocalGeneratorConfig
@@ -129,13 +129,20 @@ class LearningLanguage:
             new_tokens: Tokens that it gets behind its own.
 
         Raises:
-            ConfigError: It has no layers of the names in `tuning.modules`.
+            ConfigError: It has no layers of the names in `tuning.modules`, or its weights are in few bits.
             DependencyError: It is not there.
         """
+        from genre.language.quantised import is_quantised
         from genre.language.tuning import TunedModel
 
         self.config = config
         self.key, self.loaded = load_base(config.base, run)
+        if is_quantised(self.loaded.model):
+            raise ConfigError(
+                "the language model's weights are in few bits, through which nothing can be learned",
+                place="base",
+                remedy="Name the model that it was made of, and compress what has learned.",
+            )
         self.tuned = TunedModel(self.loaded.model, config.tuning, total_steps=total_steps, new_tokens=new_tokens)
 
     @property

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre.core.config import Config
+from genre.core.errors import ModelError
 from genre.core.parts import below, with_prefix
 from genre.core.queries import Queries
 from genre.core.run import RunContext
@@ -30,12 +31,13 @@ from genre.recommenders.base import (
     DataSize,
     Estimate,
     Recommender,
-    RecommenderConfig,
     ScoringRecommender,
     State,
     never_scored,
 )
+from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.members import validator
+from genre.recommenders.moving import carry_over, keep_own
 from genre.recommenders.sparse import best_of_rows
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from genre.recommenders.transformer import Transformer
     from genre.training.contracts import Term
     from genre.training.loss import ItemLoss
-    from genre.training.next_item import Augmentation
+    from genre.training.next_item import Augmentation, NextItem
 
 _READER = "reader."
 _NUM_SIMILAR = 5
@@ -77,7 +79,7 @@ class ItemTextConfig(Config):
         return self.model_dump(include={"own", "own_dropout", "hidden", "dropout"})
 
 
-class SasrecConfig(RecommenderConfig):
+class SasrecConfig(CompactConfig):
     """Settings of `sasrec`. The defaults were found on the validation events of Amazon Beauty."""
 
     extra: ClassVar[str | None] = "torch"
@@ -136,9 +138,9 @@ class SasrecConfig(RecommenderConfig):
         """It learns one of each item."""
         return True
 
-    def build(self, members: Mapping[str, Recommender]) -> Sasrec:
+    def build(self, members: Mapping[str, Recommender]) -> Sasrec | Compact:
         """Return the unfitted component."""
-        return Sasrec(self)
+        return Sasrec(self) if self.form == "torch" else Compact(self)
 
     def estimate(self, size: DataSize) -> Estimate:
         """Vectors with what the optimizer keeps of them, and as many epochs as early stopping usually leaves."""
@@ -175,6 +177,8 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
     """(I, T) vectors of the items' texts, zeros for an item without."""
     table: Tensor
     """(I, D) the items as they are read."""
+    _begin: Self | None = None
+    """What learning begins with."""
 
     def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Train until the validation events are predicted no better; without any, for all epochs.
@@ -191,28 +195,22 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         """
         import torch
 
-        from genre.training.next_item import NextItem
-
-        config, log = self.config, data.interactions
-        counts = log.item_counts(data.num_items)
-        self.known = counts > 0
-        versions = None
+        config = self.config
+        self.known = data.interactions.item_counts(data.num_items) > 0
+        versions, begin = None, self._begin
         if config.text is not None:
-            self.reader, self.text = TextVectors.fit(config.text.vectors, data.items, self.known, run)
+            if begin is None or begin.reader is None:
+                self.reader, self.text = TextVectors.fit(config.text.vectors, data.items, self.known, run)
+            else:
+                self.reader, self.text = begin.reader, begin.text
             versions = self.reader.versions(data.items, self.known, config.text.versions, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("sasrec").integers(2**63)))
             self.network = self._new_network(versions)
             self._start_from_text()
-        objective = NextItem(
-            among(self.known, log),
-            length=config.length,
-            batch_size=config.training.batch_size,
-            parts=config.training.accumulate,
-            loss=self._loss(counts[self.known]),
-            augmentations=self._augmentations(data),
-            contrastive=config.contrastive,
-        )
+            if begin is not None:
+                self._carry_over(begin)
+        objective = self.objective(data)
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
             self.known[:] = False
             self.text = None if self.text is None else np.zeros_like(self.text)
@@ -224,11 +222,26 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             run,
             data=data,
             training=config.training,
-            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self.settle),
             terms=terms,
         )
-        self._settle()
+        self.settle()
         return self
+
+    def objective(self, data: Dataset) -> NextItem:
+        """Return what is learned from a log of the items that are known."""
+        from genre.training.next_item import NextItem
+
+        config, log = self.config, data.interactions
+        return NextItem(
+            among(self.known, log),
+            length=config.length,
+            batch_size=config.training.batch_size,
+            parts=config.training.accumulate,
+            loss=self._loss(log.item_counts(data.num_items)[self.known]),
+            augmentations=self._augmentations(data),
+            contrastive=config.contrastive,
+        )
 
     def index(self, items: Entities, run: RunContext) -> Self:
         """Return a model of a longer catalogue. New items are scored if it reads texts; if not, they are left out."""
@@ -237,8 +250,35 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
         if self.reader is not None and self.text is not None:
             model.text = np.concatenate([self.text, self.reader.of_items(new, run)])
-        model._settle()
+        model.settle()
         return model
+
+    def moved(self, items: Entities, run: RunContext, *, same: NDArray[np.integer], align: bool) -> Self:
+        """Return a model of another catalogue: new items are read by their texts, the same ones as here.
+
+        Raises:
+            DataError: None of the items has a text.
+            ModelError: This model does not read texts.
+        """
+        if self.reader is None:
+            raise ModelError(
+                "it knows items by their likes alone, and says nothing of others",
+                place="sasrec",
+                remedy="Give it `text`, and run the source again.",
+            )
+        model = copy(self)
+        model.reader, model.text = self.reader.moved(items, run, align=align)
+        model.known = (same >= 0) & self.known[same]
+        model.network = model._new_network()
+        carry_over(model.network, self.network, "sasrec")
+        keep_own(model.network.items, model.known, self.network.items, self.known, same)
+        model.network.eval()
+        model.settle()
+        return model
+
+    def begin_with(self, other: Self) -> None:
+        """Let `fit` begin with what another model has learned, which was moved to this catalogue."""
+        self._begin = other
 
     @property
     def scorable(self) -> NDArray[np.bool_]:
@@ -278,7 +318,17 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             self.text = state["text"]
         self.network = self._new_network()
         take_parameters(self.network, state)
-        self._settle()
+        self.settle()
+
+    def empty_network(self, text_size: int | None) -> Transformer:
+        """Return a network of one item, to take parameters; for a model that was not fitted.
+
+        Args:
+            text_size: Numbers of a text's vector, if texts are read.
+        """
+        self.known = np.ones(1, bool)
+        self.text = None if text_size is None else np.zeros((1, text_size), np.float32)
+        return self._new_network()
 
     def _new_network(self, versions: NDArray[np.float32] | None = None) -> Transformer:
         import torch
@@ -304,6 +354,11 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             temperature=config.temperature,
         )
 
+    def _carry_over(self, begin: Self) -> None:
+        carry_over(self.network, begin.network, "sasrec")
+        rows = np.where(begin.known, np.arange(len(begin.known)), -1)
+        keep_own(self.network.items, self.known, begin.network.items, begin.known, rows)
+
     def _start_from_text(self) -> None:
         """Let the items' own vectors begin as the leading directions of their texts."""
         import torch
@@ -315,7 +370,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         if text.numel() and float(text.std()) > 0:
             own.weight.data[:, : text.shape[1]] = text * (own.weight.std() / text.std())
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Work out how the items are read by now."""
         self.table = self.network.items.table(self.known, self.scorable, self.text)
 

@@ -26,12 +26,13 @@ from genre.recommenders.base import (
     DataSize,
     Estimate,
     Recommender,
-    RecommenderConfig,
     ScoringRecommender,
     State,
     never_scored,
 )
+from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.members import validator
+from genre.recommenders.moving import carry_over, keep_own
 from genre.recommenders.nearest import Nearest
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from genre.recommenders.towers import TwoTowers
     from genre.training.contracts import Term
+    from genre.training.towers import InBatch
 
 Floats = NDArray[np.float32]
 _READER = "reader."
@@ -49,7 +51,7 @@ _NEIGHBOURS = 20
 _BLOCK = 1024
 
 
-class TwoTowerConfig(RecommenderConfig):
+class TwoTowerConfig(CompactConfig):
     """Settings of `two_tower`."""
 
     extra: ClassVar[str | None] = "torch"
@@ -97,9 +99,9 @@ class TwoTowerConfig(RecommenderConfig):
         """It learns one of each item."""
         return True
 
-    def build(self, members: Mapping[str, Recommender]) -> TwoTower:
+    def build(self, members: Mapping[str, Recommender]) -> TwoTower | Compact:
         """Return the unfitted component."""
-        return TwoTower(self)
+        return TwoTower(self) if self.form == "torch" else Compact(self, Source.CONTENT)
 
     def estimate(self, size: DataSize) -> Estimate:
         """Texts are read once; a step costs the products of a batch with itself."""
@@ -129,6 +131,8 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
     """(I, D) the items as histories read them."""
     items: Nearest
     """The items as histories are compared with them."""
+    _begin: Self | None = None
+    """What learning begins with."""
 
     def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Read the items, then train until the validation events are predicted no better.
@@ -144,16 +148,40 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         """
         import torch
 
-        from genre.training.towers import InBatch
-
         config = self.config
         self.known = data.interactions.item_counts(data.num_items) > 0
-        self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        begin = self._begin
+        if begin is None:
+            self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        else:
+            self.reader, self.text = begin.reader, begin.text
         versions = self.reader.versions(data.items, self.known, config.versions, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("two_tower").integers(2**63)))
             self.network = self._new_network(versions)
-        objective = InBatch(
+            if begin is not None:
+                carry_over(self.network, begin.network, "two_tower")
+                rows = np.where(begin.known, np.arange(len(begin.known)), -1)
+                keep_own(self.network.vectors, self.known, begin.network.vectors, begin.known, rows)
+        self.curve = fit_network(
+            self.network,
+            self.objective(data),
+            config,
+            run,
+            data=data,
+            training=config.training,
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self.settle),
+            terms=terms,
+        )
+        self.settle()
+        return self
+
+    def objective(self, data: Dataset) -> InBatch:
+        """Return what is learned from a log of the items that are known."""
+        from genre.training.towers import InBatch
+
+        config = self.config
+        return InBatch(
             among(self.known, data.interactions),
             int(self.known.sum()),
             length=config.length,
@@ -163,18 +191,6 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             neighbours=_neighbours(self.text[self.known]) if config.num_hard else None,
             num_hard=config.num_hard,
         )
-        self.curve = fit_network(
-            self.network,
-            objective,
-            config,
-            run,
-            data=data,
-            training=config.training,
-            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
-            terms=terms,
-        )
-        self._settle()
-        return self
 
     def index(self, items: Entities, run: RunContext) -> Self:
         """Return a model that scores the new items too."""
@@ -182,8 +198,28 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         new = self.reader.of_items(items.behind(len(self.text)), run)
         model.text = np.concatenate([self.text, new])
         model.known = np.concatenate([self.known, np.zeros(len(new), bool)])
-        model._settle(self.items)
+        model.settle(self.items)
         return model
+
+    def moved(self, items: Entities, run: RunContext, *, same: NDArray[np.integer], align: bool) -> Self:
+        """Return a model of another catalogue: new items are read by their texts, the same ones as here.
+
+        Raises:
+            DataError: None of the items has a text.
+        """
+        model = copy(self)
+        model.reader, model.text = self.reader.moved(items, run, align=align)
+        model.known = (same >= 0) & self.known[same]
+        model.network = model._new_network()
+        carry_over(model.network, self.network, "two_tower")
+        keep_own(model.network.vectors, model.known, self.network.vectors, self.known, same)
+        model.network.eval()
+        model.settle()
+        return model
+
+    def begin_with(self, other: Self) -> None:
+        """Let `fit` begin with what another model has learned, which was moved to this catalogue."""
+        self._begin = other
 
     @property
     def scorable(self) -> NDArray[np.bool_]:
@@ -225,7 +261,17 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
         self.network = self._new_network()
         take_parameters(self.network, state)
-        self._settle()
+        self.settle()
+
+    def empty_network(self, text_size: int) -> TwoTowers:
+        """Return a network of one item, to take parameters; for a model that was not fitted.
+
+        Args:
+            text_size: Numbers of a text's vector.
+        """
+        self.known = np.ones(1, bool)
+        self.text = np.zeros((1, text_size), np.float32)
+        return self._new_network()
 
     def _new_network(self, versions: Floats | None = None) -> TwoTowers:
         import torch
@@ -245,7 +291,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         )
         return TwoTowers(vectors, length=config.length, hidden=config.hidden, dropout=config.dropout)
 
-    def _settle(self, before: Nearest | None = None) -> None:
+    def settle(self, before: Nearest | None = None) -> None:
         """Work out how items are read and compared by now; those of `before` stand first, and are as they were."""
         import torch
 

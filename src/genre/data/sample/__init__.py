@@ -1,5 +1,5 @@
-"""The sample world that ships with Genre: real films, simulated viewers."""
+"""The sample worlds that ship with Genre: catalogues to choose from, and simulated people who do."""
 
-from genre.data.sample.world import NOTICE, SampleConfig, sample_tables
+from genre.data.sample.worlds import SampleConfig, sample_tables
 
-__all__ = ["NOTICE", "SampleConfig", "sample_tables"]
+__all__ = ["SampleConfig", "sample_tables"]

@@ -1,0 +1,99 @@
+"""The story of a move: a model of a run goes to work on another scenario, beside one that begins anew there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from genre import pipeline
+from genre.adaptation.adapted import CONFIGS, MOVABLE, AdaptedConfig
+from genre.config import Experiment
+from genre.config_file import read_experiment
+from genre.core.errors import ConfigError
+from genre.core.run import Progress
+from genre.evaluation.few_users import FewUsersConfig
+from genre.recommenders.base import RecommenderConfig
+from genre.recommenders.sasrec import SasrecConfig
+from genre.runs import CONFIG
+from genre.workspace import read_manifest
+
+METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "zero_shot": {"learn": "nothing", "align": False},
+    "finetune": {"learn": "all", "align": False},
+    "domain": {"learn": "all", "align": True},
+}
+"""How a model is moved: as it is; learning on; learning on, once the texts are spread as the source's are."""
+SCRATCH: Final = "from_scratch"
+
+
+def adapt(
+    source: Path,
+    target: Experiment,
+    runs: Path,
+    *,
+    methods: Sequence[str] = ("finetune",),
+    model: str | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Run an experiment with a model moved to it in one way or several, and return the run's directory.
+
+    Beside the moved ones stands the same model fitted anew, and all of them with the events of few users, as
+    `few_users` of the experiment says.
+
+    Args:
+        source: A finished run, or the config of one, which is run if need be.
+        target: The other scenario.
+        runs: Where runs are kept.
+        methods: How the model is moved, of `METHODS`: each makes a model of its name.
+        model: Of the source; its best one that can be moved, where none is named.
+        progress: Shows how far it has come.
+
+    Raises:
+        ArtifactError: There is no finished run.
+        ConfigError: No model of the source can be moved, there is no such method, or a name is taken.
+    """
+    for method in methods:
+        if method not in METHODS:
+            raise ConfigError(
+                f"there is no method {method!r}", place="adapt", remedy=f"Choose from {', '.join(METHODS)}."
+            )
+    where = pipeline.run(read_experiment(source), runs, progress=progress) if source.suffix in CONFIGS else source
+    name = model or movable(where)
+    moved = {method: AdaptedConfig(source=where, model=name, **METHODS[method]) for method in methods}
+    scratch: dict[str, RecommenderConfig] = {SCRATCH: AdaptedConfig(source=where, model=name).inner()}
+    more = {**scratch, **moved}
+    if taken := sorted(set(more) & set(target.models)):
+        raise ConfigError(
+            f"the target has a model {taken[0]!r} already", place="models", remedy="Give it another name there."
+        )
+    few = target.few_users or FewUsersConfig(models=tuple(more))
+    models = {**target.models, **more}
+    return pipeline.run(
+        Experiment.model_validate({**dict(target), "models": models, "few_users": few}), runs, progress=progress
+    )
+
+
+def movable(run: Path) -> str:
+    """Return the best model of a run that can be moved.
+
+    Raises:
+        ArtifactError: There is no finished run.
+        ConfigError: None can.
+    """
+    ranking: list[str] = read_manifest(run)["ranking"]
+    models = read_experiment(run / CONFIG).models
+    for name in ranking:
+        config = models[name]
+        if isinstance(config, MOVABLE) and (not isinstance(config, SasrecConfig) or config.text is not None):
+            return name
+    raise ConfigError(
+        f"none of the models {ranked_kinds(ranking, models)} can be moved",
+        place=str(run),
+        remedy="Add a `two_tower`, or a `sasrec` with `text`, to the source, and run it again.",
+    )
+
+
+def ranked_kinds(ranking: list[str], models: Mapping[str, Any]) -> list[str]:
+    """Return names with their kinds."""
+    return [f"{name} ({models[name].kind})" for name in ranking]

@@ -1,0 +1,382 @@
+"""A model that was made for one catalogue, at work on another: as it is, or fine-tuned without forgetting the first.
+
+Shapes: I items of this catalogue, Q validation questions, S those of the source.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from genre.core.errors import ArtifactError, ConfigError
+from genre.core.parts import text_as_array, text_of_array
+from genre.core.queries import Candidates, Holdout, Queries, Recommendations
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset, Entities, Vocabulary
+from genre.data.files import load_split
+from genre.data.splits import Split
+from genre.metrics.ranking import ndcg
+from genre.metrics.ranks import list_ranks
+from genre.metrics.statistics import paired_difference
+from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
+from genre.recommenders.moving import Movable, shared
+from genre.recommenders.sasrec import SasrecConfig
+from genre.recommenders.store import CONFIG_FILE, load_model
+from genre.recommenders.two_tower import TwoTowerConfig
+from genre.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from genre.training.contracts import Term
+
+_MOVABLE: TypeAdapter[SasrecConfig | TwoTowerConfig] = TypeAdapter(
+    Annotated[SasrecConfig | TwoTowerConfig, Field(discriminator="kind")]
+)
+CONFIGS: Final = (".yaml", ".yml")
+"""What the names of experiments end with."""
+MOVABLE: Final = (SasrecConfig, TwoTowerConfig)
+"""Settings of models that can be moved."""
+_KINDS: Final = ("sasrec", "two_tower")
+_INNER, _ACCOUNT = "adapted.config", "adapted.account"
+_K: Final = 10
+_MOST: Final = 2000
+"""Questions of either catalogue that ways are compared on."""
+_ALIKE: Final = 0.5
+"""Cosine of the texts above which items of the same id are taken for the same."""
+_FEWEST_ALIKE: Final = 0.5
+"""Share of the items of the same ids that must be alike, or all are taken for others."""
+
+
+class AdaptedConfig(RecommenderConfig):
+    """Settings of `adapted`."""
+
+    extra = "torch"
+    kind: Literal["adapted"] = "adapted"
+    source: Path
+    """Directory of a finished run on another catalogue, or its config, which `genre run` then runs first."""
+    model: str
+    """A model of that run that reads texts: a `two_tower`, or a `sasrec` with `text`."""
+    learn: Literal["nothing", "all"] = "all"
+    """`nothing` answers as the model is, reading this catalogue by its texts (zero-shot); `all` goes on learning."""
+    align: bool = True
+    """Whether this catalogue's texts are first spread, as a whole, as the source's are (CORAL). It needs no event."""
+    training: TrainingConfig | None = None
+    """How it goes on learning; as the source did, where nothing is said."""
+    rehearse: float = Field(default=1.0, ge=0)
+    """Weight of the source's own log in every step, beside this one's; 0 leaves it out. Each takes as long."""
+    keep: float | None = Field(default=0.02, ge=0)
+    """Share of the source's NDCG@10 that may be lost by what is learned here; None loses what it may."""
+    shares: tuple[float, ...] = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+    """Shares of what was learned that are tried, from the largest down to the first that keeps the source."""
+
+    @model_validator(mode="after")
+    def _can_be_searched(self) -> Self:
+        if any(not 0 < share <= 1 for share in self.shares) or 1.0 not in self.shares:
+            raise ValueError(f"`shares` {self.shares} must be above 0 and at most 1, and hold 1")
+        return self
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """It chooses one of a few on the validation questions, as early stopping does, and weighs nothing."""
+        return False
+
+    @property
+    def scores_new_items(self) -> bool:
+        """It reads."""
+        return True
+
+    def build(self, members: Mapping[str, Recommender]) -> Adapted:
+        """Return the unfitted component."""
+        return Adapted(self)
+
+    def estimate(self, size: DataSize) -> Estimate:
+        """What the source's model takes on data of this size."""
+        return self.inner().estimate(size)
+
+    def inner(self) -> SasrecConfig | TwoTowerConfig:
+        """Return the settings of the source's model, with this training.
+
+        Raises:
+            ArtifactError: There is no such run, or no such model in it.
+            ConfigError: The model is none that can be moved.
+        """
+        path = self.source / "models" / self.model / CONFIG_FILE
+        if self.source.suffix in CONFIGS:
+            raise ConfigError(
+                "this is a config, and no run of it is known here",
+                place=str(self.source),
+                remedy="Run it with `genre run`, and name the directory of the run.",
+            )
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ArtifactError(
+                f"there is no model {self.model!r} ({error})",
+                place=str(self.source),
+                remedy="Name the directory of a finished run, and a model that it holds.",
+            ) from error
+        try:
+            found = _MOVABLE.validate_json(text)
+        except ValidationError as error:
+            kind = json.loads(text).get("kind") if text.startswith("{") else None
+            raise ConfigError(
+                f"the model {self.model!r} is a {kind!r}, which says nothing of items that it has not seen",
+                place=str(self.source),
+                remedy=f"Name one of {' or '.join(_KINDS)}; a `sasrec` must have `text`.",
+            ) from error
+        return found if self.training is None else found.model_copy(update={"training": self.training})
+
+
+@dataclass(frozen=True)
+class Point:
+    """A share of what was learned, on both catalogues."""
+
+    share: float
+    target: NDArray[np.float64]
+    """(Q,) NDCG@10."""
+    source: NDArray[np.float64]
+    """(S,) NDCG@10 of the source's own questions."""
+
+
+class Adapted:
+    """Read another catalogue's items by what they say of themselves, and go on learning from its log.
+
+    All that the source's model has learned but the vectors of single items is taken along; items that both
+    catalogues hold, by id and by what is said of them, keep theirs. What is learned here then changes the model of
+    the source too, since both share it. So its own log is rehearsed in every step; and of what was learned, as much
+    counts as takes no more than `keep` of the source's NDCG@10 (see `Guarded`, which does so for writing). Shares
+    are compared on the validation questions of both; where none keeps the source, or learning has made it worse
+    here, the model answers as it came.
+    """
+
+    model: Movable
+
+    def __init__(self, config: AdaptedConfig) -> None:
+        """Keep the settings."""
+        self.config = config
+        self._account: dict[str, Any] = {}
+
+    def fit(self, data: Dataset, run: RunContext) -> Self:
+        """Move, and learn.
+
+        Raises:
+            ArtifactError: There is no such run, or its files are damaged.
+            ConfigError: The source's model cannot be moved.
+            DataError: None of the items here has a text.
+            ModelError: The loss is not a number.
+        """
+        config = self.config
+        inner = config.inner()
+        origin: Any = load_model(config.source / "models" / config.model, type(inner), {})
+        before = _split_of(config.source)
+        same, told = same_items(data.items, before.train.items, origin, run)
+        start: Movable = origin.moved(data.items, run, same=same, align=config.align)
+        here, there = _questions(run.validation, run), _questions(before.validation, run)
+        points = [Point(0.0, _accuracy(start, here), _accuracy(origin, there))]
+        self.model = start
+        if config.learn == "all":
+            model: Any = inner.build({})
+            model.begin_with(start)
+            model.fit(data, run, terms=self._terms(origin, before.train))
+            points += self._shares(model, start, origin, (here, there))
+            if self._keeps(points[0], points[-1]) and not _is_better(points[0], points[-1]):
+                _take(model, start, points[-1].share)
+                self.model = model
+        kept = points[0] if self.model is start else points[-1]
+        self._account = {
+            "moved": {
+                "source": str(config.source),
+                "model": config.model,
+                **told,
+                "points": [_told(point) for point in points],
+                "share": kept.share,
+            }
+        }
+        if here is not None and len(points) > 1:
+            gain = paired_difference(kept.target, points[0].target, rng=run.rng("adapted.gain"))
+            self._account["moved"]["gain"] = asdict(gain)
+        return self
+
+    def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
+        """Return what the moved model recommends."""
+        return self.model.recommend(queries, n, candidates=candidates)
+
+    def score(self, queries: Queries) -> NDArray[np.float32]:
+        """Return its scores."""
+        found: NDArray[np.float32] = self.model.score(queries)  # type: ignore[attr-defined]
+        return found
+
+    def similar(self, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return its similarities."""
+        found: NDArray[np.float32] = self.model.similar(item_rows)  # type: ignore[attr-defined]
+        return found
+
+    def index(self, items: Entities, run: RunContext) -> Self:
+        """Return a model that knows the new items too."""
+        grown = type(self)(self.config)
+        grown._account = self._account
+        grown.model = self.model.index(items, run)  # type: ignore[attr-defined]
+        return grown
+
+    def account(self) -> dict[str, Any]:
+        """Return what was taken along, and what each share is worth on both catalogues."""
+        return self._account
+
+    def state(self) -> State:
+        """Return what the model has learned, its settings, and the account."""
+        inner = self.model.config.model_dump_json()
+        told = json.dumps(self._account, ensure_ascii=False)
+        return {**self.model.state(), _INNER: text_as_array(inner), _ACCOUNT: text_as_array(told)}
+
+    def restore(self, state: State) -> None:
+        """Take all of it back; the source is not needed any more."""
+        self._account = json.loads(text_of_array(state[_ACCOUNT]))
+        model: Any = _MOVABLE.validate_json(text_of_array(state[_INNER])).build({})
+        model.restore({name: value for name, value in state.items() if name not in (_INNER, _ACCOUNT)})
+        self.model = model
+
+    def _terms(self, origin: Movable, data: Dataset) -> list[Term]:
+        from genre.training.rehearsal import Rehearsal
+
+        if not self.config.rehearse:
+            return []
+        objective = origin.objective(data)
+        if not objective.num_batches:
+            return []
+        return [Rehearsal(origin.network, objective, shared(origin.network), weight=self.config.rehearse)]
+
+    def _shares(
+        self, model: Any, start: Movable, origin: Movable, asked: tuple[Holdout | None, Holdout | None]
+    ) -> list[Point]:
+        """Let less and less of what was learned count, until the source keeps what it must."""
+        here, there = asked
+        before, found = Point(0.0, np.zeros(0), _accuracy(origin, there)), list[Point]()
+        for share in sorted(self.config.shares, reverse=True):
+            with _interpolated(model, start, share) as weights:
+                found.append(Point(share, _accuracy(model, here), _accuracy_with(origin, weights, there)))
+            if self._keeps(before, found[-1]):
+                break
+        return found
+
+    def _keeps(self, before: Point, after: Point) -> bool:
+        """Return whether the source keeps what it must."""
+        if self.config.keep is None or not len(before.source):
+            return True
+        return bool(after.source.mean() >= (1 - self.config.keep) * before.source.mean())
+
+
+def same_items(
+    items: Entities, others: Entities, origin: Any, run: RunContext
+) -> tuple[NDArray[np.int64], dict[str, int]]:
+    """Return (I,) rows of the same items in another catalogue, -1 for those that are not in it, and how many there are.
+
+    An id that stands in both is not enough: what is said of both must be alike, or the ids mean different things.
+
+    Args:
+        items: This catalogue.
+        others: The other one.
+        origin: A model that reads the other one.
+        run: Its store and progress.
+    """
+    ids = items.vocabulary.ids
+    rows = others.vocabulary.rows(ids).astype(np.int64)
+    both = np.flatnonzero(rows >= 0)
+    if not len(both) or origin.reader is None:
+        return np.full(len(rows), -1, np.int64), {"same_ids": len(both), "same_items": 0}
+    part = Entities(Vocabulary(ids.gather(both)), items.frame[both], items.roles)
+    read = origin.reader.of_items(part, run)
+    alike = (read * origin.text[rows[both]]).sum(1) > _ALIKE
+    if alike.mean() < _FEWEST_ALIKE:
+        alike[:] = False
+    rows[both[~alike]] = -1
+    return rows, {"same_ids": len(both), "same_items": int(alike.sum())}
+
+
+def _split_of(source: Path) -> Split:
+    try:
+        return load_split(source / "data" / "split-0")
+    except OSError as error:
+        raise ArtifactError(
+            f"the data of the run cannot be read ({error})",
+            place=str(source),
+            remedy="Name the directory of a finished run.",
+        ) from error
+
+
+def _questions(holdout: Holdout | None, run: RunContext) -> Holdout | None:
+    if holdout is None or not len(holdout):
+        return None
+    if len(holdout) <= _MOST:
+        return holdout
+    return holdout.take(np.sort(run.rng("adapted.questions").choice(len(holdout), _MOST, replace=False)))
+
+
+def _accuracy(model: Recommender, asked: Holdout | None) -> NDArray[np.float64]:
+    """Return NDCG@10 of each question."""
+    if asked is None:
+        return np.zeros(0)
+    hidden = Candidates(excluded=asked.queries.history.items)
+    answer = model.recommend(asked.queries, _K, candidates=hidden).item_rows
+    return np.asarray(ndcg(list_ranks(answer, asked.targets), asked.targets.offsets, _K), np.float64)
+
+
+def _accuracy_with(origin: Any, weights: Mapping[str, Any], asked: Holdout | None) -> NDArray[np.float64]:
+    """Return what the source's model is worth on its own questions with other shared weights."""
+    kept = {name: value.clone() for name, value in shared(origin.network).items()}
+    _put(origin, weights)
+    try:
+        return _accuracy(origin, asked)
+    finally:
+        _put(origin, kept)
+
+
+@contextmanager
+def _interpolated(model: Any, start: Movable, share: float) -> Iterator[Mapping[str, Any]]:
+    """Let a share of what was learned count, ``w_0 + share (w - w_0)``, for as long as this lasts."""
+    kept = {name: value.clone() for name, value in shared(model.network).items()}
+    begun = shared(start.network)
+    weights = {
+        name: begun[name] + share * (value - begun[name]) if value.is_floating_point() else value
+        for name, value in kept.items()
+    }
+    _put(model, weights)
+    try:
+        yield weights
+    finally:
+        _put(model, kept)
+
+
+def _take(model: Any, start: Movable, share: float) -> None:
+    with _interpolated(model, start, share) as weights:
+        found = {name: value.clone() for name, value in weights.items()}
+    _put(model, found)
+
+
+def _put(model: Any, weights: Mapping[str, Any]) -> None:
+    """Set the shared weights of a model, and let it read its items with them."""
+    import torch
+
+    with torch.no_grad():
+        for name, value in shared(model.network).items():
+            value.copy_(weights[name])
+    model.network.eval()
+    model.settle()
+
+
+def _is_better(one: Point, other: Point) -> bool:
+    """Return whether a point is better here than another; nobody knows where there are no questions."""
+    return bool(len(one.target) and one.target.mean() > other.target.mean())
+
+
+def _told(point: Point) -> dict[str, Any]:
+    def mean(values: NDArray[np.float64]) -> float | None:
+        return float(values.mean()) if len(values) else None
+
+    return {"share": point.share, "target": mean(point.target), "source": mean(point.source)}

@@ -1,0 +1,104 @@
+"""What came of models that were moved between scenarios, and how models do with few users, for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+
+from genre.evaluation import plots
+from genre.evaluation._measures import number, percent
+from genre.evaluation._pictures import Picture
+
+_PLACES: Final = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model, on both scenarios."""
+
+    label: str
+    here: str
+    there: str
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One model that was moved."""
+
+    name: str
+    sentence: str
+    source: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class FewUsers:
+    """Models by the share of the users that they have learned from."""
+
+    picture: Picture | None
+    heads: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+
+def moved(accounts: Mapping[str, Mapping[str, Any]]) -> list[Moved]:
+    """Return what is to be shown of each model whose account tells where it comes from."""
+    return [_moved(name, account["moved"]) for name, account in accounts.items() if "moved" in account]
+
+
+def few_users(found: Mapping[str, Any]) -> FewUsers | None:
+    """Return the curves and the table; nothing where nobody asked for them."""
+    if not found:
+        return None
+    points, names, metric = found["points"], found["models"], found["metric"]
+    drawn = [point for point in points if point["share"]]
+    lines = [
+        plots.Curve(
+            name,
+            [100 * point["share"] for point in drawn],
+            [point["models"][name]["mean"] for point in drawn],
+            plots.tone(place),
+        )
+        for place, name in enumerate(names)
+    ]
+    picture = None
+    if len(drawn) > 1:
+        svg = plots.curves(lines, x_axis="users, %", y_axis=metric, x_ticks=[100 * point["share"] for point in drawn])
+        picture = Picture("With few users", svg, "On the same test questions of everybody. More is better.")
+    heads = ("users", *names)
+    return FewUsers(picture, heads, tuple(_line(point, names) for point in points))
+
+
+def _line(point: Mapping[str, Any], names: Sequence[str]) -> tuple[str, ...]:
+    cells = []
+    for name in names:
+        one = point["models"][name]
+        mean, low, high = (f"{one['over'][part]:+.4f}" for part in ("mean", "low", "high"))
+        cells.append(number(one["mean"], _PLACES) + ("" if name == names[0] else f" ({mean} [{low}, {high}])"))
+    return (f"{percent(point['share'])} ({point['users']:,})", *cells)
+
+
+def _moved(name: str, told: Mapping[str, Any]) -> Moved:
+    source = PurePath(told["source"]).name
+    points = told["points"]
+    rows = [
+        Row(_label(point["share"]), _cell(point["target"]), _cell(point["source"]), point["share"] == told["share"])
+        for point in points
+    ]
+    same = f" {told['same_items']:,} items are in both." if told["same_items"] else ""
+    strange = told["same_ids"] - told["same_items"]
+    other = f" {strange:,} ids stand in both and mean different items." if strange else ""
+    sentence = f"From {told['model']} of {source}. Kept: {_label(told['share'])}.{same}{other}"
+    return Moved(name, sentence, source, tuple(rows))
+
+
+def _label(share: float) -> str:
+    if not share:
+        return "as it came"
+    return "all that it learned here" if share == 1 else f"{percent(share)} of what it learned here"
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else number(value, _PLACES)

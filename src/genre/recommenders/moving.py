@@ -1,0 +1,126 @@
+"""What a model that reads texts takes along to another catalogue: all that it has learned but what belongs to items.
+
+Shapes: I items of the other catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genre.core.errors import ModelError
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset, Entities
+from genre.recommenders.base import Recommender
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from genre.recommenders.item_vectors import ItemVectors
+    from genre.training.contracts import Objective, Term
+
+OWN = "own.weight"
+"""What the vectors end with that items have of their own."""
+
+
+@runtime_checkable
+class Movable(Recommender, Protocol):
+    """Reads items by their texts, so that what it has learned of some says something of others."""
+
+    @property
+    def network(self) -> nn.Module:
+        """Return what learns."""
+
+    def moved(self, items: Entities, run: RunContext, *, same: NDArray[np.integer], align: bool) -> Self:
+        """Return a model of another catalogue that has learned nothing of it yet.
+
+        Args:
+            items: The other catalogue.
+            run: Its store and progress.
+            same: (I,) rows of the same items in this model's catalogue, -1 for those that are not in it.
+            align: Whether texts as a whole are spread as those of this model's catalogue.
+
+        Raises:
+            DataError: None of the items has a text.
+            ModelError: This model does not read texts.
+        """
+
+    def objective(self, data: Dataset) -> Objective[Any]:
+        """Return what is learned from a log of the items that are known."""
+
+    def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
+        """Learn from the log of `data`; `terms` are added to the loss of each step."""
+
+    def settle(self) -> None:
+        """Work out how items are read with the weights of now."""
+
+    def begin_with(self, other: Self) -> None:
+        """Let `fit` begin with what another model, one that was moved to this catalogue, has learned.
+
+        Raises:
+            ModelError: It has not the same form.
+        """
+
+
+def shared(network: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that belong to no single item, by name."""
+    return {name: value for name, value in network.state_dict().items() if not name.endswith(OWN)}
+
+
+def carry_over(network: nn.Module, source: nn.Module, place: str) -> None:
+    """Let the parameters that belong to no single item be those of another network.
+
+    Raises:
+        ModelError: They have other names or shapes; the message says which.
+    """
+    import torch
+
+    own, given = shared(network), shared(source)
+    wrong = sorted(
+        name for name in {*own, *given} if name not in own or name not in given or own[name].shape != given[name].shape
+    )
+    if wrong:
+        told = ", ".join(f"{name} {_shape(given, name)} for {_shape(own, name)}" for name in wrong[:3])
+        fitting = len({*own, *given}) - len(wrong)
+        raise ModelError(
+            f"{len(wrong)} of {len(wrong) + fitting} parameters do not fit ({told})",
+            place=place,
+            remedy="Take the settings of the model that it begins with: sizes, blocks, length and encoder.",
+        )
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(given[name])
+
+
+def keep_own(
+    items: ItemVectors,
+    known: NDArray[np.bool_],
+    source: ItemVectors,
+    before: NDArray[np.bool_],
+    same: NDArray[np.integer],
+) -> None:
+    """Let items that both catalogues hold have the vectors of their own that they had.
+
+    Args:
+        items: Their vectors, changed in place.
+        known: (I,) items that `items` has, in this order.
+        source: The vectors that they had.
+        before: Which items of the other catalogue `source` has.
+        same: (I,) rows in the other catalogue, -1 for items that are not in it.
+    """
+    import torch
+
+    if items.own is None or source.own is None:
+        return
+    rows = np.flatnonzero(known & (same >= 0))
+    rows = rows[before[same[rows]]]
+    with torch.no_grad():
+        to, of = (torch.from_numpy((np.cumsum(mask) - 1)[at]) for mask, at in ((known, rows), (before, same[rows])))
+        items.own.weight[to] = source.own.weight[of].to(items.own.weight.device)
+
+
+def _shape(parameters: dict[str, Tensor], name: str) -> str:
+    return str(tuple(parameters[name].shape)) if name in parameters else "none"

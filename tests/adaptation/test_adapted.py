@@ -1,0 +1,186 @@
+"""A model is moved between two worlds whose items say where they stand in a chain, in words that both share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from genre.adaptation.adapted import Adapted, AdaptedConfig, same_items
+from genre.core.errors import ArtifactError, ConfigError, DataError
+from genre.core.queries import Candidates, Holdout
+from genre.core.run import RunContext
+from genre.data.dataset import Dataset, Entities, Roles, Vocabulary
+from genre.data.files import save_split
+from genre.data.splits import Split
+from genre.recommenders.ease import EaseConfig
+from genre.recommenders.sasrec import SasrecConfig
+from genre.recommenders.store import load_model, save_model
+from genre.recommenders.two_tower import TwoTowerConfig
+from tests.recommenders.chains import NUM_ITEMS, chain
+
+WORDS = "amber birch cedar delta ember fjord grove heath inlet jetty knoll lagoon marsh nook oasis prairie quarry ridge"
+PLACES = [*WORDS.split(), "shore", "tundra", "upland", "valley", "wharf", "yard"]
+HASHING = {"encoder": {"kind": "hashing"}, "whitening": None}
+TRAINING = {"epochs": 25, "batch_size": 32, "learning_rate": 0.01, "patience": None, "tracker": "none"}
+SASREC = {"kind": "sasrec", "embedding_size": 32, "dropout": 0.1, "text": {"vectors": HASHING}, "training": TRAINING}
+TOWERS = {"kind": "two_tower", "embedding_size": 32, "dropout": 0.0, "vectors": HASHING, "training": TRAINING}
+
+
+def world(name: str, num_users: int = 120, seed: int = 0, words: list[str] = PLACES) -> tuple[Dataset, Holdout]:
+    """Return a chain of items whose ids begin with a name, and whose texts are two places: their own and the next."""
+    data, asked = chain(num_users, seed)
+    ids = pl.Series("item_id", [f"{name}{row}" for row in range(NUM_ITEMS)])
+    texts = pl.Series("title", [f"{words[row]} {words[(row + 1) % NUM_ITEMS]}" for row in range(NUM_ITEMS)])
+    return Dataset(
+        data.interactions, Entities(Vocabulary(ids), pl.DataFrame([ids, texts]), Roles(("title",))), data.users
+    ), asked
+
+
+def made(directory: Path, settings: dict[str, Any]) -> Path:
+    """Write what a finished run has of one model."""
+    data, asked = world("a")
+    kinds: dict[str, Any] = {"sasrec": SasrecConfig, "two_tower": TwoTowerConfig, "ease": EaseConfig}
+    model = kinds[settings["kind"]].model_validate(settings).build({}).fit(data, RunContext(validation=asked))
+    for part in ("data/split-0", "models/m"):
+        (directory / part).mkdir(parents=True)
+    save_split(Split(data, asked, asked, np.zeros(NUM_ITEMS, bool)), directory / "data" / "split-0")
+    save_model(model, directory / "models" / "m")
+    return directory
+
+
+@pytest.fixture(scope="module", params=["sasrec", "two_tower"])
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = SASREC if request.param == "sasrec" else TOWERS
+    return made(tmp_path_factory.mktemp("source") / "run", settings)
+
+
+def adapted(source: Path, where: tuple[Dataset, Holdout] | None = None, **settings: Any) -> Adapted:
+    data, asked = where or world("b", seed=1)
+    config = AdaptedConfig.model_validate({"source": source, "model": "m", "align": False, **settings})
+    return config.build({}).fit(data, RunContext(validation=asked))
+
+
+def hits(model: Any, asked: Holdout) -> float:
+    hidden = Candidates(excluded=asked.queries.history.items)
+    answer = model.recommend(asked.queries, 1, candidates=hidden).item_rows[:, 0]
+    return float((answer == asked.targets.values).mean())
+
+
+def test_without_learning_it_reads_another_catalogue(source: Path) -> None:
+    model = adapted(source, learn="nothing")
+    _, asked = world("b", seed=1)
+    assert hits(model, asked) > 0.5, "by chance, one in twenty"
+    (point,) = model.account()["moved"]["points"]
+    assert point["share"] == 0
+    assert point["target"] > 0.6
+    assert point["source"] > 0.6
+
+
+def test_with_few_histories_it_is_better_than_one_that_begins_anew(source: Path) -> None:
+    few = world("b", num_users=6, seed=1)
+    _, asked = world("b", seed=2)
+    moved = adapted(source, few)
+    scratch = moved.config.inner().build({}).fit(few[0], RunContext(validation=few[1]))
+    assert hits(moved, asked) > hits(scratch, asked) + 0.05
+
+
+def test_of_what_was_learned_as_much_counts_as_keeps_the_source(source: Path) -> None:
+    # The places mean something else here: what is learned of them must hurt there.
+    other = world("b", seed=1, words=list(np.random.default_rng(0).permutation(PLACES)))
+    free, kept = (adapted(source, other, keep=keep, rehearse=0.0) for keep in (None, 0.02))
+    before, after = (free.account()["moved"]["points"][at] for at in (0, -1))
+    assert after["share"] == 1
+    assert after["source"] < 0.9 * before["source"]
+    told = kept.account()["moved"]
+    assert told["share"] < 1
+    chosen = next(point for point in told["points"] if point["share"] == told["share"])
+    assert chosen["source"] >= 0.98 * before["source"]
+
+
+def test_what_is_rehearsed_is_not_forgotten(source: Path) -> None:
+    other = world("b", seed=1, words=list(np.random.default_rng(0).permutation(PLACES)))
+    points = [adapted(source, other, keep=None, rehearse=weight).account()["moved"]["points"] for weight in (0.0, 1.0)]
+    forgotten, rehearsed = (found[-1] for found in points)
+    assert rehearsed["source"] > forgotten["source"] + 0.1
+    assert rehearsed["target"] > 0.8
+
+
+def test_what_was_kept_is_what_answers(source: Path) -> None:
+    _, asked = world("b", seed=1)
+    model = adapted(source)
+    told = model.account()["moved"]
+    hidden = Candidates(excluded=asked.queries.history.items)
+    answer = model.recommend(asked.queries, 10, candidates=hidden).item_rows
+    places = (answer == asked.targets.values[:, None]) / np.log2(np.arange(2, 12))
+    chosen = next(point for point in told["points"] if point["share"] == told["share"])
+    assert places.sum(1).mean() == pytest.approx(chosen["target"], abs=1e-6)
+
+
+def test_a_saved_one_needs_its_source_no_more(source: Path, tmp_path: Path) -> None:
+    _, asked = world("b", seed=1)
+    model = adapted(source)
+    save_model(model, tmp_path)
+    again = load_model(tmp_path, AdaptedConfig, {})
+    assert isinstance(again, Adapted)
+    assert np.array_equal(again.recommend(asked.queries, 5).item_rows, model.recommend(asked.queries, 5).item_rows)
+    assert again.account() == model.account()
+
+
+def test_items_of_both_catalogues_keep_their_own_vectors(tmp_path: Path) -> None:
+    source = made(tmp_path / "run", SASREC)
+    model = adapted(source, world("a", seed=1), learn="nothing")
+    assert (model.account()["moved"]["same_ids"], model.account()["moved"]["same_items"]) == (NUM_ITEMS, NUM_ITEMS)
+    origin: Any = load_model(source / "models" / "m", SasrecConfig, {})
+    assert np.allclose(model.model.table, origin.table)  # type: ignore[attr-defined]
+
+
+def test_the_same_ids_may_mean_other_items(tmp_path: Path) -> None:
+    source = made(tmp_path / "run", SASREC)
+    moved = world("a", seed=1, words=list(np.random.default_rng(0).permutation(PLACES)))
+    model = adapted(source, moved, learn="nothing")
+    assert (model.account()["moved"]["same_ids"], model.account()["moved"]["same_items"]) == (NUM_ITEMS, 0)
+    origin: Any = load_model(source / "models" / "m", SasrecConfig, {})
+    half, _ = world("a", words=[*PLACES[:18], "x", "y", "z", "xx", "yy", "zz"])
+    rows, told = same_items(half.items, world("a")[0].items, origin, RunContext())
+    assert told["same_items"] == (rows >= 0).sum() < NUM_ITEMS
+    assert (rows[:17] == np.arange(17)).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"source": "nowhere"}, ArtifactError, "nowhere: there is no model 'm'"),
+        ({"model": "other"}, ArtifactError, "there is no model 'other'"),
+    ],
+)
+def test_a_source_that_is_not_there(
+    source: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        adapted(**({"source": source} | changes))
+
+
+def test_models_that_know_items_by_their_likes_alone_cannot_be_moved(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="the model 'm' is a 'ease', which says nothing of items that it has not seen"
+    ):
+        adapted(made(tmp_path / "ease", {"kind": "ease"}))
+    blind = made(tmp_path / "blind", {**SASREC, "text": None, "training": {**TRAINING, "epochs": 1}})
+    with pytest.raises(Exception, match="it knows items by their likes alone"):
+        adapted(blind)
+
+
+def test_a_catalogue_without_texts_is_told(source: Path) -> None:
+    data, asked = chain()
+    with pytest.raises(DataError, match="there is no text"):
+        adapted(source, (data, asked))
+
+
+def test_shares_must_hold_all_of_it() -> None:
+    with pytest.raises(ValidationError, match=r"`shares` \(0.5,\) must be above 0 and at most 1, and hold 1"):
+        AdaptedConfig(source=Path("x"), model="m", shares=(0.5,))

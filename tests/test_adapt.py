@@ -1,0 +1,160 @@
+"""From a finished run to another scenario: the command, what it fits, and what the report says of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from genre import pipeline
+from genre.adapt import SCRATCH, adapt, movable
+from genre.cli import app
+from genre.config import Experiment
+from genre.config_file import digest_of, read_experiment
+from genre.core.errors import ConfigError
+from genre.core.run import Silent
+from genre.few_users import with_users
+from genre.runs import open_run
+from genre.stages import Trial, prepare
+from genre.workspace import Stages
+
+HASHING = {"encoder": {"kind": "hashing"}}
+TRAINING = {"epochs": 2, "batch_size": 64, "tracker": "none"}
+TOWERS = {"kind": "two_tower", "embedding_size": 16, "vectors": HASHING, "training": TRAINING}
+SOURCE: dict[str, Any] = {
+    "name": "first",
+    "data": {"kind": "sample", "num_viewers": 90},
+    "feedback": {"like_at": 3},
+    "evaluation": {"bootstrap": 20},
+    "models": {"ease": {"kind": "ease"}, "towers": TOWERS},
+}
+TARGET = {
+    **SOURCE,
+    "name": "second",
+    "data": {"kind": "sample", "num_viewers": 80, "seed": 3},
+    "models": {"ease": {"kind": "ease"}},
+    "few_users": {"models": [SCRATCH, "finetune", "zero_shot"], "shares": [0, 0.3]},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the command, with the configs in the directory of the runs."""
+    directory = tmp_path_factory.mktemp("runs")
+    (directory / "first.yaml").write_text(yaml.safe_dump(SOURCE), encoding="utf-8")
+    # Models that only the command adds cannot be named in the file.
+    plain = {name: value for name, value in TARGET.items() if name != "few_users"}
+    (directory / "second.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
+    words = ["adapt", str(directory / "first.yaml"), "--to", str(directory / "second.yaml"), "--runs", str(directory)]
+    result = CliRunner().invoke(app, [*words, "--method", "finetune", "--method", "zero_shot"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "finetune" in result.output
+    return directory
+
+
+def test_the_source_is_run_and_its_model_stands_beside_one_that_begins_anew(runs: Path) -> None:
+    assert (runs / "first").is_dir()
+    models = read_experiment(runs / "second" / "config.yaml").models
+    assert list(models) == ["ease", "popularity", SCRATCH, "finetune", "zero_shot"]
+    assert models[SCRATCH].kind == "two_tower"
+    assert models["finetune"].source == runs / "first"  # type: ignore[attr-defined]
+    assert models["zero_shot"].learn == "nothing"  # type: ignore[attr-defined]
+
+
+def test_what_moved_is_told(runs: Path) -> None:
+    account = json.loads((runs / "second" / "account.json").read_text(encoding="utf-8"))
+    moved = account["accounts"]["finetune"]["moved"]
+    assert moved["model"] == "towers"
+    assert [point["share"] for point in moved["points"]][:2] == [0.0, 1.0]
+    few = account["few_users"]
+    assert few["models"] == [SCRATCH, "finetune", "zero_shot"]
+    assert [point["share"] for point in few["points"]] == [0.01, 0.05, 0.2, 1.0]
+    assert few["points"][-1]["users"] > few["points"][0]["users"]
+    for point in few["points"]:
+        assert point["models"][SCRATCH]["over"]["mean"] == 0
+    assert few["points"][0]["models"]["zero_shot"] == few["points"][-1]["models"]["zero_shot"] | {
+        "over": few["points"][0]["models"]["zero_shot"]["over"]
+    }
+    assert not (runs / "second" / "few_users").exists()
+
+
+def test_the_report_shows_both_scenarios_and_the_curves(runs: Path) -> None:
+    page = (runs / "second" / "report.html").read_text(encoding="utf-8")
+    assert "From one scenario to another" in page
+    assert "NDCG@10 on first" in page
+    assert "With the events of few users" in page
+    pipeline.write_report(runs / "second")
+    assert (runs / "second" / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_a_moved_model_answers_like_any_other(runs: Path) -> None:
+    engine = open_run(runs / "second", model="finetune")
+    user = str(engine.data.users.vocabulary.ids[0])
+    assert len(engine.recommend([user], n=3)) == 3
+
+
+def test_a_source_that_has_learned_otherwise_makes_another_run(runs: Path, tmp_path: Path) -> None:
+    moved = {"kind": "adapted", "source": str(runs / "first"), "model": "towers"}
+    one = Experiment.model_validate({**TARGET, "few_users": None, "models": {"moved": moved}})
+    before = digest_of(one)
+    assert digest_of(one.model_copy(update={"name": one.name})) == before
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "manifest.json").write_text("{}", encoding="utf-8")
+    changed = one.models["moved"].model_copy(update={"source": other})
+    assert digest_of(one.model_copy(update={"models": {**one.models, "moved": changed}})) != before
+
+
+def test_a_source_of_the_same_name_is_refused(runs: Path, tmp_path: Path) -> None:
+    moved = {"kind": "adapted", "source": str(runs / "first.yaml"), "model": "towers"}
+    target = Experiment.model_validate({**TARGET, "name": "first", "few_users": None, "models": {"moved": moved}})
+    with pytest.raises(ConfigError, match=r"models\.moved\.source: the source is called 'first' too"):
+        pipeline.run(target, tmp_path)
+
+
+def test_a_name_that_is_taken_is_refused(runs: Path) -> None:
+    target = Experiment.model_validate({**TARGET, "few_users": None, "models": {SCRATCH: {"kind": "ease"}}})
+    with pytest.raises(ConfigError, match="the target has a model 'from_scratch' already"):
+        adapt(runs / "first", target, runs)
+
+
+def test_a_run_without_a_model_that_reads_is_refused(tmp_path: Path) -> None:
+    run = pipeline.run(Experiment.model_validate({**SOURCE, "models": {"ease": {"kind": "ease"}}}), tmp_path)
+    with pytest.raises(ConfigError, match=r"none of the models .*'ease \(ease\)'.* can be moved"):
+        movable(run)
+
+
+def test_the_users_of_a_smaller_share_are_among_those_of_a_larger_one(tmp_path: Path) -> None:
+    experiment = Experiment.model_validate(SOURCE)
+    prepared = prepare(experiment)
+    trial = Trial.of(experiment, prepared, 0, 0, Stages(tmp_path, tmp_path), Silent())
+    parts = [with_users(trial.part, share, trial) for share in (0, 0.1, 0.5, 1.0)]
+    users = [set(np.flatnonzero(part.train.interactions.lengths)) for part in parts]
+    number, active = trial.part.train.num_users, set(np.flatnonzero(trial.part.train.interactions.lengths))
+    assert users[0] == set()
+    assert users[3] == active
+    assert all(0 < len(some) <= round(share * number) for some, share in ((users[1], 0.1), (users[2], 0.5)))
+    assert users[1] < users[2] < users[3]
+    for part, some in zip(parts, users, strict=True):
+        assert set(part.validation.queries.user_rows.tolist()) <= some
+        assert len(part.test) == len(trial.part.test)
+        assert part.train.num_items == trial.part.train.num_items
+
+
+@pytest.mark.parametrize(
+    ("few", "message"),
+    [
+        ({"models": ["ease", "other"]}, "few_users.models: there is no model 'other'"),
+        ({"models": ["ease"], "shares": [1.0]}, r"\[1.0\] must be different numbers from 0 to below 1"),
+        ({"models": ["ease"], "shares": [0.1, 0.1]}, "must be different numbers"),
+        ({"models": []}, "at least 1"),
+    ],
+)
+def test_shares_and_names_that_are_wrong(few: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Experiment.model_validate({**TARGET, "few_users": few})

@@ -1,0 +1,177 @@
+"""`genre compress` on a run, on language models and on encoders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from genre import compressing
+from genre.adaptation.compression import writers
+from genre.api import open_run
+from genre.cli import app
+from genre.compressing import Wish, compress
+from genre.core.errors import ConfigError
+from genre.evaluation.writing import WritingConfig
+from genre.language.base import Prompt, Sampling
+from genre.language.local import LocalGeneratorConfig
+from genre.recommenders.compact import Compact
+from genre.workspace import read_manifest, verify
+from tests.language.models import write_tiny
+
+SMALL = WritingConfig(texts=2, max_text_tokens=16, max_answer_tokens=8, prompts=("Write.",), languages=("en",))
+TEXTS = [f"This is text number {number}, about the sea and what is in it." for number in range(60)]
+
+
+def invoke(*words: str) -> Any:
+    return CliRunner().invoke(app, list(words))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("compress")
+    training = {"epochs": 2, "tracker": "none"}
+    models = {
+        "sasrec": {"kind": "sasrec", "embedding_size": 32, "training": training},
+        "ease": {"kind": "ease"},
+        "both": {"kind": "fusion", "members": ["sasrec", "ease"]},
+    }
+    config = {"name": "films", "data": {"kind": "sample", "num_viewers": 80}, "models": models}
+    (directory / "films.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    result = invoke("run", str(directory / "films.yaml"), "--runs", str(directory))
+    assert result.exit_code == 0, result.output
+    return directory / "films"
+
+
+def test_the_small_form_is_a_run_of_its_own(run: Path) -> None:
+    result = invoke("compress", str(run), "--method", "int8", "--model", "sasrec", "--budget", "NDCG@10=-20%")
+    assert result.exit_code == 0, result.output
+    small = run.with_name("films-int8")
+    assert "size on disk" in result.output
+    assert "Past the budget: nothing" in result.output
+    manifest = read_manifest(small)
+    assert (manifest["chosen"], set(manifest["ranking"])) == ("sasrec", {"sasrec", "popularity"})
+    verify(small)
+    told = {one["name"]: one for one in json.loads((small / "compression.json").read_text())["measures"]}
+    assert list(told) == ["size", "weights", "latency", "latency@many", "NDCG@10"]
+    assert told["weights"]["change"]["mean"] < -0.5
+    engine = open_run(small)
+    assert isinstance(engine.model, Compact)
+    whole = open_run(run, model="sasrec")
+    one, other = (found.recommend(n=5) for found in (whole, engine))
+    assert len(set(map(tuple, one.select("user_id", "item_id").rows())) & set(
+        map(tuple, other.select("user_id", "item_id").rows())
+    )) > 0.9 * len(one)  # fmt: skip
+    answers = pl.read_parquet(small / "recommendations.parquet")
+    assert answers["user_id"].n_unique() == len(engine.data.users.vocabulary.ids)
+    assert invoke("evaluate", str(small)).exit_code == 0
+    again = invoke("compress", str(run), "--method", "int8", "--model", "sasrec")
+    assert again.exit_code == 1
+    assert isinstance(again.exception, ConfigError)
+    assert "there is something here" in str(again.exception)
+
+
+def test_past_the_budget_nothing_is_written(run: Path) -> None:
+    before = sorted(path.name for path in run.parent.iterdir())
+    result = invoke(
+        "compress", str(run), "--method", "int8", "--model", "sasrec", "--out", str(run.with_name("tight")),
+        "--budget", "weights=-99%",
+    )  # fmt: skip
+    assert result.exit_code == 1
+    words = " ".join(result.output.split())
+    assert "Past the budget: weights in memory went from" in words
+    assert "the limit is −99 %" in words
+    assert "Nothing was written." in words
+    assert sorted(path.name for path in run.parent.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_a_graph_answers_for_a_run(run: Path) -> None:
+    found = compress(str(run), Wish("onnx", model="sasrec", out=run.with_name("graph")))
+    assert not found.breaches
+    accuracy = found.compared[-1]
+    assert accuracy.change.mean == pytest.approx(0.0, abs=1e-6)
+    assert isinstance(open_run(run.with_name("graph")).model, Compact)
+
+
+def test_what_cannot_be_compressed_is_explained(run: Path) -> None:
+    out = run.with_name("other")
+    with pytest.raises(ConfigError, match=r"the model 'ease' of kind 'ease' cannot be compressed\. Name one with"):
+        compress(str(run), Wish("int8", model="ease", out=out))
+    with pytest.raises(ConfigError, match=r"the run has no model 'none'"):
+        compress(str(run), Wish("int8", model="none", out=out))
+    with pytest.raises(ConfigError, match=r"'prune' is not for\. Choose from int8, onnx"):
+        compress(str(run), Wish("prune", model="sasrec"))
+    with pytest.raises(ConfigError, match=r"'kl' has a limit and is not measured here"):
+        compress(str(run), Wish("int8", ("kl=0.1",), model="sasrec", out=out))
+    with pytest.raises(ConfigError, match=r"neither a finished run nor a model at 'nowhere'"):
+        compress("nowhere", Wish("int8"))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_tiny(tmp_path / "tiny", context=512)
+    monkeypatch.setattr(writers, "WINDOWS", 4)
+    monkeypatch.setattr(writers, "WINDOW", 32)
+    return tmp_path / "tiny"
+
+
+@pytest.mark.parametrize("method", ["int8", "int4", "prune"])
+def test_a_language_model_is_written_that_others_load(tiny: Path, method: Any, tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in TEXTS), encoding="utf-8")
+    wish = Wish(method, ("bits_per_byte=+500%",), texts=tmp_path / "texts.jsonl", writing=SMALL)
+    found = compress(str(tiny), wish)
+    assert found.breaches == ()
+    assert found.directory == tmp_path / f"tiny-{method}"
+    measured = {one.name: one for one in found.compared}
+    assert {"size", "weights", "latency", "latency@many", "bits_per_byte", "bits_per_byte@catalogue", "kl"} <= set(
+        measured
+    )
+    assert measured["weights"].after < measured["weights"].before
+    assert measured["kl"].before == 0 < measured["kl"].after
+    generator = LocalGeneratorConfig(model=str(found.directory)).build()
+    assert generator.generate([Prompt("ab")], sampling=Sampling(max_tokens=3))[0].finish != "error"
+    told = json.loads((found.directory / "compression.json").read_text())
+    assert (len(told["taken_away"]) if method == "prune" else told.get("taken_away")) == (
+        1 if method == "prune" else None
+    )
+    if method != "prune":
+        with pytest.raises(ConfigError, match="is in few bits already"):
+            compress(str(found.directory), Wish("int8", writing=SMALL))
+
+
+def test_a_language_model_past_its_budget_is_not_written(tiny: Path) -> None:
+    found = compress(str(tiny), Wish("int8", ("kl=0.0000001",), writing=SMALL))
+    assert len(found.breaches) == 1
+    assert not found.directory.exists()
+    assert [path.name for path in tiny.parent.iterdir()] == ["tiny"]
+    with pytest.raises(ConfigError, match=r"which 'onnx' is not for\. Choose from int8, int4, prune"):
+        compress(str(tiny), Wish("onnx"))
+
+
+def test_windows_are_of_both_kinds_of_text(tiny: Path) -> None:
+    loaded = LocalGeneratorConfig(model=str(tiny), precision="fp32").build().load()
+    run = compressing.RunContext()
+    own = ["z" * 50] * 9
+    both = writers.windows_of(loaded, own, run)
+    assert both.shape == (4, 32)
+    assert ["zzzz" in loaded.text_of(row) for row in both.tolist()] == [True, True, False, False]
+    assert writers.windows_of(loaded, [], run).shape == (4, 32)
+    np.testing.assert_array_equal(both, writers.windows_of(loaded, own, run))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("method", ["int8", "onnx"])
+def test_the_embedded_encoder_becomes_a_graph(tmp_path: Path, method: Any) -> None:
+    found = compress("minilm", Wish(method, out=tmp_path / "graph"))
+    assert found.breaches == ()
+    cosine = found.compared[-1]
+    assert cosine.after > (0.99 if method == "int8" else 0.9999)
+    assert (tmp_path / "graph" / "model.onnx").is_file()
