@@ -143,6 +143,7 @@ def render(results: Results | None = None, **changes: Any) -> str:
         ],
         "texts": [],
         "measured": {},
+        "few_users": {},
         "notice": None,
     }
     return render_report(**arguments | changes)
@@ -409,6 +410,41 @@ def test_texts_stand_with_who_wrote_them_and_what_was_refused(page: Page) -> Non
     assert "How long the texts are" in written.words
     assert not written.open
     assert "Texts" not in page.words
+
+
+def test_moved_models_and_few_users_stand_in_tables_and_a_plot() -> None:
+    points = [{"share": 0.0, "target": 0.05, "source": 0.15}, {"share": 0.6, "target": 0.3, "source": 0.148}]
+    told = {"source": "runs/films", "model": "reader", "same_ids": 5, "same_items": 2, "points": points, "share": 0.6}
+
+    def one(mean: float, over: float) -> dict[str, object]:
+        return {"mean": mean, "low": 0.0, "high": 1.0, "over": {"mean": over, "low": over - 0.01, "high": over + 0.01}}
+
+    shares = [(0.0, 0, 0.02), (0.05, 10, 0.1), (1.0, 200, 0.3)]
+    few = {
+        "metric": "NDCG@10",
+        "models": ["scratch", EVIL],
+        "points": [
+            {
+                "share": share,
+                "users": users,
+                "events": 9,
+                "models": {"scratch": one(mean, 0), EVIL: one(mean + 0.02, 0.02)},
+            }
+            for share, users, mean in shares
+        ],
+    }
+    text = render(accounts={EVIL: {"moved": told}}, few_users=few)
+    assert EVIL not in text
+    page = Page(text)
+    assert (
+        "From reader of films. Kept: 60 % of what it learned here. 2 items are in both. 3 ids stand in both"
+        in page.words
+    )
+    assert "0.1200 (+0.0200 [+0.0100, +0.0300])" in page.words
+    assert "With few users" in page.words
+    alone = Page(render(few_users=few | {"points": few["points"][:1]}))  # type: ignore[index]
+    assert "With few users" not in alone.words, "one share is no curve"
+    assert "0.0400 (+0.0200" in alone.words
 
 
 def test_what_was_measured_of_texts_stands_in_words_columns_and_a_plot() -> None:
