@@ -283,15 +283,14 @@ def rows_of(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[list
             ]  # fmt: skip
 
 
+def places(values: Sequence[float]) -> str:
+    """Return each question's place among the first ten as a digit, `a` for the tenth and 0 for none."""
+    return "".join(f"{round(2 ** (1 / one) - 1):x}" if one else "0" for one in values)
+
+
 def short(shares: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same with each question's place among the first ten as a digit, `a` for the tenth and 0 for none."""
-    return {
-        share: {
-            **values,
-            "NDCG@10": "".join(f"{round(2 ** (1 / one) - 1):x}" if one else "0" for one in values["NDCG@10"]),
-        }
-        for share, values in shares.items()
-    }
+    """Return the same with each question's place in the place of its NDCG@10."""
+    return {share: {**values, "NDCG@10": places(values["NDCG@10"])} for share, values in shares.items()}
 
 
 def _beside(value: float | None, before: float, column: str) -> str:

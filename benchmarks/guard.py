@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from common import device_name, table, write_result
-from forgetting import CORPUS, accuracy, general_texts, part_of, start_of
+from forgetting import CORPUS, accuracy, general_texts, part_of, places, start_of
 from numpy.typing import NDArray
 
 from genre.adaptation.guard import Guarded, GuardedConfig
@@ -266,7 +266,9 @@ def main() -> None:
             temporary.write_text(json.dumps(found), encoding="utf-8")
     if not given.only_measure:
         found = json.loads(path.read_text(encoding="utf-8"))
-        write_result(f"guard-{given.name}", {**found, "settings": vars(given) | {"work": None}}, told(found, given))
+        scores = {name: places(values) for name, values in found["scores"].items()}
+        plain = {**found, "scores": scores, "settings": vars(given) | {"work": None}}
+        write_result(f"guard-{given.name}", plain, told(found, given))
 
 
 if __name__ == "__main__":
