@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -124,6 +124,7 @@ def test_settings_that_do_not_fit(settings: dict[str, int], said: str) -> None:
         HashingEncoderConfig(**settings)
 
 
+@example(["~\U0009c6da"])
 @given(st.lists(st.text(max_size=20), max_size=6))
 def test_any_text_has_length_one_or_is_blank(texts: list[str]) -> None:
     found = HashingEncoderConfig(size=64, buckets=4096).build().fit(texts).encode(texts)

@@ -118,8 +118,12 @@ class HashingEncoder:
             counted = self._counted(texts[start : start + _CHUNK])
             turn, place = np.divmod(counted.indices, size)
             values = counted.data * rarity[counted.indices] * (1 - 2 * (turn % 2))
-            folded = sparse.csr_matrix((values, place, counted.indptr), (counted.shape[0], size))
-            found[start : start + _CHUNK] = folded.toarray()
+            shape = (counted.shape[0], size)
+            part = sparse.csr_matrix((values, place, counted.indptr), shape).toarray()
+            lost = ~part.any(axis=1) & (np.diff(counted.indptr) > 0)
+            if lost.any():  # All that a short text has may meet in one number with opposite signs.
+                part[lost] = sparse.csr_matrix((np.abs(values), place, counted.indptr), shape)[lost].toarray()
+            found[start : start + _CHUNK] = part
         return unit_rows(found)
 
     def _learned(self) -> NDArray[np.float32]:
