@@ -38,7 +38,7 @@ TARGET = {
     "name": "second",
     "data": {"kind": "sample", "num_viewers": 80, "seed": 3},
     "models": {"ease": {"kind": "ease"}},
-    "few_users": {"models": [SCRATCH, "finetune", "zero_shot"], "shares": [0, 0.3]},
+    "few_users": {"models": ["ease"], "shares": [0, 0.3]},
 }
 
 
@@ -47,9 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the command, with the configs in the directory of the runs."""
     directory = tmp_path_factory.mktemp("runs")
     (directory / "first.yaml").write_text(yaml.safe_dump(SOURCE), encoding="utf-8")
-    # Models that only the command adds cannot be named in the file.
-    plain = {name: value for name, value in TARGET.items() if name != "few_users"}
-    (directory / "second.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
+    (directory / "second.yaml").write_text(yaml.safe_dump(TARGET), encoding="utf-8")
     words = ["adapt", str(directory / "first.yaml"), "--to", str(directory / "second.yaml"), "--runs", str(directory)]
     result = CliRunner().invoke(app, [*words, "--method", "finetune", "--method", "zero_shot"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -72,8 +70,8 @@ def test_what_moved_is_told(runs: Path) -> None:
     assert moved["model"] == "towers"
     assert [point["share"] for point in moved["points"]][:2] == [0.0, 1.0]
     few = account["few_users"]
-    assert few["models"] == [SCRATCH, "finetune", "zero_shot"]
-    assert [point["share"] for point in few["points"]] == [0.01, 0.05, 0.2, 1.0]
+    assert few["models"] == [SCRATCH, "finetune", "zero_shot", "ease"], "the first is what the others stand beside"
+    assert [point["share"] for point in few["points"]] == [0.0, 0.3, 1.0]
     assert few["points"][-1]["users"] > few["points"][0]["users"]
     for point in few["points"]:
         assert point["models"][SCRATCH]["over"]["mean"] == 0

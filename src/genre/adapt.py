@@ -38,8 +38,8 @@ def adapt(
 ) -> Path:
     """Run an experiment with a model moved to it in one way or several, and return the run's directory.
 
-    Beside the moved ones stands the same model fitted anew, and all of them with the events of few users, as
-    `few_users` of the experiment says.
+    Beside the moved ones stands the same model fitted anew, and all of them with the events of few users: at the
+    shares that `few_users` of the target says, where it says any, and with the models that it names.
 
     Args:
         source: A finished run, or the config of one, which is run if need be.
@@ -67,7 +67,9 @@ def adapt(
         raise ConfigError(
             f"the target has a model {taken[0]!r} already", place="models", remedy="Give it another name there."
         )
-    few = target.few_users or FewUsersConfig(models=tuple(more))
+    few = FewUsersConfig(models=tuple(more))
+    if target.few_users is not None:
+        few = target.few_users.model_copy(update={"models": (*more, *target.few_users.models)})
     models = {**target.models, **more}
     return pipeline.run(
         Experiment.model_validate({**dict(target), "models": models, "few_users": few}), runs, progress=progress

@@ -45,7 +45,8 @@ def few_users(
     if config is None:
         return {}
     metric = experiment.evaluation.primary
-    names = [planned.name for planned in plan if planned.fitted and planned.name in config.models]
+    fitted = {planned.name for planned in plan if planned.fitted}
+    names = [name for name in config.models if name in fitted]
     if not names:
         return {}
     every = {name: whole[name].test.per_query[metric] for name in names}

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from genre.adaptation.search import check_shares
 from genre.core.errors import ArtifactError, ConfigError
 from genre.core.parts import text_as_array, text_of_array
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
@@ -23,10 +24,9 @@ from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Vocabulary
 from genre.data.files import load_split
 from genre.data.splits import Split
-from genre.metrics.ranking import ndcg
-from genre.metrics.ranks import list_ranks
 from genre.metrics.statistics import paired_difference
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
+from genre.recommenders.members import accuracy_of
 from genre.recommenders.moving import Movable, shared
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.store import CONFIG_FILE, load_model
@@ -43,9 +43,7 @@ CONFIGS: Final = (".yaml", ".yml")
 """What the names of experiments end with."""
 MOVABLE: Final = (SasrecConfig, TwoTowerConfig)
 """Settings of models that can be moved."""
-_KINDS: Final = ("sasrec", "two_tower")
 _INNER, _ACCOUNT = "adapted.config", "adapted.account"
-_K: Final = 10
 _MOST: Final = 2000
 """Questions of either catalogue that ways are compared on."""
 _ALIKE: Final = 0.5
@@ -78,8 +76,7 @@ class AdaptedConfig(RecommenderConfig):
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> Self:
-        if any(not 0 < share <= 1 for share in self.shares) or 1.0 not in self.shares:
-            raise ValueError(f"`shares` {self.shares} must be above 0 and at most 1, and hold 1")
+        check_shares(self.shares)
         return self
 
     @property
@@ -129,7 +126,7 @@ class AdaptedConfig(RecommenderConfig):
             raise ConfigError(
                 f"the model {self.model!r} is a {kind!r}, which says nothing of items that it has not seen",
                 place=str(self.source),
-                remedy=f"Name one of {' or '.join(_KINDS)}; a `sasrec` must have `text`.",
+                remedy="Name a `two_tower`, or a `sasrec` with `text`.",
             ) from error
         return found if self.training is None else found.model_copy(update={"training": self.training})
 
@@ -185,7 +182,7 @@ class Adapted:
             model: Any = inner.build({})
             model.begin_with(start)
             model.fit(data, run, terms=self._terms(origin, before.train))
-            points += self._shares(model, start, origin, (here, there))
+            points += self._shares(model, start, origin, (here, there), points[0])
             if self._keeps(points[0], points[-1]) and not _is_better(points[0], points[-1]):
                 _take(model, start, points[-1].share)
                 self.model = model
@@ -253,11 +250,16 @@ class Adapted:
         return [Rehearsal(origin.network, objective, shared(origin.network), weight=self.config.rehearse)]
 
     def _shares(
-        self, model: Any, start: Movable, origin: Movable, asked: tuple[Holdout | None, Holdout | None]
+        self,
+        model: Any,
+        start: Movable,
+        origin: Movable,
+        asked: tuple[Holdout | None, Holdout | None],
+        before: Point,
     ) -> list[Point]:
-        """Let less and less of what was learned count, until the source keeps what it must."""
+        """Let less and less of what was learned count, until the source keeps what it must of what it had before."""
         here, there = asked
-        before, found = Point(0.0, np.zeros(0), _accuracy(origin, there)), list[Point]()
+        found: list[Point] = []
         for share in sorted(self.config.shares, reverse=True):
             with _interpolated(model, start, share) as weights:
                 found.append(Point(share, _accuracy(model, here), _accuracy_with(origin, weights, there)))
@@ -322,9 +324,7 @@ def _accuracy(model: Recommender, asked: Holdout | None) -> NDArray[np.float64]:
     """Return NDCG@10 of each question."""
     if asked is None:
         return np.zeros(0)
-    hidden = Candidates(excluded=asked.queries.history.items)
-    answer = model.recommend(asked.queries, _K, candidates=hidden).item_rows
-    return np.asarray(ndcg(list_ranks(answer, asked.targets), asked.targets.offsets, _K), np.float64)
+    return accuracy_of(model, asked, Candidates(excluded=asked.queries.history.items))
 
 
 def _accuracy_with(origin: Any, weights: Mapping[str, Any], asked: Holdout | None) -> NDArray[np.float64]:

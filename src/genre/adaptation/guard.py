@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from genre.adaptation.scale import Scale
 from genre.adaptation.search import Search, SearchConfig
 from genre.core.parts import text_as_array, text_of_array
-from genre.core.queries import Candidates, Holdout, Queries, Recommendations
+from genre.core.queries import Candidates, Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
 from genre.features.text import TextConfig, item_texts
@@ -26,18 +26,15 @@ from genre.features.vectors import VectorsConfig
 from genre.features.versions import VersionsConfig
 from genre.language.decoding import LoadedModel
 from genre.language.tuning import TuningConfig
-from genre.metrics.ranking import ndcg
-from genre.metrics.ranks import list_ranks
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
 from genre.recommenders.learning_language import LearningLanguage
 from genre.recommenders.llm_ranker import LlmRankerConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
-from genre.recommenders.members import questions_to_learn_from
+from genre.recommenders.members import accuracy_of, questions_to_learn_from
 from genre.recommenders.semantic_id import SemanticIdConfig
 from genre.recommenders.text_classifier import TextClassifierConfig
 
 _FRONTIER, _CHOICE, _SAMPLES, _CURVES = "frontier", "choice", "samples", "curves"
-_K = 10
 
 
 class GuardedConfig(SearchConfig, RecommenderConfig):
@@ -148,13 +145,13 @@ class Guarded:
         self.curves = {"frozen base": _curve_of(frozen)}
         catalogue = [text for text in item_texts(data.items, TextConfig()) if text]
         scale = Scale.of(frozen.language.writer(), self.config.writing, catalogue, run)
-        search = Search(self.config, scale, _accuracy(frozen, questions, candidates), frozen.state())
+        search = Search(self.config, scale, accuracy_of(frozen, questions, candidates), frozen.state())
         for name in self.config.protections:
             model = self._fitted(data, run, name)
             self.curves[name] = _curve_of(model)
 
             def look(model: Tuned = model) -> tuple[NDArray[np.float64], LoadedModel, State]:
-                return _accuracy(model, questions, candidates), model.language.writer(), model.state()
+                return accuracy_of(model, questions, candidates), model.language.writer(), model.state()
 
             search.add(name, model.language.tuned, look)
         self.points = search.told()
@@ -212,12 +209,6 @@ class Guarded:
     def _fitted(self, data: Dataset, run: RunContext, name: str | None) -> Tuned:
         directory = None if run.directory is None else run.directory / (name or "frozen base")
         return self._built(name).fit(data, replace(run, directory=directory))
-
-
-def _accuracy(model: Recommender, questions: Holdout, candidates: Candidates) -> NDArray[np.float64]:
-    """Return NDCG@10 (Q,) of each question."""
-    answer = model.recommend(questions.queries, _K, candidates=candidates).item_rows
-    return np.asarray(ndcg(list_ranks(answer, questions.targets), questions.targets.offsets, _K), np.float64)
 
 
 def _curve_of(model: Tuned) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ Shapes: Q questions, or whatever models are compared on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self, TypeAlias
 
@@ -36,6 +36,16 @@ def _usual_protections() -> dict[str, ProtectionConfig]:
     }
 
 
+def check_shares(shares: Sequence[float]) -> None:
+    """Make sure that all of what was learned is tried, and else parts of it.
+
+    Raises:
+        ValueError: It is not so.
+    """
+    if any(not 0 < share <= 1 for share in shares) or 1.0 not in shares:
+        raise ValueError(f"`shares` {shares} must be above 0 and at most 1, and hold 1")
+
+
 class SearchConfig(Config):
     """What is tried, and what may be lost."""
 
@@ -54,8 +64,7 @@ class SearchConfig(Config):
         check_measured(self.budget, self.writing, "budget")
         if not self.protections:
             raise ValueError("`protections` is empty; one that protects nothing is written as `unprotected: {}`")
-        if any(not 0 < share <= 1 for share in self.shares) or 1.0 not in self.shares:
-            raise ValueError(f"`shares` {self.shares} must be above 0 and at most 1, and hold 1")
+        check_shares(self.shares)
         return self
 
     @property

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -197,7 +197,7 @@ def measure_writing(
         settings=settings.model_dump(mode="json", exclude={"general", "instructions", "batch_size"}),
         texts=sets,
         prompts=[prompt.user for prompt in asked],
-        instructions=[instruction.prompt for instruction in checked],
+        instructions=[asdict(instruction) for instruction in checked],
     )
     others = {f"lm_eval@{task}": score for task, score in tested.items()}
     told = [prompt.user for prompt in asked]

@@ -114,6 +114,12 @@ def validator(
     return value
 
 
+def accuracy_of(model: Recommender, asked: Holdout, candidates: Candidates) -> NDArray[np.float64]:
+    """Return NDCG@10 (B,) of each question, by the list that a model answers with."""
+    answer = model.recommend(asked.queries, _VALIDATED, candidates=candidates).item_rows
+    return np.asarray(ndcg(list_ranks(answer, asked.targets), asked.targets.offsets, _VALIDATED), np.float64)
+
+
 def _ranks(model: Scorer | Recommender, asked: Holdout, candidates: Candidates) -> NDArray[np.float32]:
     """Return the rank (E,) of every target; infinity for those that are not among the first ten of a model's list."""
     if not isinstance(model, Scorer):
