@@ -156,7 +156,7 @@ def test_a_language_model_past_its_budget_is_not_written(tiny: Path) -> None:
 
 
 def test_windows_are_of_both_kinds_of_text(tiny: Path) -> None:
-    loaded = LocalGeneratorConfig(model=str(tiny), precision="fp32").build().load()
+    loaded = LocalGeneratorConfig(model=str(tiny), precision="fp32").build().load_own()
     run = compressing.RunContext()
     own = ["z" * 50] * 9
     both = writers.windows_of(loaded, own, run)

@@ -225,6 +225,12 @@ def show_taught(taught: Taught) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    if taught.adapter is not None:
+        console.print(
+            f"Or beside others on one model: generator: {{kind: ..., adapter: {taught.adapter}}}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def show_reading(account: Sequence[Mapping[str, Any]]) -> None:

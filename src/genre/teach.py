@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from genre.stages import Prepared, prepare, source_key
 from genre.workspace import STORE, Stages
 
 MODEL: Final = "model"
+ADAPTER: Final = "adapter"
 _ACCOUNT, _FRONTIER = "account.json", "frontier.svg"
 _NEEDED: Final = ("facts", "person", "scenario")
 """Inputs that are there without a ranking and without anybody who asks."""
@@ -50,13 +52,19 @@ class Taught:
     """What came of it."""
 
     directory: Path
-    """Holds `account.json`, `frontier.svg` and, where something was kept, the `model`."""
+    """Holds `account.json`, `frontier.svg` and, where something was kept, the `model`, for `lora` an `adapter` too."""
     account: dict[str, Any]
 
     @property
     def model(self) -> Path | None:
         """The directory of the model, as `transformers` writes them; None where none was better inside the budget."""
         return self.directory / MODEL if self.account["choice"]["protection"] else None
+
+    @property
+    def adapter(self) -> Path | None:
+        """What the model has learned alone, to stand beside other adapters on its base; None where it cannot."""
+        found = self.directory / ADAPTER
+        return found if self.model is not None and found.is_dir() else None
 
 
 def teach_writer(experiment: Experiment, runs: Path, progress: Progress | None = None) -> Taught:
@@ -94,7 +102,10 @@ def teach_writer(experiment: Experiment, runs: Path, progress: Progress | None =
     teaching = teach(config, parts[0].found, parts[1].found, catalogue, run)
     account = teaching.account | {"from": _told(parts)}
     if teaching.protection is not None:
-        teaching.save(directory / MODEL, run)
+        teaching.save(directory / MODEL, run, adapter=directory / ADAPTER)
+    else:  # Of an earlier attempt, with other settings.
+        for name in (MODEL, ADAPTER):
+            shutil.rmtree(directory / name, ignore_errors=True)
     _write(directory, account)
     return Taught(directory, account)
 

@@ -59,10 +59,12 @@ def test_what_was_learned_takes_fewer_bits(taught: Teaching) -> None:
 
 
 def test_the_written_model_answers_as_it_was_taught(taught: Teaching, tmp_path: Path) -> None:
-    taught.save(tmp_path / "model", RunContext())
+    taught.save(tmp_path / "model", RunContext(), adapter=tmp_path / "adapter")
     generator = LocalGeneratorConfig(model=str(tmp_path / "model"), precision="fp32").build()
     (answer,) = generator.generate([Prompt("Item 7?")], sampling=Sampling(max_tokens=8))
     assert (answer.text, answer.finish) == (" red", "stop")
+    beside = taught.config.base.model_copy(update={"adapter": tmp_path / "adapter"})
+    assert beside.build().generate([Prompt("Item 7?")], sampling=Sampling(max_tokens=8)) == [answer]
     assert json.loads((tmp_path / "model" / "teaching.json").read_text())["lessons"] == 24
 
 
@@ -74,7 +76,7 @@ def test_without_anything_inside_the_budget_nothing_is_kept(base: Path, tmp_path
     with pytest.raises(
         ModelError, match="teach: no model that was taught is better than its base and inside the budget"
     ):
-        found.save(tmp_path / "model", RunContext())
+        found.save(tmp_path / "model", RunContext(), adapter=tmp_path / "adapter")
     assert not (tmp_path / "model").exists()
 
 

@@ -221,7 +221,7 @@ def test_files_of_instructions_that_cannot_be_read(tmp_path: Path) -> None:
 
 def load(directory: Path, seed: int = 0) -> LoadedModel:
     write_tiny(directory, seed=seed)
-    return LocalGeneratorConfig(model=str(directory), precision="fp32").build().load()
+    return LocalGeneratorConfig(model=str(directory), precision="fp32").build().load_own()
 
 
 @pytest.fixture(scope="module")

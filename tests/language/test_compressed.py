@@ -26,7 +26,7 @@ TOKENS = torch.arange(2, 42)[None]
 
 
 def loaded(directory: Path, precision: Any = "fp32") -> Any:
-    return LocalGeneratorConfig(model=str(directory), precision=precision).build().load()
+    return LocalGeneratorConfig(model=str(directory), precision=precision).build().load_own()
 
 
 def compressed(tmp_path: Path, method: Any, *, tied: bool = False) -> tuple[Any, Path]:

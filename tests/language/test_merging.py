@@ -19,7 +19,7 @@ TOKENS = torch.arange(2, 12)[None]
 
 def tuned_model(directory: Path, method: Any) -> tuple[TunedModel, Any]:
     write_tiny(directory)
-    loaded = LocalGeneratorConfig(model=str(directory), precision="fp32").build().load()
+    loaded = LocalGeneratorConfig(model=str(directory), precision="fp32").build().load_own()
     tuned = TunedModel(loaded.model, TuningConfig(method=method, dropout=0.0), total_steps=10)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -37,7 +37,7 @@ def test_what_was_learned_is_in_the_weights(tmp_path: Path, method: str) -> None
         with tuned.base_switched_on():
             assert not torch.allclose(tuned.language(TOKENS).logits, expected, atol=1e-2)
     save_merged(tuned, tokenizer, tmp_path / "merged")
-    again = LocalGeneratorConfig(model=str(tmp_path / "merged"), precision="fp32").build().load()
+    again = LocalGeneratorConfig(model=str(tmp_path / "merged"), precision="fp32").build().load_own()
     with torch.no_grad():
         torch.testing.assert_close(again.model(TOKENS).logits, expected, atol=1e-4, rtol=1e-4)
     assert again.tokenizer("the")["input_ids"] == tokenizer("the")["input_ids"]

@@ -21,7 +21,7 @@ PROMPTS = [Prompt("a"), Prompt("Tell me of the red cat, please."), Prompt("æµæµ
 
 def load(directory: Path, seed: int = 0) -> LoadedModel:
     write_tiny(directory, seed=seed)
-    return LocalGeneratorConfig(model=str(directory), precision="fp32").build().load()
+    return LocalGeneratorConfig(model=str(directory), precision="fp32").build().load_own()
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     directory = tmp_path_factory.mktemp("tiny")
     write_tiny(directory)
-    return LocalGeneratorConfig(model=str(directory), precision="fp32").build().load()
+    return LocalGeneratorConfig(model=str(directory), precision="fp32").build().load_own()
 
 
 @pytest.fixture(scope="module")

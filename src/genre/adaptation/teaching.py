@@ -6,6 +6,7 @@ Shapes: Q lessons that are held back.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +117,13 @@ class Teaching:
         found: str | None = self.account["choice"]["protection"]
         return found
 
-    def save(self, directory: Path, run: RunContext) -> None:
+    def save(self, directory: Path, run: RunContext, *, adapter: Path) -> None:
         """Write the kept model, in the place of one that is there.
+
+        Args:
+            directory: Where the whole model is written to.
+            run: Progress.
+            adapter: Where what it has learned is written to by itself, where it can stand beside others.
 
         Raises:
             ModelError: None was kept.
@@ -128,8 +134,13 @@ class Teaching:
                 place="teach",
                 remedy="Allow more under `budget`, or give more to learn from.",
             )
+        from genre.language.adapters import save_adapter
+
         language = _opened(self.config, self.protection, run)
         language.restore(self.state)
+        shutil.rmtree(adapter, ignore_errors=True)
+        if self.config.tuning.method == "lora":
+            save_adapter(language.tuned, adapter, language.key)
         with atomic_directory(directory) as made:
             save_merged(language.tuned, language.loaded.tokenizer, made)
             (made / "teaching.json").write_text(json.dumps(self.account, indent=1, ensure_ascii=False), "utf-8")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,13 @@ import numpy as np
 
 from genre.language.base import Finish, Sampling
 from genre.language.constraint import Constraints, Matcher
+from genre.language.gathering import Gathering
 from genre.language.texts import cut_at_stop, held_back
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from genre.language.adapters import Adapters
 
 _SHARED = 16
 """Tokens at the beginning of all prompts that are worth reading once for all."""
@@ -38,6 +42,12 @@ class LoadedModel:
     tokenizer: Any
     context: int
     """Tokens of prompt and answer together at most."""
+    adapters: Adapters | None = None
+    """What can be added to it, row by row."""
+    gathering: Gathering = field(default_factory=Gathering, repr=False)
+    """Where callers that share it meet."""
+    kept: Any = field(default=None, repr=False)
+    """The one that its weights are of, which others find for as long as somebody has it."""
 
     @cached_property
     def ends(self) -> frozenset[int]:
@@ -72,6 +82,8 @@ class Row:
     most: int
     """Tokens that it may still take."""
     rng: np.random.Generator
+    adapter: str | None = None
+    """Whose answer it is, of the model's adapters; none is the model's as it is."""
     matcher: Matcher | None = None
     tokens: list[int] = field(default_factory=list)
     """What has been written, without the token that ends it."""
@@ -160,10 +172,14 @@ class Batch:
         self._loaded, self._sampling = loaded, sampling
         self._watched = watched or bool(sampling.stop)
         self._cache: Any = DynamicCache(config=loaded.model.config)
-        prompts = list(dict.fromkeys(tuple(row.prompt) for row in rows))
-        number = {prompt: at for at, prompt in enumerate(prompts)}
+        self._among = sorted({row.adapter for row in rows if row.adapter is not None})
+        asked = list(dict.fromkeys((row.adapter, tuple(row.prompt)) for row in rows))
+        number = {one: at for at, one in enumerate(asked)}
+        self._readers, prompts = [one for one, _ in asked], [prompt for _, prompt in asked]
+        """Of each row of the inputs, the adapter that reads it."""
         device = loaded.model.device
-        self._asks: Tensor | None = torch.tensor([number[tuple(row.prompt)] for row in rows], device=device)
+        numbers = [number[row.adapter, tuple(row.prompt)] for row in rows]
+        self._asks: Tensor | None = torch.tensor(numbers, device=device)
         """(B,) which of the different prompts is each row's."""
         self._remembered = remembered
         self._shared = prompts[0][: _shared(prompts) if self._can_share else 0]
@@ -210,18 +226,21 @@ class Batch:
         import torch
 
         if self._shared and self._cache.get_seq_length() == 0:
-            rests, attention = self._inputs, self._attention
-            self._inputs = torch.tensor([self._shared], device=rests.device)
+            rests, attention, readers = self._inputs, self._attention, self._readers
+            self._readers = list(dict.fromkeys(readers))  # Each adapter makes something else of it.
+            self._inputs = torch.tensor([self._shared] * len(self._readers), device=rests.device)
             self._attention = torch.ones_like(self._inputs)
             self._logits()
-            self._cache.batch_repeat_interleave(len(rests))
-            self._inputs, self._attention = rests, attention
+            whose = [self._readers.index(reader) for reader in readers]
+            self._cache.reorder_cache(torch.tensor(whose, device=rests.device))
+            self._inputs, self._attention, self._readers = rests, attention, readers
         logits = self._logits()
         if self._remembered is not None and len(self._inputs) == 1 and self._can_share:
             self._remembered.keep(tuple(self.rows[0].prompt), self._cache)
         if len(asks) > len(logits):
             self._attention = self._attention[asks]
             self._cache.reorder_cache(asks)
+            self._readers = [self._readers[ask] for ask in asks.tolist()]
         return logits[asks]
 
     def _logits(self) -> Tensor:
@@ -236,9 +255,15 @@ class Batch:
             "logits_to_keep": 1,
         }
         options = {name: value for name, value in options.items() if name in known}
-        found = self._loaded.model(input_ids=self._inputs, attention_mask=self._attention, **options)
+        with self._with_adapters():
+            found = self._loaded.model(input_ids=self._inputs, attention_mask=self._attention, **options)
         logits: Tensor = found.logits[:, -1].float()
         return logits
+
+    def _with_adapters(self) -> AbstractContextManager[None]:
+        """Return a block in which each row is read and written with its own adapter."""
+        adapters = self._loaded.adapters
+        return nullcontext() if adapters is None else adapters.chosen(self._readers, self._among)
 
     def _take(self, row: Row, token: int) -> None:
         """Add a token to a row, and see whether the row is done."""
@@ -265,7 +290,7 @@ class Batch:
         import torch
 
         at = torch.tensor(kept, dtype=torch.long, device=self._inputs.device)
-        self.rows = [self.rows[row] for row in kept]
+        self.rows, self._readers = [self.rows[row] for row in kept], [self._readers[row] for row in kept]
         self._inputs, self._attention = self._inputs[at], self._attention[at]
         if kept:
             self._cache.reorder_cache(at)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -21,6 +23,7 @@ from genre.core.run import Progress, Silent
 from genre.language._batches import directory_hash, file_hash
 from genre.language.base import Completion, GeneratorConfig, Prompt, Sampling, Schema
 from genre.language.decoding import Batch, LoadedModel, Remembered, Row
+from genre.language.gathering import Gathering
 from genre.language.hardware import Precision, best_device, dtype_of
 from genre.language.texts import short_key, without_control
 
@@ -46,6 +49,25 @@ class LocalSettings(Config):
     remembered of each prompt bounds it from above."""
     max_context: int | None = Field(default=None, ge=16)
     """Tokens of prompt and answer together at most; none takes what the model was made for."""
+    adapter: Path | None = None
+    """Directory of what a scenario has taught the model, as `genre teach` or `peft` write it. Generators of the same
+    model share its weights, each with its own adapter."""
+
+    def build(self) -> LocalGenerator:
+        """Return the generator; its model is loaded when it is first asked."""
+        raise TypeError(f"{type(self).__name__} must say what it builds")
+
+    def check_adapter(self) -> None:
+        """Make sure that the adapter is there, and is one of this model.
+
+        Raises:
+            ArtifactError: It is not there.
+            ConfigError: It is of another model, or has a form that cannot stand beside others.
+        """
+        if self.adapter is not None:
+            from genre.language.adapters import check_adapter
+
+            check_adapter(self.adapter, base_key(self))
 
 
 class LocalGeneratorConfig(LocalSettings, GeneratorConfig):
@@ -69,6 +91,7 @@ class LocalGeneratorConfig(LocalSettings, GeneratorConfig):
                 place=self.model,
                 remedy="Install it with `pip install 'genre-rec[text]'`.",
             )
+        self.check_adapter()
 
     def build(self) -> LocalGenerator:
         """Return the generator; its model is loaded when it is first asked."""
@@ -124,6 +147,7 @@ class LocalGenerator:
         """
         self.settings = settings
         self._source, self._key = source, key
+        self._base: LoadedModel | None = None
         self._loaded: LoadedModel | None = None
         self._remembered: Remembered | None = Remembered()
         self._lock = threading.Lock()
@@ -139,13 +163,19 @@ class LocalGenerator:
         """
         # The source is asked for only where nothing is loaded.
         generator = cls(settings or LocalSettings(), lambda _: Source(""), lambda: key)
-        generator._loaded, generator._remembered = loaded, None
+        generator._base = generator._loaded = loaded
+        generator._remembered = None
         return generator
 
     @property
     def key(self) -> str:
         """Return a hash of weights and precision."""
-        return self._key()
+        return self._key() if self._name is None else short_key("adapted", base=self._key(), adapter=self._name)
+
+    @property
+    def _name(self) -> str | None:
+        """What the adapter is chosen by: what its files hold, so that two directories with the same are one."""
+        return None if self.settings.adapter is None else directory_hash(self.settings.adapter)
 
     def generate(
         self,
@@ -166,7 +196,7 @@ class LocalGenerator:
         shown = progress or Silent()
         if not prompts:
             return []
-        rows = self._rows(self.load(shown), prompts, sampling, schema)
+        rows = self._rows(self._shared(shown), prompts, sampling, schema)
         for _ in shown.track(self._written(rows, sampling), "generating", len(rows)):
             pass
         return [_completion(row) for row in rows]
@@ -178,7 +208,7 @@ class LocalGenerator:
             ConfigError: There is no such model, answers cannot be held to the schema, or the prompt is too long.
             DependencyError: The model is not here and cannot be fetched.
         """
-        loaded = self.load()
+        loaded = self._shared()
         (row,) = self._rows(loaded, [prompt], sampling, schema)
         if row.error is not None:
             raise ConfigError(row.error, place="prompt", remedy="Shorten it, or choose a model that reads more.")
@@ -197,11 +227,50 @@ class LocalGenerator:
         )
 
     def load(self, progress: Progress | None = None) -> LoadedModel:
-        """Return the model, which is loaded the first time and then kept."""
+        """Return the model, which is loaded the first time and then kept.
+
+        Other generators of the same weights have the same one: who changes it takes a copy of `load_own`.
+        """
+        base = self._shared(progress)
         with self._lock:
             if self._loaded is None:
-                self._loaded = _load(self._source(progress or Silent()), self.settings)
+                if base.adapters is None or self._name is None:
+                    self._loaded = base
+                else:
+                    from genre.language.adapters import WithAdapter
+
+                    self._loaded = replace(base, model=WithAdapter(base.model, base.adapters, self._name))
+                    self._loaded.adapters = None  # It is in every row already.
             return self._loaded
+
+    def load_own(self, progress: Progress | None = None) -> LoadedModel:
+        """Return the model without the adapter, loaded anew, for somebody who changes it."""
+        return _load(self._source(progress or Silent()), self.settings)
+
+    def load_beside(self, progress: Progress | None = None) -> LoadedModel:
+        """Return a model whose layers are its own, so that more can be put between them, and whose weights are not.
+
+        All that call this for one base have them in common.
+        """
+        key = short_key("beside", key=self._key())
+        base = _shared_model(key, lambda: self.load_own(progress), self.settings)
+        weights = [*base.model.parameters(), *base.model.buffers()]
+        model = deepcopy(base.model, {id(weight): weight for weight in weights})
+        return replace(base, model=model, gathering=Gathering(), kept=base)
+
+    def _shared(self, progress: Progress | None = None) -> LoadedModel:
+        """Return the model that all generators of its weights share, with this one's adapter beside the others'."""
+        with self._lock:
+            if self._base is None:
+                self._base = _shared_model(self._key(), lambda: self.load_own(progress), self.settings)
+            adapters, name, place = self._base.adapters, self._name, self.settings.adapter
+            if place is not None and name is not None and (adapters is None or name not in adapters):
+                from genre.language.adapters import Adapters, check_adapter, read_adapter
+
+                check_adapter(place, base_key(self.settings))
+                adapters = self._base.adapters = adapters or Adapters(self._base.model)
+                adapters.add(name, read_adapter(place), str(place))
+            return self._base
 
     def files(self, progress: Progress | None = None) -> Path:
         """Return the directory, or the file, that the model is loaded from."""
@@ -218,7 +287,7 @@ class LocalGenerator:
             room = loaded.context - len(tokens)
             digest = hashlib.sha256(np.array(tokens, np.int64).tobytes()).digest()
             rng = np.random.default_rng([sampling.seed + prompt.draw, *digest])
-            row = Row(tokens, min(sampling.max_tokens, room), rng)
+            row = Row(tokens, min(sampling.max_tokens, room), rng, self._name)
             row.matcher = None if first is None else first.deep_copy()
             if room < 1:
                 row.finish = "error"
@@ -231,10 +300,27 @@ class LocalGenerator:
         yield from (row for row in rows if row.finish is not None)
         # The longest first: a batch that memory does not hold shows at once.
         waiting = sorted((row for row in rows if row.finish is None), key=lambda row: -len(row.prompt))
-        for start in range(0, len(waiting), self.settings.batch_size):
-            batch = Batch(self.load(), waiting[start : start + self.settings.batch_size], sampling)
-            while batch.rows:
-                yield from batch.step()
+        loaded = self._shared()
+        yield from loaded.gathering.written(loaded, waiting, sampling, self.settings.batch_size)
+
+
+_SHARED: weakref.WeakValueDictionary[tuple[str, int | None], LoadedModel] = weakref.WeakValueDictionary()
+"""Models in memory by what they are, for as long as anybody has them."""
+_LOADING = threading.Lock()
+
+
+def _shared_model(key: str, load: Callable[[], LoadedModel], settings: LocalSettings) -> LoadedModel:
+    """Return a model that is in memory already, or load it; one at a time, so that none is loaded twice."""
+    with _LOADING:
+        found = _SHARED.get((key, settings.max_context))
+        if found is None:
+            found = _SHARED[key, settings.max_context] = load()
+        return found
+
+
+def base_key(settings: LocalSettings) -> str:
+    """Return what tells a model from others, whatever precision it is run in and whatever was added to it."""
+    return settings.model_copy(update={"precision": "fp32", "adapter": None}).build().key
 
 
 def fingerprint(path: Path) -> str:

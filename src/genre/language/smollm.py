@@ -49,6 +49,7 @@ class SmolLmConfig(LocalSettings, GeneratorConfig):
         super().check_installed()
         if not converted_directory().is_dir():
             embedded_file()
+        self.check_adapter()
 
     def build(self) -> LocalGenerator:
         """Return the generator; its model is loaded when it is first asked."""

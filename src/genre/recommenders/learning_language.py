@@ -46,6 +46,11 @@ class LanguageSettings(Config):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.base.adapter is not None:
+            raise ValueError(
+                "`base.adapter` is set, and what learns begins with a model's own weights: name a directory with the "
+                "model that the adapter was merged into, as `genre teach` writes it, with `kind: local`"
+            )
         if self.new_tokens:
             self.tuning.check_new_tokens()
         if self.protect.is_on and self.tuning.method == "frozen":
@@ -99,14 +104,21 @@ class LanguageRecommenderConfig(LanguageSettings, RecommenderConfig):
         self.check_language()
 
 
-def load_base(base: SmolLmConfig | LocalGeneratorConfig, run: RunContext) -> tuple[str, LoadedModel]:
+def load_base(
+    base: SmolLmConfig | LocalGeneratorConfig, run: RunContext, *, beside: bool = False
+) -> tuple[str, LoadedModel]:
     """Return what tells a language model from others, and the model in float32.
+
+    Args:
+        base: Which one.
+        run: Shows how far loading has come.
+        beside: Whether its weights are those of all that load it so: then they must not be changed.
 
     Raises:
         DependencyError: It is not there.
     """
     generator = base.model_copy(update={"precision": "fp32"}).build()
-    return generator.key, generator.load(run.progress)
+    return generator.key, (generator.load_beside if beside else generator.load_own)(run.progress)
 
 
 class LearningLanguage:
@@ -119,7 +131,15 @@ class LearningLanguage:
     watched: Watched | None = None
     """What was seen of its writing while it learned, where somebody looked."""
 
-    def __init__(self, config: LanguageSettings, run: RunContext, *, total_steps: int = 0, new_tokens: int = 0) -> None:
+    def __init__(
+        self,
+        config: LanguageSettings,
+        run: RunContext,
+        *,
+        total_steps: int = 0,
+        new_tokens: int = 0,
+        answers: bool = False,
+    ) -> None:
         """Load it, in float32.
 
         Args:
@@ -127,6 +147,8 @@ class LearningLanguage:
             run: Shows how far loading has come.
             total_steps: Of the training to come; none to answer.
             new_tokens: Tokens that it gets behind its own.
+            answers: Whether it has learned and shall only answer: models of one base then share its weights, as far as
+                what they have learned stands beside these.
 
         Raises:
             ConfigError: It has no layers of the names in `tuning.modules`, or its weights are in few bits.
@@ -136,7 +158,8 @@ class LearningLanguage:
         from genre.language.tuning import TunedModel
 
         self.config = config
-        self.key, self.loaded = load_base(config.base, run)
+        beside = answers and not new_tokens and (config.tuning.adds or config.tuning.method == "frozen")
+        self.key, self.loaded = load_base(config.base, run, beside=beside)
         if is_quantised(self.loaded.model):
             raise ConfigError(
                 "the language model's weights are in few bits, through which nothing can be learned",

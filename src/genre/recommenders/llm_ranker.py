@@ -205,17 +205,17 @@ class LlmRanker:
             DependencyError: The language model is not there.
             ModelError: It is not the one that this was learned with.
         """
-        self._load_base(RunContext(), 0)
+        self._load_base(RunContext(), answers=True)
         self.language.restore(state)
         self.curve, self.valid = state["curve"], state["valid"]
         self._name(lines_of_array(state["names"]))
 
-    def _load_base(self, run: RunContext, total_steps: int) -> None:
+    def _load_base(self, run: RunContext, total_steps: int = 0, *, answers: bool = False) -> None:
         """Load the language model, and open what learns."""
         from genre.recommenders.candidate_reader import CandidateReader, Prompts
 
         config = self.config
-        self.language = LearningLanguage(config, run, total_steps=total_steps)
+        self.language = LearningLanguage(config, run, total_steps=total_steps, answers=answers)
         self.prompts = Prompts(self.language.loaded.tokenizer, config.judgement, config.language, config.title_tokens)
         self.reader = CandidateReader(self.language.tuned, config.judgement, self.prompts.yes, self.prompts.no).eval()
 

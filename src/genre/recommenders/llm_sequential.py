@@ -272,7 +272,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
 
         self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
         self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
-        self.language = LearningLanguage(self.config, RunContext())
+        self.language = LearningLanguage(self.config, RunContext(), answers=True)
         tokens, lengths = (torch.from_numpy(np.array(state[name])) for name in ("tokens", "lengths"))
         self.tokens = ItemTokens(tokens, lengths)
         self.network = self._new_network()

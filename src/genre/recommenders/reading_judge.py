@@ -155,7 +155,7 @@ class ReadingJudge:
             DependencyError: The transformer is not there.
             ModelError: It is not the one that this was learned with.
         """
-        self._load(RunContext(), 0)
+        self._load(RunContext(), answers=True)
         self._open(num_grades)
         self.texts, self.curve = lines_of_array(state["texts"]), state["curve"]
         take_parameters(self.network, state, partly=True)
@@ -183,11 +183,11 @@ class ReadingJudge:
     def _items(self, rows: NDArray[np.integer]) -> list[str]:
         return [self.texts[row] for row in rows]
 
-    def _load(self, run: RunContext, total_steps: int) -> None:
+    def _load(self, run: RunContext, total_steps: int = 0, *, answers: bool = False) -> None:
         """Load the transformer, and open what learns."""
         config = self.config
         if config.reader == "language":
-            self.language = LearningLanguage(config, run, total_steps=total_steps)
+            self.language = LearningLanguage(config, run, total_steps=total_steps, answers=answers)
             return
         from genre.language.tuned_encoder import TunedEncoder
 

@@ -24,7 +24,7 @@ WINDOWS = torch.randint(2, 200, (8, 24), generator=torch.Generator().manual_seed
 def loaded(directory: Path, idle: int | None = None) -> LoadedModel:
     """Return a model of four layers, one of which may change nothing."""
     write_tiny(directory)
-    tiny = LocalGeneratorConfig(model=str(directory), precision="fp32").build().load()
+    tiny = LocalGeneratorConfig(model=str(directory), precision="fp32").build().load_own()
     config = tiny.model.config
     config.num_hidden_layers = 4
     torch.manual_seed(1)

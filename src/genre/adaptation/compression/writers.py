@@ -66,7 +66,7 @@ def write_smaller(
     from genre.language.quantised import is_quantised, quantise_language
 
     generator = source.model_copy(update={"precision": "fp32"}).build()
-    exact = generator.load(run.progress)
+    exact = generator.load_own(run.progress)
     if is_quantised(exact.model):
         raise ConfigError(
             "the model is in few bits already", place="compress", remedy="Name the model that it was made of."
