@@ -192,6 +192,25 @@ def adapt(
 
 
 @app.command()
+def scenarios(
+    places: Annotated[Optional[list[Path]], typer.Argument(help="Configs and runs; all runs without.")] = None,  # noqa: UP045
+    runs: Annotated[Path, typer.Option(help="Where the runs of configs are kept.")] = Path("runs"),
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Also measure how well each one's language model knows the texts of each.")
+    ] = False,
+) -> None:
+    """List scenarios with their state: what answers, who writes with which adapter, and what they have in common."""
+    from genre.console import Bars, show_matrix, show_scenarios
+    from genre.scenarios import Scenarios, overlaps_of, standings
+
+    found = standings(places or [], runs)
+    show_scenarios(found, overlaps_of(found))
+    if matrix:
+        open_ones = Scenarios.open([one.run for one in found if one.state in {"done", "changed"}])
+        show_matrix(open_ones.matrix(progress=Bars()))
+
+
+@app.command()
 def compress(
     target: Annotated[
         str, typer.Argument(help="A finished run, a directory with a language model or an encoder, smollm2 or minilm.")

@@ -16,6 +16,7 @@ from genre.config import Experiment
 from genre.core.config import Config
 from genre.core.errors import ConfigError
 from genre.core.files import sha256
+from genre.language.local import fingerprint
 
 Place = tuple[str | int, ...]
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -73,9 +74,19 @@ def digest_of(experiment: Experiment) -> str:
         if model["kind"] == "adapted" and (manifest := Path(model["source"]) / "manifest.json").is_file():
             model["source"] = sha256(manifest)  # What it has learned counts, not where it lies.
     if (write := experiment.write) is not None:
+        _by_content(settings["write"])
         del settings["write"]["audit"]
         settings["write"]["weights_from"] = write.weights_from and sha256(write.weights_from)
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _by_content(settings: dict[str, Any]) -> None:
+    """Let adapters be told apart by what they have learned, not by where they lie."""
+    for key, value in settings.items():
+        if key == "adapter" and value is not None and Path(value).is_dir():
+            settings[key] = fingerprint(Path(value))
+        if isinstance(value, dict):
+            _by_content(value)
 
 
 def to_yaml(experiment: Experiment) -> str:
@@ -239,8 +250,10 @@ def _resolve_sources(models: Any, base: Path) -> None:
 
 
 def _resolve_texts(settings: dict[str, Any], base: Path) -> None:
-    """Do so with the texts and instructions that writing is measured on, wherever that is said."""
+    """Do so with the texts and instructions that writing is measured on, and with adapters, wherever that is said."""
     for key, value in settings.items():
+        if key == "adapter" and isinstance(value, str):
+            settings[key] = str(base / value)
         if isinstance(value, dict):
             for name in ("general", "instructions") if key == "writing" else ():
                 if isinstance(value.get(name), str):

@@ -30,6 +30,7 @@ from genre.workspace import ACCOUNT, read_manifest
 if TYPE_CHECKING:
     from genre.adaptation.compression.measuring import Compression
     from genre.guarding import Guarding
+    from genre.scenarios import Overlap, Standing
 
 T = TypeVar("T")
 console = Console()
@@ -310,6 +311,51 @@ def _short(paths: Sequence[str]) -> dict[str, str]:
         path: last if lasts.count(last) == 1 else path.partition(".")[2]
         for path, last in zip(paths, lasts, strict=True)
     }
+
+
+def show_scenarios(found: Sequence[Standing], overlaps: Sequence[Overlap]) -> None:
+    """Print scenarios with their state, and what they have in common."""
+    rows = [
+        {
+            "scenario": one.name,
+            "state": one.state if not one.problem else f"{one.state}: {one.problem}",
+            "items": one.items,
+            "users": one.users,
+            "answers": "" if one.accuracy is None else f"{one.model}, {one.metric} {one.accuracy:.4f}",
+            "rules": ", ".join(one.rules),
+            "writes": ", ".join(one.writes),
+            "by": " + ".join(filter(None, [one.generator, str(one.adapter or "")])),
+            "may lose": ", ".join(f"{name} {100 * limit:g} %" for name, limit in (one.budget or {}).items()),
+            "over it": ", ".join(one.over_budget),
+        }
+        for one in found
+    ]
+    frame = pl.DataFrame(rows, schema_overrides={"items": pl.Int64, "users": pl.Int64})
+    told = [
+        name
+        for name in frame.columns
+        if name in {"scenario", "state"} or frame[name].cast(pl.String).is_in([""]).not_().any()
+    ]
+    show(frame.select(told))
+    for pair in overlaps:
+        items = ""
+        if pair.items:
+            others = pair.items - pair.same_items
+            items = f", {pair.items:,} of items: {pair.same_items:,} mean the same, {others:,} something else"
+        console.print(
+            f"{pair.first} and {pair.second} have {pair.users:,} ids of users in common{items}.", highlight=False
+        )
+
+
+def show_matrix(found: Mapping[str, Mapping[str, float]]) -> None:
+    """Print how many bits each scenario's language model needs for the texts of each."""
+    if not any(found.values()):
+        console.print("None of them writes with a language model that runs here.", highlight=False)
+        return
+    rows = [
+        {"texts of": name, **{reader: round(bits, 4) for reader, bits in read.items()}} for name, read in found.items()
+    ]
+    show(pl.DataFrame(rows), "Bits per byte of items' texts, by who reads them", verbatim=True)
 
 
 def show_results(results: Results, title: str) -> None:

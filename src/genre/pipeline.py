@@ -69,8 +69,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     progress = progress or Silent()
     check_installed(experiment)
     experiment = _with_sources(experiment, directory, progress)
-    key = {"config": digest_of(experiment), "data": source_key(experiment), "genre": __version__}
-    work = Workspace(directory / experiment.name, key, force=force)
+    work = Workspace(directory / experiment.name, key_of(experiment, directory), force=force)
     if work.finished:
         verify(work.final, *PARTS)
         if not (work.final / REPORT).exists():
@@ -123,6 +122,25 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
     _report(work.directory, experiment, manifest)
     work.finish(manifest, discard=(TRIALS, JUDGEMENTS, FEW_USERS))
     return work.final
+
+
+def key_of(experiment: Experiment, directory: Path) -> dict[str, str]:
+    """Return hashes of all that decides what a run finds: it is done where one of the same has finished.
+
+    Args:
+        experiment: What would be run.
+        directory: Where runs are kept, those that models are moved from among them.
+
+    Raises:
+        DataError: A file is not there.
+    """
+    models = dict(experiment.models)
+    for name, config in models.items():
+        if isinstance(config, AdaptedConfig) and config.source.suffix in CONFIGS:
+            source = directory / read_experiment(config.source).name
+            models[name] = config.model_copy(update={"source": source})
+    experiment = experiment.model_copy(update={"models": models})
+    return {"config": digest_of(experiment), "data": source_key(experiment), "genre": __version__}
 
 
 def _with_sources(experiment: Experiment, directory: Path, progress: Progress) -> Experiment:

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from genre.core.errors import ArtifactError, ConfigError
 from genre.core.files import atomic_directory
-from genre.language._batches import directory_hash
 from genre.language.tuning import TunedModel
 
 CONFIG: Final = "adapter_config.json"
@@ -119,11 +118,6 @@ def read_adapter(directory: Path) -> Adapter:
     except Exception as error:  # Names, shapes and the form of the file can each be wrong.
         raise _damaged(directory, error) from error
     return Adapter(updates)
-
-
-def fingerprint(directory: Path) -> str:
-    """Return a hash of an adapter's files."""
-    return directory_hash(directory)
 
 
 class Choice:
