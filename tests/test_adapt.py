@@ -131,7 +131,7 @@ def test_the_users_of_a_smaller_share_are_among_those_of_a_larger_one(tmp_path: 
     experiment = Experiment.model_validate(SOURCE)
     prepared = prepare(experiment)
     trial = Trial.of(experiment, prepared, 0, 0, Stages(tmp_path, tmp_path), Silent())
-    parts = [with_users(trial.part, share, trial) for share in (0, 0.1, 0.5, 1.0)]
+    parts = [with_users(trial.part, share, trial.run) for share in (0, 0.1, 0.5, 1.0)]
     users = [set(np.flatnonzero(part.train.interactions.lengths)) for part in parts]
     number, active = trial.part.train.num_users, set(np.flatnonzero(trial.part.train.interactions.lengths))
     assert users[0] == set()

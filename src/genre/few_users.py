@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from genre.config import Experiment
 from genre.core.queries import Holdout
+from genre.core.run import RunContext
 from genre.data.splits import Split
 from genre.evaluation.judge import Judge, Judgement
 from genre.evaluation.ranking import evaluate_ranking
@@ -53,7 +54,7 @@ def few_users(
     points = [_point(1.0, trial.part, every, trial)]
 
     def at(share: float) -> dict[str, Any]:
-        part = with_users(trial.part, share, trial)
+        part = with_users(trial.part, share, trial.run)
         return _point(share, part, _judged(names, plan, trial, part, judge, metric), trial)
 
     shares = trial.run.progress.track(config.shares, "few users", len(config.shares))
@@ -70,10 +71,10 @@ def _load(directory: Path) -> dict[str, Any]:
     return found
 
 
-def with_users(part: Split, share: float, trial: Trial) -> Split:
+def with_users(part: Split, share: float, run: RunContext) -> Split:
     """Return a split with the training and validation events of a share of the users; all are asked in the test."""
     train = part.train
-    order = trial.run.rng("few users").permutation(train.num_users)
+    order = run.rng("few users").permutation(train.num_users)
     kept = np.zeros(train.num_users, bool)
     kept[order[: round(share * train.num_users)]] = True
     log = train.interactions
