@@ -19,7 +19,7 @@ from genre import pipeline
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import read_experiment
-from tests.language.models import write_tiny
+from tests.language.models import learn, write_tiny
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -122,6 +122,26 @@ def test_models_can_be_made_small_by_following_the_page(workplace: Path, monkeyp
     (config,) = blocks(page, "yaml")
     (workplace / "small.yaml").write_text(f"data: {{kind: sample}}\n{config}", encoding="utf-8")
     assert read_experiment(workplace / "small.yaml").models["next"].form == "int8"
+
+
+def test_many_scenarios_answer_by_following_the_page(workplace: Path) -> None:
+    page = (ROOT / "docs" / "many-scenarios.md").read_text(encoding="utf-8")
+    (text,) = blocks(page, "yaml")
+    write_tiny(workplace / "base", context=2048)
+    for seed, (name, world) in enumerate((("films", "films"), ("courses", "courses"))):
+        learn(workplace / "base", workplace / f"{name}-teach" / "adapter", seed)
+        config = yaml.safe_load(text.replace("films", name))
+        config["data"] |= {"world": world, "num_viewers": 60}
+        config["write"] |= {"candidates": 1, "draws": 1, "sampling": {"max_tokens": 8}}
+        config["write"]["generator"]["model"] = str(workplace / "base")
+        (workplace / f"{name}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert follow(page) == 3
+    names: dict[str, object] = {}
+    for code in blocks(page, "python"):
+        exec(compile(code, "many-scenarios.md", "exec"), names)  # noqa: S102
+    texts = names["texts"]
+    assert isinstance(texts, list)
+    assert [len(some) for some in texts] == [1, 1]
 
 
 @pytest.mark.usefixtures("workplace")

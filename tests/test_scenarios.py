@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -20,24 +19,10 @@ from genre.config_file import digest_of, read_experiment
 from genre.core.errors import ArtifactError, ConfigError, DataError
 from genre.data.sample.worlds import SampleConfig, sample_tables
 from genre.features.text import TextConfig, item_texts
-from genre.language.adapters import save_adapter
-from genre.language.local import LocalGeneratorConfig, base_key
 from genre.language.scoring import bits_and_bytes
-from genre.language.tuning import TunedModel, TuningConfig
 from genre.scenarios import Asked, Overlap, Scenarios, overlaps, standings
 from tests.conftest import make_dataset
-from tests.language.models import write_tiny
-
-
-def learn(base: Path, directory: Path, seed: int) -> None:
-    """Write an adapter that has learned something at random."""
-    config = LocalGeneratorConfig(model=str(base), precision="fp32")
-    tuned = TunedModel(config.build().load_own().model, TuningConfig(rank=4, dropout=0.0))
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for _, weight in tuned.learned():
-            weight.add_(0.2 * torch.randn_like(weight))
-    save_adapter(tuned, directory, base_key(config))
+from tests.language.models import learn, write_tiny
 
 
 def files(world: Any, directory: Path) -> dict[str, str]:

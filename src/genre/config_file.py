@@ -16,7 +16,7 @@ from genre.config import Experiment
 from genre.core.config import Config
 from genre.core.errors import ConfigError
 from genre.core.files import sha256
-from genre.language.local import fingerprint
+from genre.language.loading import fingerprint
 
 Place = tuple[str | int, ...]
 ConfigT = TypeVar("ConfigT", bound=Config)

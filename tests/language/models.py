@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from genre.language.local import LocalGenerator
+from genre.language.local import LocalGenerator, LocalGeneratorConfig, base_key
 from genre.language.smollm import SmolLmConfig
+from genre.language.tuning import TunedModel, TuningConfig
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -56,3 +58,19 @@ def write_tiny(
         tie_word_embeddings=tied,
     )
     LlamaForCausalLM(config).save_pretrained(directory)
+
+
+def learn(base: Path, directory: Path, seed: int, **settings: Any) -> TunedModel:
+    """Write an adapter of a model that has learned something at random, and return the model with it."""
+    import torch
+
+    from genre.language.adapters import save_adapter
+
+    config = LocalGeneratorConfig(model=str(base), precision="fp32")
+    tuned = TunedModel(config.build().load_own().model, TuningConfig(**{"rank": 4, "dropout": 0.0, **settings}))
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for _, weight in tuned.learned():
+            weight.add_(0.2 * torch.randn_like(weight))
+    save_adapter(tuned, directory, base_key(config))
+    return tuned

@@ -15,7 +15,7 @@ from genre.language.adapters import Adapter, Adapters, check_adapter, read_adapt
 from genre.language.base import Prompt, Sampling
 from genre.language.local import LocalGenerator, LocalGeneratorConfig, base_key
 from genre.language.tuning import TunedModel, TuningConfig
-from tests.language.models import write_tiny
+from tests.language.models import learn, write_tiny
 
 TOKENS = torch.arange(2, 12)[None].repeat(4, 1)
 PROMPTS = [Prompt("A film about a lighthouse."), Prompt("A course about bread."), Prompt("A film about rain.")]
@@ -35,15 +35,9 @@ def config(tiny: Path, adapter: Path | None = None, **more: Any) -> LocalGenerat
 
 def taught(tiny: Path, directory: Path, seed: int, **more: Any) -> torch.Tensor:
     """Write an adapter that has learned something at random, and return what peft says with it."""
-    settings: dict[str, Any] = {"method": "lora", "rank": 4, "dropout": 0.0, **more}
-    tuned = TunedModel(config(tiny).build().load_own().model, TuningConfig(**settings))
-    torch.manual_seed(seed)
+    tuned = learn(tiny, directory, seed, **more)
     with torch.no_grad():
-        for _, weight in tuned.learned():
-            weight.add_(0.2 * torch.randn_like(weight))
-        tuned.language.eval()
-        found: torch.Tensor = tuned.language(TOKENS).logits
-    save_adapter(tuned, directory, base_key(config(tiny)))
+        found: torch.Tensor = tuned.language.eval()(TOKENS).logits
     return found
 
 

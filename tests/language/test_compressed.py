@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from genre.core.errors import ArtifactError, ConfigError
 from genre.core.files import atomic_directory
 from genre.core.run import RunContext
-from genre.language import local
+from genre.language import loading
 from genre.language.base import Prompt, Sampling
 from genre.language.compressed import save_quantised
 from genre.language.local import LocalGeneratorConfig
@@ -115,7 +115,7 @@ def test_nothing_is_learned_through_few_bits(tmp_path: Path) -> None:
 
 def test_damage_is_told(tmp_path: Path) -> None:
     _, directory = compressed(tmp_path, "int4")
-    file = directory / local.QUANTISED
+    file = directory / loading.QUANTISED
     whole = load_file(file)
     del whole["model.norm.weight"]
     save_file(whole, file, metadata={"format": "1"})

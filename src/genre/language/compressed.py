@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from genre.core.errors import ArtifactError
-from genre.language.local import QUANTISED
+from genre.language.loading import QUANTISED
 from genre.language.quantised import Int4Matrix, Int8Matrix, Int8Table, put
 
 _FORMAT = "1"

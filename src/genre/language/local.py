@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -18,24 +16,17 @@ import numpy as np
 from pydantic import Field
 
 from genre.core.config import Config
-from genre.core.errors import ConfigError, DependencyError, GenreError
+from genre.core.errors import ConfigError, DependencyError
 from genre.core.run import Progress, Silent
-from genre.language._batches import directory_hash, file_hash
+from genre.language._batches import directory_hash
 from genre.language.base import Completion, GeneratorConfig, Prompt, Sampling, Schema
 from genre.language.decoding import Batch, LoadedModel, Remembered, Row
 from genre.language.gathering import Gathering
-from genre.language.hardware import Precision, best_device, dtype_of
+from genre.language.hardware import Precision
+from genre.language.loading import CHOICES, LOADING, Source, fingerprint, from_hub, load, shared_model
 from genre.language.texts import short_key, without_control
 
-CHOICES = (
-    "Choose the embedded model (`kind: smollm2`), a directory with a model in the form of `transformers`, a .gguf "
-    "file, or a server (`kind: endpoint`)."
-)
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-QUANTISED = "quantised.safetensors"
-"""The weights of a directory that `genre compress` wrote."""
-_CONTEXT = 2048
-"""Tokens of a model that does not say how many it reads."""
 
 
 class LocalSettings(Config):
@@ -114,16 +105,7 @@ class LocalGeneratorConfig(LocalSettings, GeneratorConfig):
                 place="generator.model",
                 remedy=CHOICES,
             )
-        return _from_hub(self, progress)
-
-
-@dataclass(frozen=True)
-class Source:
-    """What `from_pretrained` is given."""
-
-    place: str
-    """A directory, since nothing may be fetched while loading."""
-    gguf_file: str | None = None
+        return from_hub(self.model, self.revision, progress, download=self.download)
 
 
 class LocalGenerator:
@@ -245,7 +227,7 @@ class LocalGenerator:
 
     def load_own(self, progress: Progress | None = None) -> LoadedModel:
         """Return the model without the adapter, loaded anew, for somebody who changes it."""
-        return _load(self._source(progress or Silent()), self.settings)
+        return load(self._source(progress or Silent()), self.settings)
 
     def load_beside(self, progress: Progress | None = None) -> LoadedModel:
         """Return a model whose layers are its own, so that more can be put between them, and whose weights are not.
@@ -253,7 +235,7 @@ class LocalGenerator:
         All that call this for one base have them in common.
         """
         key = short_key("beside", key=self._key())
-        base = _shared_model(key, lambda: self.load_own(progress), self.settings)
+        base = shared_model(key, lambda: self.load_own(progress), self.settings)
         weights = [*base.model.parameters(), *base.model.buffers()]
         model = deepcopy(base.model, {id(weight): weight for weight in weights})
         return replace(base, model=model, gathering=Gathering(), kept=base)
@@ -262,15 +244,21 @@ class LocalGenerator:
         """Return the model that all generators of its weights share, with this one's adapter beside the others'."""
         with self._lock:
             if self._base is None:
-                self._base = _shared_model(self._key(), lambda: self.load_own(progress), self.settings)
-            adapters, name, place = self._base.adapters, self._name, self.settings.adapter
-            if place is not None and name is not None and (adapters is None or name not in adapters):
-                from genre.language.adapters import Adapters, check_adapter, read_adapter
-
-                check_adapter(place, base_key(self.settings))
-                adapters = self._base.adapters = adapters or Adapters(self._base.model)
-                adapters.add(name, read_adapter(place), str(place))
+                self._base = shared_model(self._key(), lambda: self.load_own(progress), self.settings)
+                if self._name is not None:
+                    self._put_beside(self._base, self._name)
             return self._base
+
+    def _put_beside(self, base: LoadedModel, name: str) -> None:
+        """Put the adapter on the model, where no other generator has done so."""
+        from genre.language.adapters import Adapters, check_adapter, read_adapter
+
+        place = self.settings.adapter or Path()
+        check_adapter(place, base_key(self.settings))
+        adapter = read_adapter(place)
+        with LOADING:  # Generators of two scenarios may come at once, and there is one place for the adapters.
+            base.adapters = base.adapters or Adapters(base.model)
+        base.adapters.add(name, adapter, str(place))
 
     def files(self, progress: Progress | None = None) -> Path:
         """Return the directory, or the file, that the model is loaded from."""
@@ -304,31 +292,9 @@ class LocalGenerator:
         yield from loaded.gathering.written(loaded, waiting, sampling, self.settings.batch_size)
 
 
-_SHARED: weakref.WeakValueDictionary[tuple[str, int | None], LoadedModel] = weakref.WeakValueDictionary()
-"""Models in memory by what they are, for as long as anybody has them."""
-_LOADING = threading.Lock()
-
-
-def _shared_model(key: str, load: Callable[[], LoadedModel], settings: LocalSettings) -> LoadedModel:
-    """Return a model that is in memory already, or load it; one at a time, so that none is loaded twice."""
-    with _LOADING:
-        found = _SHARED.get((key, settings.max_context))
-        if found is None:
-            found = _SHARED[key, settings.max_context] = load()
-        return found
-
-
 def base_key(settings: LocalSettings) -> str:
     """Return what tells a model from others, whatever precision it is run in and whatever was added to it."""
     return settings.model_copy(update={"precision": "fp32", "adapter": None}).build().key
-
-
-def fingerprint(path: Path) -> str:
-    """Return a hash of a model's files, a chat template that stands alone among them."""
-    if path.is_file():
-        return file_hash(path)
-    templates = [file_hash(template) for template in sorted(path.glob("*.jinja"))]
-    return "-".join([directory_hash(path), *templates])
 
 
 def _completion(row: Row) -> Completion:
@@ -359,84 +325,3 @@ def chat_text(tokenizer: Any, prompt: Prompt) -> str:
             alone = [{"role": "user", "content": joined}]
             text = tokenizer.apply_chat_template(alone, tokenize=False, add_generation_prompt=True)
     return text
-
-
-def _from_hub(config: LocalGeneratorConfig, progress: Progress) -> Source:
-    """Return where the hub's local cache holds a model, which is fetched if it may be."""
-    from huggingface_hub import snapshot_download
-
-    def found(*, here: bool) -> str:
-        return snapshot_download(config.model, revision=config.revision, allow_patterns=_WANTED, local_files_only=here)
-
-    try:
-        place = found(here=True)
-        if any(Path(place).glob("*.safetensors")):
-            return Source(place)
-        problem: Exception | None = None
-    except Exception as error:
-        problem = error
-    if config.download:
-        try:
-            for _ in progress.track(range(1), f"fetching {config.model} from the hub", 1):
-                place = found(here=False)
-            return Source(place)
-        except Exception as error:
-            problem = error
-    where = "in the hub's local cache" + (", and cannot be fetched from the hub" if config.download else "")
-    said = f" ({type(problem).__name__}: {' '.join(str(problem).split())[:200]})" if problem else ""
-    raise DependencyError(
-        f"{config.model!r} is not a directory, not {where}{said}", place="generator.model", remedy=CHOICES
-    ) from problem
-
-
-# Other frameworks' weights, and the same in older forms, are not wanted.
-_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-
-
-def _load(source: Source, settings: LocalSettings) -> LoadedModel:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    device = best_device()
-    options: dict[str, Any] = {"local_files_only": True}
-    if source.gguf_file is not None:
-        options["gguf_file"] = source.gguf_file
-    extra = {} if source.gguf_file is None else {"quantization_config": GgufConfig(dequantize=True)}
-    try:
-        with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(source.place, **options)
-            dtype = dtype_of(settings.precision, device)
-            model: Any
-            if (Path(source.place) / QUANTISED).is_file() and source.gguf_file is None:
-                from genre.language.compressed import load_quantised
-
-                model = load_quantised(Path(source.place), dtype)
-            else:
-                model = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, **options, **extra)
-    except GenreError:
-        raise
-    except Exception as error:  # Each form of model has its own ways to be damaged.
-        place = str(Path(source.place) / (source.gguf_file or ""))
-        raise ConfigError(
-            f"this is no causal language model that can be loaded ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:300]})",
-            place=place,
-            remedy=CHOICES,
-        ) from error
-    model.to(device).eval().requires_grad_(False)
-    made_for = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or _CONTEXT
-    return LoadedModel(model, tokenizer, min(made_for, settings.max_context or made_for))
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Keep the library's own progress bars away, for as long as it loads."""
-    from transformers.utils import logging as library
-
-    logging: Any = library
-    was_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_shown:
-            logging.enable_progress_bar()

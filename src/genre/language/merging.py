@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genre.core.errors import ConfigError
-from genre.language.local import quiet_loading
+from genre.language.loading import quiet_loading
 from genre.language.tuning import Method, TunedModel
 
 if TYPE_CHECKING:

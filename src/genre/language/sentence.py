@@ -21,7 +21,7 @@ from genre.core.run import Progress
 from genre.language._batches import BATCH_TOKENS, Lengths, directory_hash, in_batches
 from genre.language.base import EncoderConfig, Role
 from genre.language.hardware import best_device, dtype_of, side_by_side
-from genre.language.local import quiet_loading
+from genre.language.loading import quiet_loading
 from genre.language.texts import short_key
 
 if TYPE_CHECKING:

