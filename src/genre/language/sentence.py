@@ -6,6 +6,7 @@ Shapes: N texts, D numbers of a vector.
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, wraps
 from pathlib import Path
@@ -128,7 +129,19 @@ class SentenceEncoder:
 
     @cached_property
     def model(self) -> SentenceTransformer:
-        """The library's model, loaded when it is first asked for."""
+        """The library's model, loaded when it is first asked for; all encoders of the same settings have one.
+
+        Who changes it takes a copy of `load_own`.
+        """
+        key = self.key
+        with _LOADING:
+            found = _SHARED.get(key)
+            if found is None:
+                found = _SHARED[key] = self.load_own()
+            return found
+
+    def load_own(self) -> SentenceTransformer:
+        """Return the library's model, loaded anew, for somebody who changes it."""
         self._weights()
         return load(self.config)
 
@@ -136,6 +149,11 @@ class SentenceEncoder:
         encode = self.model.encode_query if role == "query" else self.model.encode_document
         prompt = None if self.config.prompts is None else self.config.prompts.get(role, "")
         return np.asarray(encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False))
+
+
+_SHARED: weakref.WeakValueDictionary[str, SentenceTransformer] = weakref.WeakValueDictionary()
+"""Models in memory by the keys of their encoders, for as long as anybody has them: many scenarios read by one."""
+_LOADING = Lock()
 
 
 def load(config: SentenceEncoderConfig) -> SentenceTransformer:
