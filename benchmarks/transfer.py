@@ -11,7 +11,8 @@ validation events of a share of the users are known, drawn once for each seed; e
 history is what is known of them at that time; seen items hidden, every other item ranked, equal scores count half. From
 scratch, `content` (which learns next to nothing), `two_tower`, `sasrec` with text and their fusion are fitted on what
 is known; moved are the `two_tower` and the `sasrec` of amazon-beauty; `distill` teaches a new `sasrec` what the moved
-model says; and the fusion has the two that were moved beside those from scratch. All read texts by one encoder. Of
+model says; `fusion with moved` has the two that were moved beside those from scratch; and `moved fusion` has `content`
+and the two that were moved, with the weights that such a fusion has in the source. All read texts by one encoder. Of
 those from scratch, and of the moved ones, the one counts that is best on the validation questions known at that share;
 without any, the first.
 """
@@ -37,6 +38,7 @@ from genre.config import Experiment
 from genre.console import Bars
 from genre.core.files import atomic_file
 from genre.core.run import RunContext
+from genre.data.files import load_split
 from genre.data.splits import Split
 from genre.few_users import with_users
 from genre.metrics.statistics import bootstrap_interval, paired_difference
@@ -44,6 +46,7 @@ from genre.recommenders.base import Recommender, RecommenderConfig
 from genre.recommenders.content import ContentConfig
 from genre.recommenders.fusion import FusionConfig
 from genre.recommenders.sasrec import SasrecConfig
+from genre.recommenders.store import load_model
 from genre.recommenders.two_tower import TwoTowerConfig
 from genre.stages import prepare
 from genre.workspace import STORE
@@ -65,7 +68,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 SOURCES = ("two_tower", "sasrec")
 DISTILL = "distill"
-SCRATCH, MOVED = "fusion from scratch", "fusion with moved"
+SCRATCH, MOVED, WEIGHTED = "fusion from scratch", "fusion with moved", "moved fusion"
 LEARNING = {"finetune", "domain", DISTILL, SCRATCH, MOVED}
 """What needs events of the target."""
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
@@ -87,8 +90,23 @@ def source_of(work: Path) -> Path:
     return pipeline.run(experiment_of(SOURCE, models, **silent), work / "runs", progress=Bars())
 
 
-def ways(source: Path) -> dict[str, RecommenderConfig]:
-    """Return the settings of every model."""
+def weights_of(source: Path, work: Path) -> dict[str, float]:
+    """Return how much `content` and the models that are moved say in a fusion, chosen on the source's own questions."""
+    path = work / "weights.json"
+    if not path.exists():
+        part = load_split(source / "data" / "split-0")
+        run = RunContext(validation=part.validation, progress=Bars(), store=work / "runs" / STORE)
+        members: dict[str, Recommender] = {"content": PLAIN["content"].build({}).fit(part.train, run)}
+        members |= {name: load_model(source / "models" / name, type(PLAIN[name]), {}) for name in SOURCES}
+        found = FusionConfig(members=tuple(members), new_items=None).build(members).fit(part.train, run)
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(dict(zip(members, found.weights.tolist(), strict=True))), encoding="utf-8")
+    weights: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    return weights
+
+
+def ways(source: Path, weights: Mapping[str, float], *, known: bool) -> dict[str, RecommenderConfig]:
+    """Return the settings of every model; `known` says whether anything is known of the target's users."""
     moved = {
         f"{method}, {model}": AdaptedConfig(source=source, model=model, **settings)
         for model in SOURCES
@@ -101,6 +119,10 @@ def ways(source: Path) -> dict[str, RecommenderConfig]:
     }
     both = [f"domain, {model}" for model in SOURCES]
     fusions = {SCRATCH: FusionConfig(members=tuple(PLAIN)), MOVED: FusionConfig(members=(*PLAIN, *both))}
+    best_moved = "domain" if known else "zero-shot, aligned"
+    names = {"content": "content", **{model: f"{best_moved}, {model}" for model in SOURCES}}
+    said = {names[model]: weight for model, weight in weights.items()}
+    fusions[WEIGHTED] = FusionConfig(members=tuple(said), weights=said, new_items=None)
     return {**PLAIN, **moved, **taught, **fusions}
 
 
@@ -108,7 +130,7 @@ def measure(name: str, given: argparse.Namespace) -> None:
     """Fit and ask all models at each share, as far as that has not been done."""
     source = source_of(given.work)
     whole = prepare(experiment_of(name, {"content": {"kind": "content"}})).splits[0]
-    configs = ways(source)
+    weights = weights_of(source, given.work)
     for seed in given.seeds:
         for share in given.shares:
             run = RunContext(seed=seed, progress=Bars(), store=given.work / "runs" / STORE)
@@ -116,7 +138,7 @@ def measure(name: str, given: argparse.Namespace) -> None:
             asked = part.validation if len(part.validation) else None
             one = RunContext(**{**vars(run), "validation": asked})
             models: dict[str, Recommender] = {}
-            for label, config in configs.items():
+            for label, config in ways(source, weights, known=share > 0).items():
                 if share == 0 and label.partition(",")[0] in LEARNING:
                     continue  # There is nothing to learn from.
                 members = {member: models[member] for member in config.member_names}
@@ -160,7 +182,7 @@ def read(name: str, given: argparse.Namespace) -> dict[float, dict[str, list[dic
 def ways_named() -> list[str]:
     """Return what the models are called."""
     moved = [f"{method}, {model}" for method in (*METHODS, DISTILL) for model in SOURCES]
-    return [*PLAIN, SCRATCH, *moved, MOVED]
+    return [*PLAIN, SCRATCH, *moved, MOVED, WEIGHTED]
 
 
 def best(values: Mapping[str, list[dict[str, Any]]], labels: Sequence[str]) -> str | None:
