@@ -1,6 +1,6 @@
 """What compression takes and gives: a tuned SmolLM2, the embedded encoder, `sasrec` and `two_tower`.
 
-    python benchmarks/compression.py writer --model DIRECTORY --texts FILE
+    python benchmarks/compression.py writer --model DIRECTORY
     python benchmarks/compression.py encoder
     python benchmarks/compression.py recommenders --data amazon-beauty
 
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from common import data_files, table, write_result
 from genre.adaptation.compression.measuring import Compression
 from genre.compressing import Wish, compress
 from genre.config import Experiment
+from genre.data.sample.films import film_table
 from genre.pipeline import run
 
 ANYTHING = ("size=+1000%",)
@@ -40,10 +43,21 @@ def in_bfloat16(source: Path, directory: Path) -> Path:
 def writer(options: argparse.Namespace, directory: Path) -> list[Compression]:
     """Compress a language model in every way."""
     target = str(in_bfloat16(options.model, directory / "bf16"))
-    return [
-        compress(target, Wish(method, ANYTHING, directory / method, texts=options.texts, layers=options.layers))
-        for method in ("int4", "int8", "prune")
-    ]
+    texts = options.texts or directory / "films.jsonl"
+    if options.texts is None:
+        texts.write_text(film_table().select(text="description").write_ndjson(), encoding="utf-8")
+    wishes = {
+        "int4": {"method": "int4"},
+        "int8": {"method": "int8"},
+        f"prune {options.layers} layers": {"method": "prune", "layers": options.layers},
+        f"prune {options.heads} of each layer's heads": {"method": "prune", "heads": options.heads},
+    }
+    found = {}
+    for at, (form, wish) in enumerate(wishes.items()):
+        began = time.perf_counter()
+        found[form] = compress(target, Wish(limits=ANYTHING, out=directory / str(at), texts=texts, **wish))
+        print(f"{form}: {time.perf_counter() - began:.0f} s", flush=True)
+    return [replace(one, method=form) for form, one in found.items()]
 
 
 def encoder(_: argparse.Namespace, directory: Path) -> list[Compression]:
@@ -80,8 +94,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("part", choices=("writer", "encoder", "recommenders"))
     parser.add_argument("--model", type=Path, help="a directory with a language model")
-    parser.add_argument("--texts", type=Path, help="texts like those that it learned from")
+    parser.add_argument("--texts", type=Path, help="texts that it shall write like; those of the sample world's films")
     parser.add_argument("--layers", type=int, default=3, help="layers that are taken away")
+    parser.add_argument("--heads", type=int, default=1, help="groups of heads that are taken from each layer")
     parser.add_argument("--data", default="amazon-beauty", help="a data set")
     options = parser.parse_args()
     part = {"writer": writer, "encoder": encoder, "recommenders": recommenders}[options.part]
