@@ -6,6 +6,7 @@ Shapes: N texts, D numbers of a vector, B texts of a batch, T tokens.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -160,7 +161,7 @@ class OnnxEncoder:
 
 
 def session_of(graph: str | bytes, place: str) -> InferenceSession:
-    """Return what runs a graph, given as a file or as its bytes.
+    """Return what runs a graph, given as a file or as its bytes, on as many threads as `OMP_NUM_THREADS` says.
 
     Raises:
         ModelError: It cannot be loaded; the message begins with `place`.
@@ -170,6 +171,9 @@ def session_of(graph: str | bytes, place: str) -> InferenceSession:
     options = onnxruntime.SessionOptions()
     # Threads that spin while they wait take the cores from whatever else runs here.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # ONNX Runtime takes a thread for every core, whatever torch and numpy were told. 0 leaves it at that.
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = int(told) if told.isdecimal() else 0
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base but this one.
