@@ -24,6 +24,7 @@ from genre.core.errors import DependencyError, ModelError
 from genre.core.files import atomic_directory
 from genre.core.run import Progress
 from genre.language._batches import BATCH_TOKENS, directory_hash, in_batches
+from genre.language._graph_int8 import to_int8
 from genre.language.base import EncoderConfig, Role
 from genre.language.sentence import SentenceEncoder, SentenceEncoderConfig
 from genre.language.texts import short_key
@@ -41,10 +42,8 @@ _TRIALS = (
     "a much longer text about a film in which nobody says a word until the very end",
     "流浪地球",
 )
-_BLOCK = 128
-"""Weights that share a scale."""
-_EIGHT_BIT_PRODUCTS = 4
-"""ONNX Runtime's number for multiplying 8 bits by 8 bits, rather than bringing the weights back to float32 first."""
+_OPERATORS = 23
+"""The first of ONNX's sets of operators in which attention is one: it takes less time than its parts."""
 _CLOSE = {False: 0.9999, True: 0.99}
 """The cosine to the original that an exported graph must reach on every trial text, by whether it is in 8 bits."""
 
@@ -208,7 +207,7 @@ def export_onnx(source: EncoderConfig | str | Path, directory: Path, *, int8: bo
         _write_tokenizer(exact.model, unfinished / _TOKENIZER)
         _write_graph(exact.model, unfinished / _GRAPH)
         if int8:
-            _to_int8(unfinished / _GRAPH)
+            to_int8(unfinished / _GRAPH)
         _compare(OnnxEncoderConfig(model=str(unfinished), prompts=exact.prompts).build(), exact, int8=int8)
     return OnnxEncoderConfig(model=str(directory), prompts=exact.prompts)
 
@@ -266,28 +265,10 @@ def _write_graph(model: SentenceTransformer, path: Path) -> None:
             input_names=names,
             output_names=[_POOLED],
             dynamic_shapes=dict.fromkeys(names, sizes),
+            opset_version=_OPERATORS,
             dynamo=True,
             verbose=False,
         )
-
-
-def _to_int8(path: Path) -> None:
-    """Replace the products with constant matrices, in place.
-
-    Of ONNX Runtime's two ways this is the one with a scale for each block of a token's numbers. `quantize_dynamic`,
-    with one scale for a whole batch, is faster, but a text's vector then depends on the texts beside it.
-    """
-    with quiet_export():
-        import onnx
-        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-
-        work = MatMulNBitsQuantizer(
-            onnx.load(path), bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=_EIGHT_BIT_PRODUCTS
-        )
-        work.process()
-        for left in path.parent.glob(f"{path.name}*"):
-            left.unlink()
-        work.model.save_model_to_file(str(path), use_external_data_format=False)
 
 
 def _compare(graph: OnnxEncoder, exact: SentenceEncoder, *, int8: bool) -> None:
