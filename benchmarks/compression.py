@@ -173,7 +173,7 @@ def recommenders(options: argparse.Namespace, directory: Path) -> list[Compressi
 def told(found: Compression) -> dict[str, Any]:
     """Return all measures as plain values."""
     measures = {one.name: {"before": one.before, "after": one.after} for one in found.compared}
-    return {"model": found.model, "method": found.method, "measures": measures}
+    return {"model": Path(found.model).name, "method": found.method, "measures": measures}
 
 
 def of_catalogue(name: str) -> str:
