@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 _STEPS = 127
 """Whole numbers on each side of zero."""
+_ROWS_AT_ONCE = 128
+"""Rows that are rounded before the next: of 1,536 numbers each, they are 0.8 MB."""
 
 
 def has_int8() -> bool:
@@ -86,7 +88,13 @@ class _Rows:
 
 
 def rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return whole numbers (R, I) and the scale (R, 1) of each row."""
-    largest = torch.maximum(rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_())
-    scale = largest.clamp_min_(torch.finfo(torch.float32).tiny * _STEPS).div_(_STEPS)
-    return (rows / scale).round_().to(torch.int8), scale
+    """Return whole numbers (R, I) and the scale (R, 1) of each row; nothing is learned through them."""
+    rows = rows.detach()
+    whole, scale = torch.empty_like(rows, dtype=torch.int8), rows.new_empty(len(rows), 1)
+    # Some rows at a time: each step then finds in the cache what the last one has left there.
+    for some, found, each in zip(*(torch.split(one, _ROWS_AT_ONCE) for one in (rows, whole, scale)), strict=True):
+        numbers = some.abs()
+        torch.amax(numbers, dim=1, keepdim=True, out=each)
+        each.clamp_min_(torch.finfo(torch.float32).tiny * _STEPS).div_(_STEPS)
+        found.copy_(torch.div(some, each, out=numbers).round_())
+    return whole, scale

@@ -23,7 +23,7 @@ from pydantic import Field
 from genre.core.errors import DependencyError, ModelError
 from genre.core.files import atomic_directory
 from genre.core.run import Progress
-from genre.language._batches import BATCH_TOKENS, directory_hash, in_batches
+from genre.language._batches import directory_hash, in_batches
 from genre.language._graph_int8 import to_int8
 from genre.language.base import EncoderConfig, Role
 from genre.language.sentence import SentenceEncoder, SentenceEncoderConfig
@@ -60,8 +60,9 @@ class OnnxEncoderConfig(EncoderConfig):
     """What stands before a text of each role."""
     max_tokens: int | None = Field(default=None, ge=4)
     """Tokens of a text that are read; none takes what the tokenizer's file says, or 512."""
-    batch_tokens: int = Field(default=BATCH_TOKENS, ge=1)
-    """Tokens of a batch."""
+    batch_tokens: int = Field(default=256, ge=1)
+    """Tokens of a batch at most. ONNX Runtime goes over what a layer makes of them more often than torch, and so wants
+    it in the cache of a core: of all-MiniLM-L6-v2 in 8 bits, 256 are read a quarter faster than 1,024."""
 
     def build(self) -> OnnxEncoder:
         """Return the encoder; its graph is loaded when it is first asked."""
