@@ -338,7 +338,8 @@ NETWORKS = (
 def test_the_base_install_needs_no_torch_and_no_language_model() -> None:
     # Networks and losses need torch; nothing else may import them before it is used.
     few_bits = [f"genre.language.{name}" for name in ("_int8", "quantised", "second_order", "compressed")]
-    few_bits += ["genre.adaptation.compression.pruning", "genre.recommenders.compact_networks"]
+    few_bits += [f"genre.adaptation.compression.{name}" for name in ("heads", "pruning")]
+    few_bits += ["genre.recommenders.compact_networks"]
     networks = ("genre.training.", *few_bits, *(f"genre.recommenders.{name}" for name in NETWORKS))
     skipped = (*networks, "genre.tuning.study")  # The last needs Optuna, and is imported when a search begins.
     code = f"""

@@ -217,7 +217,7 @@ def compress(
     ],
     method: Annotated[
         Literal["int8", "int4", "prune", "onnx"],
-        typer.Option(help="8 or 4 bits; fewer layers; or a graph. Runs and encoders: int8, onnx. Writers: not onnx."),
+        typer.Option(help="8 or 4 bits; less of it; or a graph. Runs and encoders: int8, onnx. Writers: not onnx."),
     ],
     model: Annotated[Optional[str], typer.Option(help="A model of the run in place of its choice.")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="Where to; TARGET-METHOD by default.")] = None,  # noqa: UP045
@@ -226,7 +226,13 @@ def compress(
         Optional[Path],  # noqa: UP045
         typer.Option(help="What a language model writes like: a .jsonl file with a text in each line, or a text file."),
     ] = None,
-    layers: Annotated[int, typer.Option(min=1, help="Layers that prune takes away.")] = 1,
+    layers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Layers that prune takes away; 1 by default, and 0 beside --heads."),
+    ] = None,
+    heads: Annotated[
+        int, typer.Option(min=0, help="Heads that prune takes from each layer; groups where they share keys.")
+    ] = 0,
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the texts, for the others to make up for it.")] = 3,
 ) -> None:
     """Make a model smaller, and measure it beside what it was; past the budget it ends with 1 and leaves nothing."""
@@ -234,7 +240,8 @@ def compress(
     from genre.compressing import compress as make_smaller
     from genre.console import Bars, show_compression
 
-    wish = Wish(method, tuple(budget or ()), out, model=model, texts=texts, layers=layers, epochs=epochs)
+    limits = tuple(budget or ())
+    wish = Wish(method, limits, out, model=model, texts=texts, layers=layers, heads=heads, epochs=epochs)
     found = make_smaller(target, wish, Bars())
     show_compression(found)
     if found.breaches:

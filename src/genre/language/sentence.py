@@ -32,8 +32,8 @@ Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "int8"]
 """In what numbers a model reckons. `int8` rounds the inputs and weights of its linear layers to 8 bits: on processors
-with VNNI instructions it is the fastest. `auto` takes `int8` where the processor has those, else `bf16` where the
-hardware multiplies it natively, else `fp32`."""
+with VNNI instructions it is the fastest, but for those that multiply bf16 in tiles (AMX). `auto` takes `int8` where the
+processor has those, else `bf16` where the hardware multiplies it natively, else `fp32`."""
 _ITEM_PROMPTS = ("document", "passage", "corpus")
 """How models name the prompt of what is to be found, in the library's order."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
