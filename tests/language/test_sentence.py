@@ -70,9 +70,15 @@ def test_fewer_bits_give_nearly_the_same(directory: str, precision: str) -> None
 
 
 @needs_int8
-def test_auto_is_int8_where_the_processor_has_it(directory: str) -> None:
-    auto, int8 = (config(directory, precision=name).build().encode(TEXTS) for name in ("auto", "int8"))
-    np.testing.assert_array_equal(auto, int8)
+@pytest.mark.parametrize("tiles", [False, True])
+def test_auto_is_what_the_processor_is_fastest_with(
+    directory: str, monkeypatch: pytest.MonkeyPatch, *, tiles: bool
+) -> None:
+    monkeypatch.setattr("genre.language.sentence.has_tiles", lambda: tiles)
+    monkeypatch.setattr("genre.language.sentence.dtype_of", lambda *_: torch.bfloat16)
+    expected = "bf16" if tiles else "int8"
+    auto, same = (config(directory, precision=name).build().load_own().encode(TEXTS) for name in ("auto", expected))
+    np.testing.assert_array_equal(auto, same)
 
 
 def test_int8_without_its_instructions_is_refused(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:

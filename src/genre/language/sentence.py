@@ -21,7 +21,7 @@ from genre.core.errors import ConfigError, DependencyError
 from genre.core.run import Progress
 from genre.language._batches import BATCH_TOKENS, Lengths, directory_hash, in_batches
 from genre.language.base import EncoderConfig, Role
-from genre.language.hardware import best_device, dtype_of, side_by_side
+from genre.language.hardware import best_device, dtype_of, has_tiles, side_by_side
 from genre.language.loading import quiet_loading
 from genre.language.texts import short_key
 
@@ -32,8 +32,8 @@ Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "int8"]
 """In what numbers a model reckons. `int8` rounds the inputs and weights of its linear layers to 8 bits: on processors
-with VNNI instructions it is the fastest, but for those that multiply bf16 in tiles (AMX). `auto` takes `int8` where the
-processor has those, else `bf16` where the hardware multiplies it natively, else `fp32`."""
+with VNNI instructions it is the fastest, but for those that multiply bf16 in tiles (AMX). `auto` takes `bf16` where the
+processor has tiles, else `int8` where it has VNNI, else `bf16` where it is multiplied natively, else `fp32`."""
 _ITEM_PROMPTS = ("document", "passage", "corpus")
 """How models name the prompt of what is to be found, in the library's order."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
@@ -257,7 +257,8 @@ def _in_precision(model: SentenceTransformer, config: SentenceEncoderConfig) -> 
     fits_int8 = device.type == "cpu" and body is not None and has_int8()
     if precision == "auto":
         fits_bf16 = body is not None and dtype_of("auto", device) is torch.bfloat16
-        precision = "int8" if fits_int8 else "bf16" if fits_bf16 else "fp32"
+        in_tiles = fits_bf16 and has_tiles()
+        precision = "int8" if fits_int8 and not in_tiles else "bf16" if fits_bf16 else "fp32"
     if precision == "int8":
         if body is None or not fits_int8:
             raise ConfigError(
