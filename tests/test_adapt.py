@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from genre import pipeline
-from genre.adapt import SCRATCH, adapt, movable
+from genre.adapt import SCRATCH, adapt, movable, moving, prompts
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment
@@ -22,6 +22,7 @@ from genre.few_users import with_users
 from genre.runs import open_run
 from genre.stages import Trial, prepare
 from genre.workspace import Stages
+from tests.language.models import write_tiny
 
 HASHING = {"encoder": {"kind": "hashing"}}
 TRAINING = {"epochs": 2, "batch_size": 64, "tracker": "none"}
@@ -156,3 +157,49 @@ def test_the_users_of_a_smaller_share_are_among_those_of_a_larger_one(tmp_path: 
 def test_shares_and_names_that_are_wrong(few: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Experiment.model_validate({**TARGET, "few_users": few})
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tiny")
+    write_tiny(directory, template=None, context=4096)
+    return directory
+
+
+def test_a_language_model_that_is_asked_stands_beside_the_moved_one(runs: Path, tiny: Path) -> None:
+    target = moving(runs / "first", "towers", Experiment.model_validate(TARGET), ["prompt"], base=str(tiny))
+    models: dict[str, Any] = dict(target.models)
+    assert list(models) == ["ease", "popularity", SCRATCH, "zero_shot", "prompt", "prompt_examples"]
+    assert models["prompt"].retriever == models["prompt_examples"].retriever == "zero_shot"
+    assert (models["prompt"].examples, models["prompt_examples"].examples) == (0, 4)
+    assert models["prompt"].tuning.method == "frozen"
+
+
+@pytest.mark.slow
+def test_with_the_events_of_nobody_there_are_no_examples(runs: Path, tiny: Path, tmp_path: Path) -> None:
+    data = {"kind": "sample", "num_viewers": 20, "seed": 3}
+    given = {**TARGET, "data": data, "answer": {"reasons": None}, "few_users": {"models": ["ease"], "shares": [0]}}
+    target = moving(runs / "first", "towers", Experiment.model_validate(given), ["prompt"], base=str(tiny))
+    models: dict[str, Any] = dict(target.models)
+    quick = {"num_candidates": 4, "length": 2, "title_tokens": 12}
+    models |= {name: models[name].model_copy(update=quick) for name in ("prompt", "prompt_examples")}
+    run = pipeline.run(target.model_copy(update={"models": models}), tmp_path)
+    account = json.loads((run / "account.json").read_text(encoding="utf-8"))
+    assert account["accounts"]["prompt_examples"]["examples"] == {"wanted": 4, "shown": 4}
+    nobody, everybody = account["few_users"]["points"]
+    means = [{name: point["models"][name]["mean"] for name in point["models"]} for point in (nobody, everybody)]
+    assert means[0]["prompt"] == means[0]["prompt_examples"], "there is nobody of whom it could be told"
+    assert means[0]["prompt"] == means[1]["prompt"]
+
+
+def test_it_is_asked_in_the_language_of_the_reasons() -> None:
+    target = Experiment.model_validate({**TARGET, "few_users": None, "answer": {"reasons": "zh"}})
+    found: Any = prompts(target)["prompt"]
+    assert (found.language, found.text.language, found.base.kind) == ("zh", "zh", "smollm2")
+
+
+def test_another_method_is_refused(runs: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"there is no method 'wish'.*Choose from zero_shot, finetune, domain, prompt"
+    ):
+        adapt(runs / "first", Experiment.model_validate(TARGET), runs, methods=["wish"])
