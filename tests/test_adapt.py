@@ -198,8 +198,39 @@ def test_it_is_asked_in_the_language_of_the_reasons() -> None:
     assert (found.language, found.text.language, found.base.kind) == ("zh", "zh", "smollm2")
 
 
+def test_the_moved_model_teaches_a_small_one_of_another_kind(runs: Path, tmp_path: Path) -> None:
+    few, data = {"models": ["ease"], "shares": [0]}, {"kind": "sample", "num_viewers": 20, "seed": 3}
+    target = Experiment.model_validate({**TARGET, "few_users": few, "data": data})
+    run = adapt(runs / "first", target, tmp_path, methods=["distill"])
+    models: Any = read_experiment(run / "config.yaml").models
+    assert list(models)[-4:] == [SCRATCH, "domain", "distill", "student_from_scratch"]
+    assert (models["distill"].teacher, models["distill"].student) == ("domain", models["student_from_scratch"])
+    student = models["distill"].student
+    assert (student.kind, student.embedding_size, student.num_blocks) == ("sasrec", 64, 1)
+    assert student.text.vectors.encoder.kind == "hashing", "as the source reads"
+    account = json.loads((run / "account.json").read_text(encoding="utf-8"))
+    assert account["accounts"]["distill"]["distillation"]["lists"] > 50
+    nobody = account["few_users"]["points"][0]["models"]
+    assert nobody["distill"]["mean"] == nobody["student_from_scratch"]["mean"] == 0, "nobody to be taught about"
+    assert nobody["domain"]["mean"] > 0
+
+
+def test_who_teaches_and_who_is_taught(runs: Path) -> None:
+    target = Experiment.model_validate(TARGET)
+
+    def of(methods: list[str], **how: Any) -> Any:
+        return moving(runs / "first", "towers", target, methods, **how).models["distill"]
+
+    assert of(["finetune", "distill"]).teacher == "finetune"
+    assert of(["finetune", "domain", "distill"]).teacher == "domain"
+    two = of(["distill"], student="two_tower").student
+    assert (two.kind, two.vectors.encoder.kind, two.embedding_size) == ("two_tower", "hashing", 64)
+    with pytest.raises(ConfigError, match=r"there is no student 'ease'.*Choose from sasrec, two_tower"):
+        of(["distill"], student="ease")
+
+
 def test_another_method_is_refused(runs: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"there is no method 'wish'.*Choose from zero_shot, finetune, domain, prompt"
+        ConfigError, match=r"there is no method 'wish'.*Choose from zero_shot, finetune, domain, prompt, distill"
     ):
         adapt(runs / "first", Experiment.model_validate(TARGET), runs, methods=["wish"])
