@@ -19,6 +19,7 @@ from genre.config_file import digest_of, read_experiment
 from genre.core.errors import ConfigError
 from genre.core.run import Silent
 from genre.few_users import with_users
+from genre.language.smollm import SmolLmConfig
 from genre.runs import open_run
 from genre.stages import Trial, prepare
 from genre.workspace import Stages
@@ -194,7 +195,7 @@ def test_with_the_events_of_nobody_there_are_no_examples(runs: Path, tiny: Path,
 
 def test_it_is_asked_in_the_language_of_the_reasons() -> None:
     target = Experiment.model_validate({**TARGET, "few_users": None, "answer": {"reasons": "zh"}})
-    found: Any = prompts(target)["prompt"]
+    found: Any = prompts(target, SmolLmConfig())["prompt"]
     assert (found.language, found.text.language, found.base.kind) == ("zh", "zh", "smollm2")
 
 

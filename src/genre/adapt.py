@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from genre import pipeline
-from genre.adaptation.adapted import CONFIGS, MOVABLE, AdaptedConfig
+from genre.adaptation.adapted import CONFIGS, MOVABLE, AdaptedConfig, Inner
 from genre.adaptation.distil import DistilledConfig
 from genre.config import Experiment
 from genre.config_file import read_experiment
@@ -22,6 +22,7 @@ from genre.language.tuning import TuningConfig
 from genre.recommenders.base import RecommenderConfig
 from genre.recommenders.learning_language import LanguageModel
 from genre.recommenders.llm_ranker import LlmRankerConfig
+from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.sasrec import ItemTextConfig, SasrecConfig
 from genre.recommenders.two_tower import TwoTowerConfig
 from genre.runs import CONFIG
@@ -74,8 +75,8 @@ def adapt(
             model finds with `zero_shot`; `distill` makes a student beside the same without a teacher, and the teacher
             is the model moved with `domain` or else `finetune`. What these need is made too.
         model: Of the source; its best one that can be moved, where none is named.
-        base: The language model that `prompt` asks, a directory or a name on the hub; the one that comes with Genre
-            where none is named.
+        base: The language model that `prompt` asks, a directory or a name on the hub. Where none is named, that of the
+            source's model if it is one, or else the one that comes with Genre.
         student: The kind of model that `distill` teaches.
         progress: Shows how far it has come.
 
@@ -117,7 +118,8 @@ def moving(
         if method in METHODS:
             more[method] = AdaptedConfig(source=source, model=model, **METHODS[method])
     if PROMPT in methods:
-        more |= prompts(target, base)
+        own = inner.base if isinstance(inner, LlmSequentialConfig) else SmolLmConfig()
+        more |= prompts(target, own if base is None else LocalGeneratorConfig(model=base))
     if DISTILL in methods:
         more |= taught(teacher, inner, student)
     if taken := sorted(set(more) & set(target.models)):
@@ -131,19 +133,18 @@ def moving(
     return Experiment.model_validate({**dict(target), "models": models, "few_users": few})
 
 
-def prompts(target: Experiment, base: str | None = None) -> dict[str, RecommenderConfig]:
+def prompts(target: Experiment, base: LanguageModel) -> dict[str, RecommenderConfig]:
     """Return language models that are asked and learn nothing: without examples, and with some of the training log.
 
     They put in order what the moved model finds without learning, so that nothing is needed but the texts.
 
     Args:
         target: They are asked in the language of its reasons.
-        base: A directory or a name on the hub; the embedded one where none is named.
+        base: What is asked.
     """
-    asked: LanguageModel = SmolLmConfig() if base is None else LocalGeneratorConfig(model=base)
     plain = LlmRankerConfig(
         retriever=_ZERO_SHOT,
-        base=asked,
+        base=base,
         tuning=TuningConfig(method="frozen"),
         language=target.answer.reasons or "en",
         text=TextConfig(language=target.answer.reasons or "en"),
@@ -151,10 +152,11 @@ def prompts(target: Experiment, base: str | None = None) -> dict[str, Recommende
     return {PROMPT: plain, WITH_EXAMPLES: plain.model_copy(update={"examples": _EXAMPLES})}
 
 
-def taught(teacher: str, source: SasrecConfig | TwoTowerConfig, kind: Student) -> dict[str, RecommenderConfig]:
+def taught(teacher: str, source: Inner, kind: Student) -> dict[str, RecommenderConfig]:
     """Return a small model that another teaches, and the same with the log alone.
 
-    It reads the texts as the source does, so that it knows new items too, and is trained as the source is.
+    It reads the texts as the source does, so that it knows new items too, and is trained as the source is, unless that
+    is a language model.
 
     Args:
         teacher: By its name.
@@ -167,7 +169,9 @@ def taught(teacher: str, source: SasrecConfig | TwoTowerConfig, kind: Student) -
     if kind not in STUDENTS:
         raise ConfigError(f"there is no student {kind!r}", place="adapt", remedy=f"Choose from {', '.join(STUDENTS)}.")
     vectors = source.reads or VectorsConfig()
-    how: dict[str, Any] = {"embedding_size": _SIZE, "training": source.training}
+    how: dict[str, Any] = {"embedding_size": _SIZE}
+    if not isinstance(source, LlmSequentialConfig):
+        how["training"] = source.training
     student: SasrecConfig | TwoTowerConfig = TwoTowerConfig(vectors=vectors, **how)
     if kind == "sasrec":
         student = SasrecConfig(text=ItemTextConfig(vectors=vectors), num_blocks=1, **how)
@@ -190,7 +194,7 @@ def movable(run: Path) -> str:
     raise ConfigError(
         f"none of the models {ranked_kinds(ranking, models)} can be moved",
         place=str(run),
-        remedy="Add a `two_tower`, or a `sasrec` with `text`, to the source, and run it again.",
+        remedy="Add a `two_tower`, a `sasrec` with `text`, or an `llm_sequential` to the source, and run it again.",
     )
 
 
