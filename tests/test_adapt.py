@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from genre import pipeline
-from genre.adapt import SCRATCH, adapt, movable, moving, prompts
+from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment
@@ -20,6 +20,8 @@ from genre.core.errors import ConfigError
 from genre.core.run import Silent
 from genre.few_users import with_users
 from genre.language.smollm import SmolLmConfig
+from genre.recommenders.llm_sequential import LlmSequentialConfig
+from genre.recommenders.two_tower import TwoTowerConfig
 from genre.runs import open_run
 from genre.stages import Trial, prepare
 from genre.workspace import Stages
@@ -228,6 +230,14 @@ def test_who_teaches_and_who_is_taught(runs: Path) -> None:
     assert (two.kind, two.vectors.encoder.kind, two.embedding_size) == ("two_tower", "hashing", 64)
     with pytest.raises(ConfigError, match=r"there is no student 'ease'.*Choose from sasrec, two_tower"):
         of(["distill"], student="ease")
+
+
+def test_a_language_model_reads_the_catalogue_first_where_enough_of_it_learns() -> None:
+    for tuning, epochs, expected in (("lora", 0, 1), ("lora", 3, 3), ("frozen", 0, None)):
+        source = LlmSequentialConfig.model_validate({"tuning": {"method": tuning}, "read_first": epochs})
+        assert reading("domain", source).get("read_first") == expected
+        assert reading("finetune", source) == {}
+    assert reading("domain", TwoTowerConfig()) == {}
 
 
 def test_another_method_is_refused(runs: Path) -> None:

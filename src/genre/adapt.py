@@ -33,7 +33,8 @@ METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
     "finetune": {"learn": "all", "align": False},
     "domain": {"learn": "all", "align": True},
 }
-"""How a model is moved: as it is; learning on; learning on, once the texts are spread as the source's are."""
+"""How a model is moved: as it is; learning on; learning on, once the texts are spread as the source's are and, where it
+is a language model, read."""
 PROMPT, WITH_EXAMPLES = "prompt", "prompt_examples"
 """Nothing is moved into a language model that is only asked, without and with examples of the target."""
 DISTILL, ALONE = "distill", "student_from_scratch"
@@ -116,7 +117,7 @@ def moving(
     more: dict[str, RecommenderConfig] = {SCRATCH: inner}
     for method in (*needed, *methods):
         if method in METHODS:
-            more[method] = AdaptedConfig(source=source, model=model, **METHODS[method])
+            more[method] = AdaptedConfig(source=source, model=model, **METHODS[method], **reading(method, inner))
     if PROMPT in methods:
         own = inner.base if isinstance(inner, LlmSequentialConfig) else SmolLmConfig()
         more |= prompts(target, own if base is None else LocalGeneratorConfig(model=base))
@@ -131,6 +132,17 @@ def moving(
         few = target.few_users.model_copy(update={"models": (*more, *target.few_users.models)})
     models = {**target.models, **more}
     return Experiment.model_validate({**dict(target), "models": models, "few_users": few})
+
+
+def reading(method: str, source: Inner) -> dict[str, int]:
+    """Return how long a language model reads the target's catalogue first: for `domain`, where enough of it learns."""
+    if (
+        method != "domain"
+        or not isinstance(source, LlmSequentialConfig)
+        or source.tuning.method in ("frozen", "prefix")
+    ):
+        return {}
+    return {"read_first": max(1, source.read_first)}
 
 
 def prompts(target: Experiment, base: LanguageModel) -> dict[str, RecommenderConfig]:

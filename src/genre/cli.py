@@ -177,8 +177,9 @@ def adapt(
     method: Annotated[
         list[str],
         typer.Option(
-            help="zero_shot, finetune, or domain, which aligns texts first; prompt asks a language model that learns "
-            "nothing, without and with examples; distill lets the moved model teach a small one. May be repeated."
+            help="zero_shot, finetune, or domain, which aligns texts first, and lets a language model read them; "
+            "prompt asks a language model that learns nothing, without and with examples; distill lets the moved model "
+            "teach a small one. May be repeated."
         ),
     ] = ["finetune"],  # noqa: B006
     model: Annotated[Optional[str], typer.Option(help="Of the source; its best that can be moved without.")] = None,  # noqa: UP045

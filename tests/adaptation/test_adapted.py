@@ -191,6 +191,8 @@ def test_a_budget_for_the_writing_of_what_writes_nothing_is_refused(source: Path
         ConfigError, match=r"adapted\.budget: `budget` is set, and the model 'm' is a .* writes nothing"
     ):
         adapted(source, budget={"bits_per_byte": "+2%"})
+    with pytest.raises(ConfigError, match=r"adapted\.read_first: `read_first` is set, and the model 'm' is a"):
+        adapted(source, read_first=1)
 
 
 def test_where_nobody_likes_two_things_it_answers_as_it_came(source: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,17 @@ import numpy as np
 import pytest
 
 from genre.adaptation.adapted import Adapted, AdaptedConfig
+from genre.adaptation.scale import Scale
+from genre.adaptation.shares import accuracy
 from genre.core.errors import ConfigError, ModelError
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.data.files import save_split
 from genre.data.splits import Split
 from genre.evaluation._moved import moved
+from genre.evaluation.writing import WritingConfig, WritingProfile
+from genre.language.decoding import LoadedModel
+from genre.recommenders.learning_language import LearningLanguage, load_base
 from genre.recommenders.llm_sequential import LlmSequential, LlmSequentialConfig
 from genre.recommenders.moving import shared
 from genre.recommenders.sasrec import SasrecConfig
@@ -112,20 +118,36 @@ def test_what_moves_is_what_was_learned_and_nothing_of_the_base(source: Path) ->
     assert not np.allclose(strange.table, origin.table), "items' own vectors stay where they were"
 
 
-def test_the_largest_share_that_keeps_the_writing_counts(source: Path, wide: Adapted) -> None:
+def test_the_writing_of_each_share_is_measured_against_the_base(wide: Adapted) -> None:
     told = wide.account()["moved"]
-    start, whole = (point["writing"]["bits_per_byte"] for point in told["points"])
-    bits = told["writing"]["base"]["bits_per_byte"]
     assert told["writing"]["budget"] == WIDE
-    assert min(start, whole) > bits, "learning to recommend has cost it something"
-    limit = (start + whole) / 2 - bits
-    kept = adapted(source, keep=None, budget={"bits_per_byte": limit}).account()["moved"]
-    *before, last = kept["points"][1:]
-    assert before, "all of it writes worse than that"
-    assert all(point["breaches"] for point in before)
-    assert not last["breaches"]
-    assert last["writing"]["bits_per_byte"] - bits <= limit + 1e-9
-    assert kept["share"] == last["share"] < 1
+    bits = [point["writing"]["bits_per_byte"] for point in told["points"]]
+    assert len({told["writing"]["base"]["bits_per_byte"], *bits}) == 3, "learning has changed it, here and there"
+    writing, data = WritingConfig.model_validate(WRITING), world("b", seed=1)[0]
+    language = wide.language
+    assert language is not None
+    _, base = load_base(language.config.base, RunContext())
+    scale = Scale.of(base, writing, data.items.title.to_list(), RunContext())
+    assert dict(scale.base.values) == pytest.approx(told["writing"]["base"])
+
+
+def test_the_largest_share_that_keeps_the_writing_counts(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rises = iter([0.0, 0.2, 0.06, 0.04])
+
+    def measured(self: Scale, _: LoadedModel) -> WritingProfile:
+        bits = self.base.values["bits_per_byte"] * (1 + next(rises))
+        return replace(self.base, values={**self.base.values, "bits_per_byte": bits})
+
+    monkeypatch.setattr(Scale, "measured", measured)
+    model = adapted(source, keep=None, budget={"bits_per_byte": "+5%"})
+    told = model.account()["moved"]
+    assert [(point["share"], bool(point["breaches"])) for point in told["points"]] == [
+        (0.0, False), (1.0, True), (0.9, True), (0.8, False),
+    ]  # fmt: skip
+    _, asked = world("b", seed=1)
+    assert told["share"] == (0.8 if told["points"][-1]["target"] >= told["points"][0]["target"] else 0)
+    places = accuracy(model, asked)
+    assert places.mean() == pytest.approx(told["points"][-1 if told["share"] else 0]["target"], abs=1e-6)
 
 
 def test_the_report_tells_how_each_share_writes(wide: Adapted) -> None:
@@ -189,3 +211,28 @@ def test_another_language_model_is_told_what_can_be_transferred(source: Path, tm
         model.begin_with(start)
         with pytest.raises(ModelError, match=error):
             model.fit(data, RunContext())
+
+
+def test_it_reads_the_catalogue_first(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[list[str], int]] = []
+    real = LearningLanguage.read
+
+    def noted(self: Any, texts: list[str], epochs: int, run: RunContext, **how: Any) -> None:
+        read.append((list(texts), epochs))
+        real(self, texts, epochs, run, **how)
+
+    monkeypatch.setattr(LearningLanguage, "read", noted)
+    data, _ = world("b", seed=1)
+    training = {"epochs": 1, "batch_size": 16, "learning_rate": 0.003, "tracker": "none", "precision": "fp32"}
+    plain, first = (adapted(source, read_first=epochs, training=training) for epochs in (None, 2))
+    assert read == [(data.items.title.to_list(), 2)]
+    bits = [model.account()["moved"]["points"][1]["writing"]["bits_per_byte@catalogue"] for model in (plain, first)]
+    assert bits[1] < bits[0], "what it has read, it expects"
+
+
+def test_what_does_not_read_is_refused(base: Path, tmp_path: Path) -> None:
+    run = write(tmp_path / "run", fitted(base, tuning={"method": "frozen"}, training={"epochs": 1}))
+    with pytest.raises(
+        ConfigError, match=r"adapted\.read_first: `read_first` is set, and with `tuning.method` 'frozen'"
+    ):
+        adapted(run, read_first=1)

@@ -29,7 +29,7 @@ from genre.evaluation.writing import Budget, WritingConfig, WritingProfile, chec
 from genre.features.text import TextConfig, item_texts
 from genre.metrics.statistics import paired_difference
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
-from genre.recommenders.learning_language import LearningLanguage, load_base
+from genre.recommenders.learning_language import LearningLanguage, check_reads, load_base
 from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.moving import Movable, shared
 from genre.recommenders.sasrec import SasrecConfig
@@ -75,6 +75,9 @@ class AdaptedConfig(RecommenderConfig):
     shares: tuple[float, ...] = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
     """Shares of what was learned that are tried, from the largest down to the first that keeps the source and, where it
     is a language model, the writing."""
+    read_first: int | None = Field(default=None, ge=0)
+    """Epochs in which a language model reads this catalogue's texts before it learns from the log, as part of what it
+    learns here; as the source did, where nothing is said."""
     budget: Budget | None = None
     """What may be lost of the base's writing where the source is a language model. None allows what `guarded` does, and
     `{}` measures nothing; each share takes a minute or two to measure."""
@@ -143,13 +146,24 @@ class AdaptedConfig(RecommenderConfig):
         changes: dict[str, Any] = {} if self.training is None else {"training": self.training}
         if isinstance(found, LlmSequentialConfig):
             changes["start_from"] = None  # Those are vectors of the other catalogue's items.
-        elif self.budget is not None:
+            if self.read_first is not None:
+                changes["read_first"] = self._epochs_for(found)
+        elif self.budget is not None or self.read_first:
+            name = "read_first" if self.budget is None else "budget"
             raise ConfigError(
-                f"`budget` is set, and the model {self.model!r} is a {found.kind!r}, which writes nothing",
-                place="adapted.budget",
+                f"`{name}` is set, and the model {self.model!r} is a {found.kind!r}, which writes nothing",
+                place=f"adapted.{name}",
                 remedy="Leave it out, or name an `llm_sequential`.",
             )
         return found.model_copy(update=changes)
+
+    def _epochs_for(self, found: LlmSequentialConfig) -> int:
+        if self.read_first:
+            try:
+                check_reads(found.tuning.method, "`read_first`")
+            except ValueError as error:
+                raise ConfigError(str(error), place="adapted.read_first") from error
+        return self.read_first or 0
 
     @property
     def allowed(self) -> Budget:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genre.core.errors import ConfigError
 from genre.core.parts import below, with_prefix
@@ -23,7 +23,7 @@ from genre.features.vectors import TextVectors, VectorsConfig
 from genre.features.versions import VersionsConfig
 from genre.language.base import unit_rows
 from genre.recommenders.base import DataSize, Estimate, Recommender, ScoringRecommender, State, never_scored
-from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
+from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage, check_reads
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, check_base, take_along
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from genre.training.next_item import NextItem
 
 _READER = "reader."
+_TEXT_TOKENS = 64
+"""Of an item's text, for the estimate."""
 _BLOCK, _GPU_BLOCK = 64, 512
 """Histories that are read at once to answer, on a CPU and on a GPU."""
 
@@ -66,6 +68,9 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     max_windows: int | None = Field(default=None, ge=1)
     """Windows of `length` likes that are learned from in an epoch, drawn anew for each; by default all. A pass over a
     large log takes hours, and most is learned from a part of it."""
+    read_first: int = Field(default=0, ge=0)
+    """Epochs in which the language model reads the texts of the catalogue, before it learns from the log: it then knows
+    words that general text seldom has. What `protect` says holds while it reads, too."""
     temperature: float = Field(default=0.07, gt=0)
     """Scores are cosines divided by it, as those of `sasrec`."""
     hide_seen: bool = True
@@ -74,6 +79,12 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
         epochs=5, batch_size=16, learning_rate=1e-3, precision="bf16", clip_norm=1.0, warm_up_steps=20, patience=2
     )
     """Few epochs: a pass takes long, and most is learned in the first."""
+
+    @model_validator(mode="after")
+    def _something_reads(self) -> Self:
+        if self.read_first:
+            check_reads(self.tuning.method, "`read_first`")
+        return self
 
     @property
     def member_names(self) -> tuple[str, ...]:
@@ -123,7 +134,8 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
         events = size.num_events
         if self.max_windows is not None:
             events = min(events, self.max_windows * self.length)
-        tokens = events * (1 if self.history == "items" else self.title_tokens)
+        tokens: float = events * (1 if self.history == "items" else self.title_tokens)
+        tokens += self.read_first * size.num_items * _TEXT_TOKENS / self.training.epochs
         reading = self.estimate_reading(size, tokens)
         return Estimate(memory=reading.memory + 20 * size.num_items * self.embedding_size, seconds=reading.seconds)
 
@@ -201,6 +213,10 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             if begin is not None:
                 check_base(self.language.key, begin.language.key, "llm_sequential.base")
                 take_along(self, begin, all_the_same(begin))
+        texts = item_texts(data.items, config.vectors.text)
+        protections = self.language.protections(texts)
+        if config.read_first:
+            self.language.read(texts, config.read_first, run, protections=protections)
         self.curve = fit_network(
             self.network,
             objective,
@@ -209,7 +225,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             data=data,
             training=config.training,
             validate=validator(self, run, hide_seen=config.hide_seen, before=self.settle),
-            terms=[*self.language.protections(item_texts(data.items, config.vectors.text)), *terms],
+            terms=[*protections, *terms],
             base=self.language.key,
         )
         self.settle()
