@@ -176,9 +176,18 @@ def adapt(
     to: Annotated[Path, typer.Option(help="The other scenario: an experiment, in YAML.")],
     method: Annotated[
         list[str],
-        typer.Option(help="zero_shot, finetune, or domain, which aligns texts first. May be repeated."),
+        typer.Option(
+            help="zero_shot, finetune, or domain, which aligns texts first, and lets a language model read them; "
+            "prompt asks a language model that learns nothing, without and with examples; distill lets the moved model "
+            "teach a small one. May be repeated."
+        ),
     ] = ["finetune"],  # noqa: B006
     model: Annotated[Optional[str], typer.Option(help="Of the source; its best that can be moved without.")] = None,  # noqa: UP045
+    base: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The language model of prompt, a directory or a name on the hub; the embedded one without."),
+    ] = None,
+    student: Annotated[Literal["sasrec", "two_tower"], typer.Option(help="The small model of distill.")] = "sasrec",
     overrides: SetOption = [],  # noqa: B006
     runs: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
 ) -> None:
@@ -188,7 +197,8 @@ def adapt(
     from genre.console import Bars, show_run
 
     target = read_experiment(to, overrides)
-    show_run(moved(source, target, runs, methods=method, model=model, progress=Bars()))
+    found = moved(source, target, runs, methods=method, model=model, base=base, student=student, progress=Bars())
+    show_run(found)
 
 
 @app.command()
