@@ -337,7 +337,7 @@ NETWORKS = (
 
 def test_the_base_install_needs_no_torch_and_no_language_model() -> None:
     # Networks and losses need torch; nothing else may import them before it is used.
-    few_bits = [f"genre.language.{name}" for name in ("_int8", "quantised", "second_order", "compressed")]
+    few_bits = [f"genre.language.{name}" for name in ("_int8", "adapters", "compressed", "quantised", "second_order")]
     few_bits += [f"genre.adaptation.compression.{name}" for name in ("heads", "pruning")]
     few_bits += ["genre.recommenders.compact_networks"]
     networks = ("genre.training.", *few_bits, *(f"genre.recommenders.{name}" for name in NETWORKS))
