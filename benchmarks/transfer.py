@@ -11,10 +11,10 @@ validation events of a share of the users are known, drawn once for each seed; e
 history is what is known of them at that time; seen items hidden, every other item ranked, equal scores count half. From
 scratch, `content` (which learns next to nothing), `two_tower`, `sasrec` with text and their fusion are fitted on what
 is known; moved are the `two_tower` and the `sasrec` of amazon-beauty; `distill` teaches a new `sasrec` what the moved
-model says; `fusion with moved` has the two that were moved beside those from scratch; and `moved fusion` has `content`
-and the two that were moved, with the weights that such a fusion has in the source. All read texts by one encoder. Of
-those from scratch, and of the moved ones, the one counts that is best on the validation questions known at that share;
-without any, the first.
+model says; `fusion with moved` has the two that were moved beside those from scratch, `moved fusion` `content` and the
+two that were moved, with the weights that such a fusion has in the source, and `content and domain` those two, `sasrec`
+being moved. All read texts by one encoder. Of those from scratch, and of the moved ones, the one counts that is best on
+the validation questions known at that share; without any, the first.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 SOURCES = ("two_tower", "sasrec")
 DISTILL = "distill"
-SCRATCH, MOVED, WEIGHTED = "fusion from scratch", "fusion with moved", "moved fusion"
-LEARNING = {"finetune", "domain", DISTILL, SCRATCH, MOVED}
+SCRATCH, MOVED, WEIGHTED, PAIR = "fusion from scratch", "fusion with moved", "moved fusion", "content and domain"
+LEARNING = {"finetune", "domain", DISTILL, SCRATCH, MOVED, PAIR}
 """What needs events of the target."""
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 Values = NDArray[np.float64]
@@ -118,7 +118,11 @@ def ways(source: Path, weights: Mapping[str, float], *, known: bool) -> dict[str
         for model in SOURCES
     }
     both = [f"domain, {model}" for model in SOURCES]
-    fusions = {SCRATCH: FusionConfig(members=tuple(PLAIN)), MOVED: FusionConfig(members=(*PLAIN, *both))}
+    fusions = {
+        SCRATCH: FusionConfig(members=tuple(PLAIN)),
+        MOVED: FusionConfig(members=(*PLAIN, *both)),
+        PAIR: FusionConfig(members=("content", both[-1])),
+    }
     best_moved = "domain" if known else "zero-shot, aligned"
     names = {"content": "content", **{model: f"{best_moved}, {model}" for model in SOURCES}}
     said = {names[model]: weight for model, weight in weights.items()}
@@ -182,7 +186,7 @@ def read(name: str, given: argparse.Namespace) -> dict[float, dict[str, list[dic
 def ways_named() -> list[str]:
     """Return what the models are called."""
     moved = [f"{method}, {model}" for method in (*METHODS, DISTILL) for model in SOURCES]
-    return [*PLAIN, SCRATCH, *moved, MOVED, WEIGHTED]
+    return [*PLAIN, SCRATCH, *moved, MOVED, WEIGHTED, PAIR]
 
 
 def best(values: Mapping[str, list[dict[str, Any]]], labels: Sequence[str]) -> str | None:
