@@ -19,7 +19,8 @@ from genre.features.vectors import VectorsConfig
 from genre.language.hashing import HashingEncoderConfig
 from genre.recommenders.content import Content, ContentConfig
 from genre.recommenders.ease import EaseConfig
-from genre.recommenders.fusion import FusionConfig
+from genre.recommenders.fusion import Fusion, FusionConfig
+from genre.recommenders.members import standardised
 from genre.recommenders.store import load_model, save_model
 
 TEXTS = [
@@ -142,3 +143,25 @@ def test_a_fusion_lets_readers_speak_of_new_items(dataset: Dataset, monkeypatch:
     hidden = FusionConfig(members=tuple(members), new_items=None).build(members).fit(train, run)
     assert not hidden.says.any()
     np.testing.assert_allclose(hidden.score(queries)[:, :30], fusion.score(queries)[:, :30], rtol=1e-4, atol=1e-5)
+
+
+def test_where_new_items_are_asked_for_often_a_fusion_weighs_them_as_all_others(dataset: Dataset) -> None:
+    new = np.flatnonzero(dataset.interactions.item_counts(dataset.num_items) == 0)
+    liked = np.flatnonzero(dataset.interactions.item_counts(dataset.num_items) > 0)
+    members = {
+        "ease": EaseConfig().build({}).fit(dataset, RunContext()),
+        "content": fitted(dataset),
+    }
+
+    def fusion(asked: list[int]) -> Fusion:
+        queries = Queries.of(dataset.interactions.take(np.arange(len(asked))))
+        validation = Holdout(queries, Ragged.of([[item] for item in asked]))
+        return FusionConfig(members=tuple(members)).build(members).fit(dataset, RunContext(validation=validation))
+
+    assert fusion([*liked[:20].tolist(), int(new[0])]).says.any()
+    often = fusion([*liked[:8].tolist(), *new[[0, 1]].tolist()])
+    assert not often.says.any()
+    queries = Queries.of(dataset.interactions.take(np.arange(3)))
+    scores = [member.score(queries) for member in members.values()]
+    expected = sum(weight * standardised(one) for weight, one in zip(often.weights, scores, strict=True))
+    np.testing.assert_allclose(often.score(queries)[:, new], expected[:, new], rtol=1e-4, atol=1e-5)

@@ -38,6 +38,8 @@ _FIRST_STEPS = (1 / 64, 1 / 16, 1 / 4, 1.0)
 """What a member without weight is tried with, beside the heaviest one."""
 _FEWEST_NEW = 0.02
 """Share of the items that are taken for new at least, to choose how new items are shown."""
+_OFTEN = 0.2
+"""Share of the validation events whose items nobody has liked, from which on such items are no exceptions."""
 _LEAST = 1e-6
 """Puts members that are heard on new items alone behind those with a weight."""
 _STEPS = (4.0, 2.0, 1.4, 1.2)
@@ -102,7 +104,8 @@ class Fusion(ScoringRecommender[FusionConfig]):
     Items that nobody has liked take their places from the members that read, which make a list of their own: those
     among its first few stand in the last of the fusion's first ten places, where they cost known items least, and the
     others further down (`show_new`). How many are few is chosen on validation events whose items are taken for new: as
-    many as are new in the data, a fiftieth at least (`choose_within`).
+    many as are new in the data, a fiftieth at least (`choose_within`). Where little is known of a catalogue, so that a
+    fifth of the validation events are of such items, they are no exceptions: the weights hold for them too.
     """
 
     weights: Weights
@@ -135,7 +138,9 @@ class Fusion(ScoringRecommender[FusionConfig]):
         )
         judged = self._judged(holdout, candidates, run)
         self.weights = choose_weights(judged)
-        if self.config.new_items is not None and any(map(reads_new_items, self.members)):
+        wanted = holdout.targets.values
+        exceptions = not len(wanted) or float(self.new[wanted].mean()) < _OFTEN
+        if self.config.new_items is not None and exceptions and any(map(reads_new_items, self.members)):
             self.says = reading_weights(self.weights, self.members)
             drawn = run.rng("fusion.new").random(data.num_items) < max(float(self.new.mean()), _FEWEST_NEW)
             self.within = choose_within(judged, self.weights, self.says, drawn & ~self.new, self.config.new_items)
