@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
+from genre.serving.commands import keys_app
+
 # Everything heavy is imported inside the commands, so that `genre --help` answers at once.
 app = typer.Typer(
     help="Recommendation that reads, ranks and writes.",
@@ -17,6 +19,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data before it is used.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(keys_app, name="keys")
 
 RunArgument = Annotated[Path, typer.Argument(help="Directory of a finished run.")]
 SetOption = Annotated[list[str], typer.Option("--set", help="Override a setting: a.b=value. May be repeated.")]
