@@ -150,6 +150,14 @@ def test_nothing_of_an_erased_user_is_in_the_files_of_postgresql(
     assert found() == set()
 
 
+def test_scrubbing_everything_keeps_everything(database: Database) -> None:
+    tell(database, {"event_id": "1", "user_id": "u"})
+    Users(database).put("films", {"u": {"age": 30}})
+    before = Users(database).export("films", "u")
+    database.scrub()
+    assert Users(database).export("films", "u") == before
+
+
 def test_a_reader_who_never_ends_is_told(sqlite_url: str, opened: Callable[..., Database]) -> None:
     database = opened(sqlite_url, wait=0.2)
     tell(database, {"event_id": "1", "user_id": "u"})

@@ -139,8 +139,10 @@ class Database:
         with self._explained(), self._engine.connect() as connection:
             alone = connection.execution_options(isolation_level="AUTOCOMMIT")
             if self.kind == "postgresql":
+                alone.exec_driver_sql("SET statement_timeout = 0")
                 for name in [table.name for table in tables] or [""]:
                     alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {name}")
+                alone.invalidate()  # Nobody else gets a connection that waits for ever.
                 return
             alone.exec_driver_sql("VACUUM")
             until = time.monotonic() + self._wait
