@@ -87,6 +87,17 @@ def test_who_has_gone_is_left_out(held: tuple[Held, Intake]) -> None:
     assert log.groups == [["1"], ["3"]]
 
 
+def test_who_waits_for_too_long_is_told(held: tuple[Held, Intake]) -> None:
+    log, intake = held
+    intake.submit("films", [event("1")])
+    log.began.acquire()
+    with pytest.raises(ResourceError, match=r"not be written within 0\.05 seconds\. Send them again"):
+        intake.append("films", [event("2")], wait=0.05)
+    log.may.release(2)
+    assert intake.append("films", [event("3")], wait=10)[0].status == "new"
+    assert log.groups == [["1"], ["3"]]
+
+
 def test_what_cannot_be_written_is_told_to_all_and_the_next_goes_on(held: tuple[Held, Intake]) -> None:
     log, intake = held
     log.fails = lambda _: ResourceError("gone") if len(log.groups) == 2 else None

@@ -104,14 +104,28 @@ class Intake:
             self._changed.notify()
         return waiting.outcome
 
-    def append(self, scenario: str, events: Sequence[Event]) -> list[Outcome]:
+    def append(self, scenario: str, events: Sequence[Event], *, wait: float | None = None) -> list[Outcome]:
         """Take events, and return their outcomes when they are durable.
+
+        Args:
+            scenario: Where.
+            events: What was told.
+            wait: Seconds after which it is an error; by default as long as the database takes to answer or to fail.
 
         Raises:
             DataError: The scenario's name cannot be kept.
-            ResourceError: They could not be written, too many wait, or the intake is closed.
+            ResourceError: They could not be written, or not in time; too many wait, or the intake is closed.
         """
-        return self.submit(scenario, events).result()
+        outcomes = self.submit(scenario, events)
+        try:
+            return outcomes.result(wait)
+        except TimeoutError:
+            outcomes.cancel()
+            raise ResourceError(
+                f"the events could not be written within {wait:g} seconds",
+                place="events",
+                remedy="Send them again later: those that are written all the same do not count twice.",
+            ) from None
 
     def append_all(self, scenario: str, events: Iterable[Event], told: Callable[[Totals], Any] | None = None) -> Totals:
         """Take any number of events, part by part, holding one part at a time; others' events go in between.
