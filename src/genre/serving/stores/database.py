@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,9 +93,8 @@ class Database:
         """
         with self._explained(), self._engine.connect() as connection:
             if self.kind == "postgresql":
-                connection = connection.execution_options(
-                    isolation_level="REPEATABLE READ"
-                )  # SQLite's way in any case.
+                # SQLite's way in any case.
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
 
@@ -138,22 +137,27 @@ class Database:
         """
         with self._explained(), self._engine.connect() as connection:
             alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-            if self.kind == "postgresql":
-                alone.exec_driver_sql("SET statement_timeout = 0")
-                for name in [table.name for table in tables] or [""]:
-                    alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {name}")
-                alone.invalidate()  # Nobody else gets a connection that waits for ever.
-                return
-            alone.exec_driver_sql("VACUUM")
-            until = time.monotonic() + self._wait
-            while alone.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
-                if time.monotonic() > until:
-                    raise ResourceError(
-                        "what was deleted is still in the write-ahead log, since somebody reads all the time",
-                        place=self.place,
-                        remedy="Scrub again when it is quieter.",
-                    )
-                time.sleep(0.05)
+            try:
+                self._scrub(alone, tables)
+            finally:
+                alone.invalidate()  # Nobody else gets a connection with these settings.
+
+    def _scrub(self, alone: Connection, tables: Sequence[Table]) -> None:
+        if self.kind == "postgresql":
+            alone.exec_driver_sql("SET statement_timeout = 0")
+            for name in [table.name for table in tables] or [""]:
+                alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {name}")
+            return
+        alone.exec_driver_sql("VACUUM")
+        until = time.monotonic() + self._wait
+        while alone.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+            if time.monotonic() > until:
+                raise ResourceError(
+                    "what was deleted is still in the write-ahead log, since somebody reads all the time",
+                    place=self.place,
+                    remedy="Scrub again when it is quieter.",
+                )
+            time.sleep(0.05)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
