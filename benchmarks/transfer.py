@@ -9,23 +9,25 @@ second writes the result of all targets that are there.
 Protocol: leave-one-out in the files' own order, on the source and on every target. Of a target, the training and
 validation events of a share of the users are known, drawn once for each seed; every user is asked in the test, whose
 history is what is known of them at that time; seen items hidden, every other item ranked, equal scores count half. From
-scratch, `content`, `two_tower` and `sasrec` with text are fitted on what is known; moved are the `two_tower` and the
-`sasrec` of amazon-beauty; `distill` teaches a new `sasrec` what the moved model says. All read texts by one encoder.
-Of those from scratch, and of the moved ones, the one counts that is best on the validation questions known at that
-share; without any, the first.
+scratch, `content` (which learns next to nothing), `two_tower`, `sasrec` with text and their fusion are fitted on what
+is known; moved are the `two_tower` and the `sasrec` of amazon-beauty; `distill` teaches a new `sasrec` what the moved
+model says; `fusion with moved` has the two that were moved beside those from scratch, `moved fusion` `content` and the
+two that were moved, with the weights that such a fusion has in the source, and `content and domain` those two, `sasrec`
+being moved. All read texts by one encoder. Of those from scratch, and of the moved ones, the one counts that is best on
+the validation questions known at that share; without any, the first.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import data_files, device_name, table, write_result
+from distillation import kept
 from numpy.typing import NDArray
 from sequences import values_of
 
@@ -36,12 +38,15 @@ from genre.config import Experiment
 from genre.console import Bars
 from genre.core.files import atomic_file
 from genre.core.run import RunContext
+from genre.data.files import load_split
 from genre.data.splits import Split
 from genre.few_users import with_users
 from genre.metrics.statistics import bootstrap_interval, paired_difference
 from genre.recommenders.base import Recommender, RecommenderConfig
 from genre.recommenders.content import ContentConfig
+from genre.recommenders.fusion import FusionConfig
 from genre.recommenders.sasrec import SasrecConfig
+from genre.recommenders.store import load_model
 from genre.recommenders.two_tower import TwoTowerConfig
 from genre.stages import prepare
 from genre.workspace import STORE
@@ -63,6 +68,9 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 SOURCES = ("two_tower", "sasrec")
 DISTILL = "distill"
+SCRATCH, MOVED, WEIGHTED, PAIR = "fusion from scratch", "fusion with moved", "moved fusion", "content and domain"
+LEARNING = {"finetune", "domain", DISTILL, SCRATCH, MOVED, PAIR}
+"""What needs events of the target."""
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 Values = NDArray[np.float64]
 
@@ -82,8 +90,23 @@ def source_of(work: Path) -> Path:
     return pipeline.run(experiment_of(SOURCE, models, **silent), work / "runs", progress=Bars())
 
 
-def ways(source: Path) -> dict[str, RecommenderConfig]:
-    """Return the settings of every model."""
+def weights_of(source: Path, work: Path) -> dict[str, float]:
+    """Return how much `content` and the models that are moved say in a fusion, chosen on the source's own questions."""
+    path = work / "weights.json"
+    if not path.exists():
+        part = load_split(source / "data" / "split-0")
+        run = RunContext(validation=part.validation, progress=Bars(), store=work / "runs" / STORE)
+        members: dict[str, Recommender] = {"content": PLAIN["content"].build({}).fit(part.train, run)}
+        members |= {name: load_model(source / "models" / name, type(PLAIN[name]), {}) for name in SOURCES}
+        found = FusionConfig(members=tuple(members), new_items=None).build(members).fit(part.train, run)
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(dict(zip(members, found.weights.tolist(), strict=True))), encoding="utf-8")
+    weights: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    return weights
+
+
+def ways(source: Path, weights: Mapping[str, float], *, known: bool) -> dict[str, RecommenderConfig]:
+    """Return the settings of every model; `known` says whether anything is known of the target's users."""
     moved = {
         f"{method}, {model}": AdaptedConfig(source=source, model=model, **settings)
         for model in SOURCES
@@ -94,43 +117,47 @@ def ways(source: Path) -> dict[str, RecommenderConfig]:
         f"{DISTILL}, {model}": DistilledConfig.model_validate({"teacher": f"domain, {model}", "student": student})
         for model in SOURCES
     }
-    return {**PLAIN, **moved, **taught}
+    both = [f"domain, {model}" for model in SOURCES]
+    fusions = {
+        SCRATCH: FusionConfig(members=tuple(PLAIN)),
+        MOVED: FusionConfig(members=(*PLAIN, *both)),
+        PAIR: FusionConfig(members=("content", both[-1])),
+    }
+    best_moved = "domain" if known else "zero-shot, aligned"
+    names = {"content": "content", **{model: f"{best_moved}, {model}" for model in SOURCES}}
+    said = {names[model]: weight for model, weight in weights.items()}
+    fusions[WEIGHTED] = FusionConfig(members=tuple(said), weights=said, new_items=None)
+    return {**PLAIN, **moved, **taught, **fusions}
 
 
 def measure(name: str, given: argparse.Namespace) -> None:
     """Fit and ask all models at each share, as far as that has not been done."""
     source = source_of(given.work)
     whole = prepare(experiment_of(name, {"content": {"kind": "content"}})).splits[0]
-    configs = ways(source)
+    weights = weights_of(source, given.work)
     for seed in given.seeds:
         for share in given.shares:
             run = RunContext(seed=seed, progress=Bars(), store=given.work / "runs" / STORE)
             part = with_users(whole, share, run)
+            asked = part.validation if len(part.validation) else None
+            one = RunContext(**{**vars(run), "validation": asked})
             models: dict[str, Recommender] = {}
-            for label, config in configs.items():
-                path = given.work / "figures" / f"{name}-{seed}-{share:g}-{label.replace(', ', '-')}.json"
-                asked = part.validation if len(part.validation) else None
-                if share == 0 and label.partition(",")[0] in {"finetune", "domain", DISTILL}:
+            for label, config in ways(source, weights, known=share > 0).items():
+                if share == 0 and label.partition(",")[0] in LEARNING:
                     continue  # There is nothing to learn from.
-                teacher = f"domain, {label.rpartition(', ')[2]}"
-                if path.exists() and not (label == teacher and not _done(path, name, seed, share, DISTILL)):
-                    continue
-                one = RunContext(**{**vars(run), "validation": asked})
-                began = time.perf_counter()
-                members = {teacher: models[teacher]} if label.startswith(DISTILL) else {}
-                model: Any = config.build(members).fit(part.train, one)
-                models[label] = model
-                found = judged(model, part, asked) | {"seconds": time.perf_counter() - began}
-                print(name, seed, share, label, f"{np.mean(found['test']):.4f}", flush=True)
-                path.parent.mkdir(exist_ok=True)
-                with atomic_file(path) as temporary:
-                    temporary.write_text(json.dumps(found), encoding="utf-8")
+                members = {member: models[member] for member in config.member_names}
+                models[label] = kept(place_of(given.work, name, seed, share, label), config, members, part, one)
+                path = place_of(given.work, name, seed, share, label).with_suffix(".json")
+                if not path.exists():
+                    found = judged(models[label], part, asked)
+                    print(name, seed, share, label, f"{np.mean(found['test']):.4f}", flush=True)
+                    with atomic_file(path) as temporary:
+                        temporary.write_text(json.dumps(found), encoding="utf-8")
 
 
-def _done(path: Path, name: str, seed: int, share: float, method: str) -> bool:
-    """Return whether what this model teaches has been measured too."""
-    model = path.stem.rpartition("-")[2]
-    return (path.parent / f"{name}-{seed}-{share:g}-{method}-{model}.json").exists()
+def place_of(work: Path, name: str, seed: int, share: float, label: str) -> Path:
+    """Return where a model is kept, and, with another ending, what it is worth."""
+    return work / "models" / f"{name}-{seed}-{100 * share:g}-{label.replace(', ', '-').replace(' ', '-')}"
 
 
 def judged(model: Any, part: Split, asked: Any) -> dict[str, Any]:
@@ -149,10 +176,7 @@ def read(name: str, given: argparse.Namespace) -> dict[float, dict[str, list[dic
     found: dict[float, dict[str, list[dict[str, Any]]]] = {}
     for share in given.shares:
         for label in ways_named():
-            paths = [
-                given.work / "figures" / f"{name}-{seed}-{share:g}-{label.replace(', ', '-')}.json"
-                for seed in given.seeds
-            ]
+            paths = [place_of(given.work, name, seed, share, label).with_suffix(".json") for seed in given.seeds]
             if all(path.exists() for path in paths):
                 values = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
                 found.setdefault(share, {})[label] = values
@@ -162,7 +186,7 @@ def read(name: str, given: argparse.Namespace) -> dict[float, dict[str, list[dic
 def ways_named() -> list[str]:
     """Return what the models are called."""
     moved = [f"{method}, {model}" for method in (*METHODS, DISTILL) for model in SOURCES]
-    return [*PLAIN, *moved]
+    return [*PLAIN, SCRATCH, *moved, MOVED, WEIGHTED, PAIR]
 
 
 def best(values: Mapping[str, list[dict[str, Any]]], labels: Sequence[str]) -> str | None:
@@ -196,8 +220,8 @@ def told(name: str, found: Mapping[float, Mapping[str, list[dict[str, Any]]]], s
     lines = []
     for share in shares:
         values = found[share]
-        scratch = best(values, list(PLAIN))
-        moved = best(values, [label for label in labels if label not in PLAIN])
+        scratch = best(values, [*PLAIN, SCRATCH])
+        moved = best(values, [label for label in labels if label not in {*PLAIN, SCRATCH}])
         if scratch is None or moved is None:
             continue
         one, other = test_of(values[moved]), test_of(values[scratch])
@@ -225,15 +249,15 @@ def told(name: str, found: Mapping[float, Mapping[str, list[dict[str, Any]]]], s
 
 def source_kept(values: list[dict[str, Any]]) -> str:
     """Return which share of its NDCG@10 the source has left, with the weights that answer here."""
-    kept = []
+    left = []
     for one in values:
         moved = one["account"].get("moved")
         if moved is None:
             return "-"
         before = moved["points"][0]["source"]
         after = next(point["source"] for point in moved["points"] if point["share"] == moved["share"])
-        kept.append(after / before)
-    return f"{np.mean(kept):.1%}"
+        left.append(after / before)
+    return f"{np.mean(left):.1%}"
 
 
 def main() -> None:

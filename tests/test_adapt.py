@@ -12,16 +12,20 @@ import yaml
 from typer.testing import CliRunner
 
 from genre import pipeline
-from genre.adapt import SCRATCH, adapt, movable
+from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment
 from genre.core.errors import ConfigError
 from genre.core.run import Silent
 from genre.few_users import with_users
+from genre.language.smollm import SmolLmConfig
+from genre.recommenders.llm_sequential import LlmSequentialConfig
+from genre.recommenders.two_tower import TwoTowerConfig
 from genre.runs import open_run
 from genre.stages import Trial, prepare
 from genre.workspace import Stages
+from tests.language.models import write_tiny
 
 HASHING = {"encoder": {"kind": "hashing"}}
 TRAINING = {"epochs": 2, "batch_size": 64, "tracker": "none"}
@@ -156,3 +160,88 @@ def test_the_users_of_a_smaller_share_are_among_those_of_a_larger_one(tmp_path: 
 def test_shares_and_names_that_are_wrong(few: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Experiment.model_validate({**TARGET, "few_users": few})
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tiny")
+    write_tiny(directory, template=None, context=4096)
+    return directory
+
+
+def test_a_language_model_that_is_asked_stands_beside_the_moved_one(runs: Path, tiny: Path) -> None:
+    target = moving(runs / "first", "towers", Experiment.model_validate(TARGET), ["prompt"], base=str(tiny))
+    models: dict[str, Any] = dict(target.models)
+    assert list(models) == ["ease", "popularity", SCRATCH, "zero_shot", "prompt", "prompt_examples"]
+    assert models["prompt"].retriever == models["prompt_examples"].retriever == "zero_shot"
+    assert (models["prompt"].examples, models["prompt_examples"].examples) == (0, 4)
+    assert models["prompt"].tuning.method == "frozen"
+
+
+@pytest.mark.slow
+def test_with_the_events_of_nobody_there_are_no_examples(runs: Path, tiny: Path, tmp_path: Path) -> None:
+    data = {"kind": "sample", "num_viewers": 20, "seed": 3}
+    given = {**TARGET, "data": data, "answer": {"reasons": None}, "few_users": {"models": ["ease"], "shares": [0]}}
+    target = moving(runs / "first", "towers", Experiment.model_validate(given), ["prompt"], base=str(tiny))
+    models: dict[str, Any] = dict(target.models)
+    quick = {"num_candidates": 4, "length": 2, "title_tokens": 12}
+    models |= {name: models[name].model_copy(update=quick) for name in ("prompt", "prompt_examples")}
+    run = pipeline.run(target.model_copy(update={"models": models}), tmp_path)
+    account = json.loads((run / "account.json").read_text(encoding="utf-8"))
+    assert account["accounts"]["prompt_examples"]["examples"] == {"wanted": 4, "shown": 4}
+    nobody, everybody = account["few_users"]["points"]
+    means = [{name: point["models"][name]["mean"] for name in point["models"]} for point in (nobody, everybody)]
+    assert means[0]["prompt"] == means[0]["prompt_examples"], "there is nobody of whom it could be told"
+    assert means[0]["prompt"] == means[1]["prompt"]
+
+
+def test_it_is_asked_in_the_language_of_the_reasons() -> None:
+    target = Experiment.model_validate({**TARGET, "few_users": None, "answer": {"reasons": "zh"}})
+    found: Any = prompts(target, SmolLmConfig())["prompt"]
+    assert (found.language, found.text.language, found.base.kind) == ("zh", "zh", "smollm2")
+
+
+def test_the_moved_model_teaches_a_small_one_of_another_kind(runs: Path, tmp_path: Path) -> None:
+    few, data = {"models": ["ease"], "shares": [0]}, {"kind": "sample", "num_viewers": 20, "seed": 3}
+    target = Experiment.model_validate({**TARGET, "few_users": few, "data": data})
+    run = adapt(runs / "first", target, tmp_path, methods=["distill"])
+    models: Any = read_experiment(run / "config.yaml").models
+    assert list(models)[-4:] == [SCRATCH, "domain", "distill", "student_from_scratch"]
+    assert (models["distill"].teacher, models["distill"].student) == ("domain", models["student_from_scratch"])
+    student = models["distill"].student
+    assert (student.kind, student.embedding_size, student.num_blocks) == ("sasrec", 64, 1)
+    assert student.text.vectors.encoder.kind == "hashing", "as the source reads"
+    account = json.loads((run / "account.json").read_text(encoding="utf-8"))
+    assert account["accounts"]["distill"]["distillation"]["lists"] > 50
+    nobody = account["few_users"]["points"][0]["models"]
+    assert nobody["distill"]["mean"] == nobody["student_from_scratch"]["mean"] == 0, "nobody to be taught about"
+    assert nobody["domain"]["mean"] > 0
+
+
+def test_who_teaches_and_who_is_taught(runs: Path) -> None:
+    target = Experiment.model_validate(TARGET)
+
+    def of(methods: list[str], **how: Any) -> Any:
+        return moving(runs / "first", "towers", target, methods, **how).models["distill"]
+
+    assert of(["finetune", "distill"]).teacher == "finetune"
+    assert of(["finetune", "domain", "distill"]).teacher == "domain"
+    two = of(["distill"], student="two_tower").student
+    assert (two.kind, two.vectors.encoder.kind, two.embedding_size) == ("two_tower", "hashing", 64)
+    with pytest.raises(ConfigError, match=r"there is no student 'ease'.*Choose from sasrec, two_tower"):
+        of(["distill"], student="ease")
+
+
+def test_a_language_model_reads_the_catalogue_first_where_enough_of_it_learns() -> None:
+    for tuning, epochs, expected in (("lora", 0, 1), ("lora", 3, 3), ("frozen", 0, None)):
+        source = LlmSequentialConfig.model_validate({"tuning": {"method": tuning}, "read_first": epochs})
+        assert reading("domain", source).get("read_first") == expected
+        assert reading("finetune", source) == {}
+    assert reading("domain", TwoTowerConfig()) == {}
+
+
+def test_another_method_is_refused(runs: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"there is no method 'wish'.*Choose from zero_shot, finetune, domain, prompt, distill"
+    ):
+        adapt(runs / "first", Experiment.model_validate(TARGET), runs, methods=["wish"])

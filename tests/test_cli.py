@@ -337,8 +337,9 @@ NETWORKS = (
 
 def test_the_base_install_needs_no_torch_and_no_language_model() -> None:
     # Networks and losses need torch; nothing else may import them before it is used.
-    few_bits = [f"genre.language.{name}" for name in ("_int8", "quantised", "second_order", "compressed")]
-    few_bits += ["genre.adaptation.compression.pruning", "genre.recommenders.compact_networks"]
+    few_bits = [f"genre.language.{name}" for name in ("_int8", "adapters", "compressed", "quantised", "second_order")]
+    few_bits += [f"genre.adaptation.compression.{name}" for name in ("heads", "pruning")]
+    few_bits += ["genre.recommenders.compact_networks"]
     networks = ("genre.training.", *few_bits, *(f"genre.recommenders.{name}" for name in NETWORKS))
     # A search needs Optuna and a service SQLAlchemy; both are imported when they begin.
     skipped = (*networks, "genre.tuning.study", "genre.serving.stores", "genre.serving.keys")

@@ -146,6 +146,38 @@ def test_a_language_model_is_written_that_others_load(tiny: Path, method: Any, t
             compress(str(found.directory), Wish("int8", writing=SMALL))
 
 
+def test_heads_are_taken_away(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compressing, "WritingConfig", lambda: SMALL)
+    words = ("--method", "prune", "--epochs", "0", "--budget", "bits_per_byte=+500%")
+    result = invoke("compress", str(tiny), *words, "--heads", "1")
+    assert result.exit_code == 0, result.output
+    smaller = tiny.with_name("tiny-prune")
+    settings = json.loads((smaller / "config.json").read_text())
+    found = [settings[name] for name in ("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim")]
+    assert found == [2, 2, 1, 8]
+    told = json.loads((smaller / "compression.json").read_text())
+    assert "taken_away" not in told
+    assert [len(lost) for lost in told["heads_taken_away"]] == [1, 1]
+    generator = LocalGeneratorConfig(model=str(smaller)).build()
+    assert generator.generate([Prompt("ab")], sampling=Sampling(max_tokens=3))[0].finish != "error"
+    both = invoke("compress", str(tiny), *words, "--heads", "1", "--layers", "1", "--out", str(tiny) + "-both")
+    assert both.exit_code == 0, both.output
+    settings = json.loads((tiny.with_name("tiny-both") / "config.json").read_text())
+    assert (settings["num_hidden_layers"], settings["num_attention_heads"]) == (1, 2)
+
+
+def test_what_is_to_go_is_never_silently_left(tiny: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--heads: 'int4' takes none away, and 1 are to go\. Leave it out, or take"):
+        compress(str(tiny), Wish("int4", heads=1))
+    with pytest.raises(ConfigError, match=r"--layers: 'int8' takes none away, and 2 are to go"):
+        compress(str(tiny), Wish("int8", layers=2))
+    with pytest.raises(ConfigError, match=r"--heads: 2 cannot be taken from the 2 groups"):
+        compress(str(tiny), Wish("prune", heads=2))
+    with pytest.raises(ConfigError, match=r"--layers: 0 layers cannot be taken from 2"):
+        compress(str(tiny), Wish("prune", layers=0))
+    assert [path.name for path in tiny.parent.iterdir()] == ["tiny"]
+
+
 def test_a_language_model_past_its_budget_is_not_written(tiny: Path) -> None:
     found = compress(str(tiny), Wish("int8", ("kl=0.0000001",), writing=SMALL))
     assert len(found.breaches) == 1

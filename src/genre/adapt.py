@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from genre import pipeline
-from genre.adaptation.adapted import CONFIGS, MOVABLE, AdaptedConfig
+from genre.adaptation.adapted import CONFIGS, MOVABLE, AdaptedConfig, Inner
+from genre.adaptation.distil import DistilledConfig
 from genre.config import Experiment
 from genre.config_file import read_experiment
 from genre.core.errors import ConfigError
 from genre.core.run import Progress
 from genre.evaluation.few_users import FewUsersConfig
+from genre.features.text import TextConfig
+from genre.features.vectors import VectorsConfig
+from genre.language.local import LocalGeneratorConfig
+from genre.language.smollm import SmolLmConfig
+from genre.language.tuning import TuningConfig
 from genre.recommenders.base import RecommenderConfig
-from genre.recommenders.sasrec import SasrecConfig
+from genre.recommenders.learning_language import LanguageModel
+from genre.recommenders.llm_ranker import LlmRankerConfig
+from genre.recommenders.llm_sequential import LlmSequentialConfig
+from genre.recommenders.sasrec import ItemTextConfig, SasrecConfig
+from genre.recommenders.two_tower import TwoTowerConfig
 from genre.runs import CONFIG
 from genre.workspace import read_manifest
 
@@ -23,8 +33,23 @@ METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
     "finetune": {"learn": "all", "align": False},
     "domain": {"learn": "all", "align": True},
 }
-"""How a model is moved: as it is; learning on; learning on, once the texts are spread as the source's are."""
+"""How a model is moved: as it is; learning on; learning on, once the texts are spread as the source's are and, where it
+is a language model, read."""
+PROMPT, WITH_EXAMPLES = "prompt", "prompt_examples"
+"""Nothing is moved into a language model that is only asked, without and with examples of the target."""
+DISTILL, ALONE = "distill", "student_from_scratch"
+"""A small model that the moved one teaches, and the same with the log alone."""
+CHOICES: Final = (*METHODS, PROMPT, DISTILL)
+Student: TypeAlias = Literal["sasrec", "two_tower"]
+STUDENTS: Final[tuple[Student, ...]] = get_args(Student)
 SCRATCH: Final = "from_scratch"
+_ZERO_SHOT: Final = "zero_shot"
+_TEACHERS: Final = ("domain", "finetune")
+"""Moved models that have learned on, the best first."""
+_SIZE: Final = 64
+"""Numbers of an item's vector in a student."""
+_EXAMPLES: Final = 4
+"""People that a language model is told of: two whom the title suits and two whom it does not."""
 
 
 def adapt(
@@ -34,6 +59,8 @@ def adapt(
     *,
     methods: Sequence[str] = ("finetune",),
     model: str | None = None,
+    base: str | None = None,
+    student: Student = "sasrec",
     progress: Progress | None = None,
 ) -> Path:
     """Run an experiment with a model moved to it in one way or several, and return the run's directory.
@@ -45,8 +72,13 @@ def adapt(
         source: A finished run, or the config of one, which is run if need be.
         target: The other scenario.
         runs: Where runs are kept.
-        methods: How the model is moved, of `METHODS`: each makes a model of its name.
+        methods: Of `CHOICES`: each makes a model of its name. `prompt` makes two, which put in order what the moved
+            model finds with `zero_shot`; `distill` makes a student beside the same without a teacher, and the teacher
+            is the model moved with `domain` or else `finetune`. What these need is made too.
         model: Of the source; its best one that can be moved, where none is named.
+        base: The language model that `prompt` asks, a directory or a name on the hub. Where none is named, that of the
+            source's model if it is one, or else the one that comes with Genre.
+        student: The kind of model that `distill` teaches.
         progress: Shows how far it has come.
 
     Raises:
@@ -54,15 +86,43 @@ def adapt(
         ConfigError: No model of the source can be moved, there is no such method, or a name is taken.
     """
     for method in methods:
-        if method not in METHODS:
+        if method not in CHOICES:
             raise ConfigError(
-                f"there is no method {method!r}", place="adapt", remedy=f"Choose from {', '.join(METHODS)}."
+                f"there is no method {method!r}", place="adapt", remedy=f"Choose from {', '.join(CHOICES)}."
             )
     where = pipeline.run(read_experiment(source), runs, progress=progress) if source.suffix in CONFIGS else source
     name = model or movable(where)
-    moved = {method: AdaptedConfig(source=where, model=name, **METHODS[method]) for method in methods}
-    scratch: dict[str, RecommenderConfig] = {SCRATCH: AdaptedConfig(source=where, model=name).inner()}
-    more = {**scratch, **moved}
+    found = moving(where, name, target, methods, base=base, student=student)
+    return pipeline.run(found, runs, progress=progress)
+
+
+def moving(
+    source: Path,
+    model: str,
+    target: Experiment,
+    methods: Sequence[str],
+    *,
+    base: str | None = None,
+    student: Student = "sasrec",
+) -> Experiment:
+    """Return the target's experiment with a model of a finished run moved to it; see `adapt`.
+
+    Raises:
+        ArtifactError: There is no such run, or no such model in it.
+        ConfigError: The model cannot be moved, or a name is taken.
+    """
+    inner = AdaptedConfig(source=source, model=model).inner()
+    teacher = next((name for name in _TEACHERS if name in methods), _TEACHERS[0])
+    needed = [*[_ZERO_SHOT] * (PROMPT in methods), *[teacher] * (DISTILL in methods)]
+    more: dict[str, RecommenderConfig] = {SCRATCH: inner}
+    for method in (*needed, *methods):
+        if method in METHODS:
+            more[method] = AdaptedConfig(source=source, model=model, **METHODS[method], **reading(method, inner))
+    if PROMPT in methods:
+        own = inner.base if isinstance(inner, LlmSequentialConfig) else SmolLmConfig()
+        more |= prompts(target, own if base is None else LocalGeneratorConfig(model=base))
+    if DISTILL in methods:
+        more |= taught(teacher, inner, student)
     if taken := sorted(set(more) & set(target.models)):
         raise ConfigError(
             f"the target has a model {taken[0]!r} already", place="models", remedy="Give it another name there."
@@ -71,9 +131,63 @@ def adapt(
     if target.few_users is not None:
         few = target.few_users.model_copy(update={"models": (*more, *target.few_users.models)})
     models = {**target.models, **more}
-    return pipeline.run(
-        Experiment.model_validate({**dict(target), "models": models, "few_users": few}), runs, progress=progress
+    return Experiment.model_validate({**dict(target), "models": models, "few_users": few})
+
+
+def reading(method: str, source: Inner) -> dict[str, int]:
+    """Return how long a language model reads the target's catalogue first: for `domain`, where enough of it learns."""
+    if (
+        method != "domain"
+        or not isinstance(source, LlmSequentialConfig)
+        or source.tuning.method in ("frozen", "prefix")
+    ):
+        return {}
+    return {"read_first": max(1, source.read_first)}
+
+
+def prompts(target: Experiment, base: LanguageModel) -> dict[str, RecommenderConfig]:
+    """Return language models that are asked and learn nothing: without examples, and with some of the training log.
+
+    They put in order what the moved model finds without learning, so that nothing is needed but the texts.
+
+    Args:
+        target: They are asked in the language of its reasons.
+        base: What is asked.
+    """
+    plain = LlmRankerConfig(
+        retriever=_ZERO_SHOT,
+        base=base,
+        tuning=TuningConfig(method="frozen"),
+        language=target.answer.reasons or "en",
+        text=TextConfig(language=target.answer.reasons or "en"),
     )
+    return {PROMPT: plain, WITH_EXAMPLES: plain.model_copy(update={"examples": _EXAMPLES})}
+
+
+def taught(teacher: str, source: Inner, kind: Student) -> dict[str, RecommenderConfig]:
+    """Return a small model that another teaches, and the same with the log alone.
+
+    It reads the texts as the source does, so that it knows new items too, and is trained as the source is, unless that
+    is a language model.
+
+    Args:
+        teacher: By its name.
+        source: Settings of the source's model.
+        kind: Of the student.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    if kind not in STUDENTS:
+        raise ConfigError(f"there is no student {kind!r}", place="adapt", remedy=f"Choose from {', '.join(STUDENTS)}.")
+    vectors = source.reads or VectorsConfig()
+    how: dict[str, Any] = {"embedding_size": _SIZE}
+    if not isinstance(source, LlmSequentialConfig):
+        how["training"] = source.training
+    student: SasrecConfig | TwoTowerConfig = TwoTowerConfig(vectors=vectors, **how)
+    if kind == "sasrec":
+        student = SasrecConfig(text=ItemTextConfig(vectors=vectors), num_blocks=1, **how)
+    return {DISTILL: DistilledConfig(teacher=teacher, student=student), ALONE: student}
 
 
 def movable(run: Path) -> str:
@@ -92,7 +206,7 @@ def movable(run: Path) -> str:
     raise ConfigError(
         f"none of the models {ranked_kinds(ranking, models)} can be moved",
         place=str(run),
-        remedy="Add a `two_tower`, or a `sasrec` with `text`, to the source, and run it again.",
+        remedy="Add a `two_tower`, a `sasrec` with `text`, or an `llm_sequential` to the source, and run it again.",
     )
 
 

@@ -76,10 +76,12 @@ class Wish:
     texts: Path | None = None
     """What a language model shall go on writing like: a .jsonl file with a `text` in each line, or a text file with
     empty lines between texts. Every other one is kept for measuring."""
-    layers: int = 1
-    """How many `prune` takes away."""
+    layers: int | None = None
+    """How many `prune` takes away; 1 by default, and 0 where heads are named."""
+    heads: int = 0
+    """How many, or how many groups that share keys and values, `prune` takes from each layer that is left."""
     epochs: int = 3
-    """How often the layers that are left read the texts then."""
+    """How often what is left reads the texts then."""
     writing: WritingConfig = field(default_factory=lambda: WritingConfig())
     """What is measured of writing."""
 
@@ -106,6 +108,13 @@ def compress(target: str, wish: Wish, progress: Progress | None = None) -> Compr
             place="--method",
             remedy=f"Choose from {', '.join(_TAKES[kind])}.",
         )
+    for option, value in (("--layers", wish.layers), ("--heads", wish.heads)):
+        if value and wish.method != "prune":
+            raise ConfigError(
+                f"{wish.method!r} takes none away, and {value} are to go",
+                place=option,
+                remedy="Leave it out, or take --method prune.",
+            )
     out = wish.out or place.with_name(f"{place.name}-{wish.method}")
     if out.exists():
         raise ConfigError("there is something here", place=str(out), remedy="Remove it, or choose another --out.")
@@ -134,9 +143,12 @@ def _of_writer(target: str, wish: Wish, out: Path, run: RunContext) -> Compressi
     texts = [] if wish.texts is None else [one.text for one in general_texts(wish.texts, ("en", "zh"))]
 
     method: Any = wish.method
+    layers = wish.layers if wish.layers is not None else int(not wish.heads)
 
     def make(made: Path) -> tuple[list[Compared], dict[str, Any]]:
-        told = writers.write_smaller(source, method, texts[::2], made, run, layers=wish.layers, epochs=wish.epochs)
+        told = writers.write_smaller(
+            source, method, texts[::2], made, run, layers=layers, heads=wish.heads, epochs=wish.epochs
+        )
         return writers.compare_writers(source, made, wish.writing, texts[1::2], run), told
 
     return _made(target, wish, out, limits, make)

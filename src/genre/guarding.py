@@ -65,7 +65,7 @@ def guard_run(
     engine = open_run(run, model=name)
     model: Any = engine.model
     chosen = name or read_manifest(run)["chosen"]
-    if not hasattr(model, "language"):
+    if getattr(model, "language", None) is None:
         raise ConfigError(
             f"the model {chosen!r} has no language model that could write",
             place=str(run),

@@ -184,3 +184,21 @@ def test_a_catalogue_without_texts_is_told(source: Path) -> None:
 def test_shares_must_hold_all_of_it() -> None:
     with pytest.raises(ValidationError, match=r"`shares` \(0.5,\) must be above 0 and at most 1, and hold 1"):
         AdaptedConfig(source=Path("x"), model="m", shares=(0.5,))
+
+
+def test_a_budget_for_the_writing_of_what_writes_nothing_is_refused(source: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"adapted\.budget: `budget` is set, and the model 'm' is a .* writes nothing"
+    ):
+        adapted(source, budget={"bits_per_byte": "+2%"})
+    with pytest.raises(ConfigError, match=r"adapted\.read_first: `read_first` is set, and the model 'm' is a"):
+        adapted(source, read_first=1)
+
+
+def test_where_nobody_likes_two_things_it_answers_as_it_came(source: Path) -> None:
+    data, asked = world("b", seed=1)
+    first = np.diff(data.interactions.row_of_event, prepend=-1) > 0
+    model = adapted(source, (data.with_interactions(data.interactions.where(first)), asked))
+    assert model.account()["moved"]["share"] == 0
+    assert len(model.account()["moved"]["points"]) == 1
+    assert hits(model, asked) > 0.5

@@ -94,6 +94,7 @@ def test_costs_slices_beyond_and_clicks_are_there(results: Results, judge: Judge
     assert ease.seconds["fit"] == 2.0
     assert ease.memory["fit"] == 21
     assert ease.seconds["evaluate"] > 0
+    assert 0 < ease.seconds["answer"] < 1
     assert set(ease.slices) == {"history_length", "cold_users", "item_popularity", "user.country", "user.age"}
     countries = ease.slices["user.country"]
     assert set(countries.groups) == {"CN", "FR"}

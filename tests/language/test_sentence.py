@@ -70,16 +70,22 @@ def test_fewer_bits_give_nearly_the_same(directory: str, precision: str) -> None
 
 
 @needs_int8
-def test_auto_is_int8_where_the_processor_has_it(directory: str) -> None:
-    auto, int8 = (config(directory, precision=name).build().encode(TEXTS) for name in ("auto", "int8"))
-    np.testing.assert_array_equal(auto, int8)
+@pytest.mark.parametrize("tiles", [False, True])
+def test_auto_is_what_the_processor_is_fastest_with(
+    directory: str, monkeypatch: pytest.MonkeyPatch, *, tiles: bool
+) -> None:
+    monkeypatch.setattr("genre.language.sentence.has_tiles", lambda: tiles)
+    monkeypatch.setattr("genre.language.sentence.dtype_of", lambda *_: torch.bfloat16)
+    expected = "bf16" if tiles else "int8"
+    auto, same = (config(directory, precision=name).build().load_own().encode(TEXTS) for name in ("auto", expected))
+    np.testing.assert_array_equal(auto, same)
 
 
 def test_int8_without_its_instructions_is_refused(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_int8, "has_int8", lambda: False)
     with pytest.raises(ConfigError, match=r"precision 'int8' needs a processor with VNNI .* Take precision 'auto'"):
-        config(directory, precision="int8").build().encode(TEXTS)
-    assert np.isfinite(config(directory, precision="auto").build().encode(TEXTS)).all()
+        config(directory, precision="int8").build().load_own()
+    assert np.isfinite(config(directory, precision="auto").build().load_own().encode(TEXTS)).all()
 
 
 @needs_int8
@@ -177,7 +183,14 @@ def test_a_model_of_the_hub_is_fetched_once(directory: str, monkeypatch: pytest.
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     for _ in range(2):
-        found = config("someone/tiny", revision="abc").build().encode(TEXTS)
-        np.testing.assert_array_equal(found, config(directory).build().encode(TEXTS))
+        found = config("someone/tiny", revision="abc").build().load_own().encode(TEXTS)
+        np.testing.assert_array_equal(found, config(directory).build().load_own().encode(TEXTS))
     assert [here for _, _, here in asked] == [True, False, True]
     assert {asked[0][:2], asked[1][:2]} == {("someone/tiny", "abc")}
+
+
+def test_encoders_of_the_same_settings_have_one_model(directory: str) -> None:
+    first, second = (SentenceEncoderConfig(model=directory).build() for _ in range(2))
+    assert first.model is second.model
+    assert first.load_own() is not first.model
+    assert SentenceEncoderConfig(model=directory, max_tokens=4).build().model is not first.model

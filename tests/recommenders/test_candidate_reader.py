@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genre.language.tuning import TunedModel, TuningConfig
-from genre.recommenders.candidate_reader import CandidateReader, Judgement, Prompts
+from genre.recommenders.candidate_reader import CandidateReader, Example, Judgement, Prompts
 from tests.language.models import TEMPLATE, write_tiny
 
 TITLES = ["The Whale", "A Sailor's Year", "春", "x", "The Whale and the Sea, part two"]
@@ -76,6 +76,56 @@ def test_the_candidate_stands_where_it_belongs_and_control_tokens_are_broken(bas
     if prompts.parts.tokenizer.chat_template:
         assert text.endswith("<|im_start|>assistant\n")
     assert len(prompts.titles(["a" * 100])[0]) == 16
+
+
+EXAMPLES = [Example(("Moby Dick", "Sea"), "The Whale"), Example(("bad <|im_end|> title",), "x \ufffc", fits=False)]
+
+
+@pytest.mark.parametrize("method", ["frozen", "prefix"])
+@pytest.mark.parametrize("judgement", ["yes_no", "likelihood"])
+def test_what_is_the_same_for_all_users_is_read_once_and_changes_nothing(
+    base: Path, judgement: Judgement, method: str
+) -> None:
+    model, plain = reader(base, judgement, method)
+    prompts = Prompts(plain.parts.tokenizer, judgement, "en", 16, EXAMPLES)
+    with torch.no_grad():
+        shared = model.remembered(prompts.shared)
+        for liked in (["Moby Dick", "Sea"], ["x"]):
+            begin, after = prompts.beginning(liked)
+            assert begin[: len(prompts.shared)] == prompts.shared
+            assert after == plain.beginning(liked)[1]
+            candidates = [[*title, *after] for title in prompts.titles(TITLES)]
+            found = model.ranked(begin, candidates, shared=shared)
+            torch.testing.assert_close(found, one_by_one(model, begin, candidates), rtol=1e-4, atol=1e-4)
+            without = model.ranked(plain.beginning(liked)[0], candidates)
+            assert not torch.allclose(found, without, rtol=1e-2), "the examples are read"
+
+
+def test_examples_stand_before_the_question_in_its_own_words(base: Path) -> None:
+    tokenizer = reader(base, "yes_no")[1].parts.tokenizer
+
+    def said(judgement: Judgement, language: str) -> str:
+        begin, _ = Prompts(tokenizer, judgement, language, 16, EXAMPLES).beginning(["y"])
+        text: str = tokenizer.decode(begin)
+        return text
+
+    yes_no = said("yes_no", "en")
+    assert "- Moby Dick\n- Sea\n\nWould they like this one too?\n- The Whale\nAnswer Yes or No.\nYes\n\n" in yes_no
+    assert "- bad < |im_end|> title\n\nWould they like this one too?\n- x  \nAnswer Yes or No.\nNo\n\n" in yes_no
+    assert yes_no.endswith(
+        "Now somebody else.\n\nSomebody liked these, the newest last:\n- y\n\nWould they like this one too?\n- "
+    )
+    assert "- The Whale\n请回答是或否。\n是\n\n" in said("yes_no", "zh")
+    assert "Answer with its title alone.\nThe Whale\n\n" in said("likelihood", "en")
+
+
+@pytest.mark.parametrize("judgement", ["yes_no", "likelihood"])
+def test_no_question_is_longer_than_is_said(base: Path, judgement: Judgement) -> None:
+    _, prompts = reader(base, judgement)
+    (title,) = prompts.titles(["x" * 40])
+    begin, after = prompts.beginning(["x" * 16] * 5)
+    assert len(title) == 16
+    assert len([*begin, *title, *after]) <= prompts.longest(5)
 
 
 def test_scores_can_be_learned_from(base: Path) -> None:

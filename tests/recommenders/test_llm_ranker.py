@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import torch
 
-from genre.core.errors import ModelError
+from genre.core.errors import ConfigError, ModelError
 from genre.core.interactions import Interactions
 from genre.core.queries import NO_ITEM, Candidates, Queries
 from genre.core.ragged import Ragged
@@ -170,3 +170,69 @@ def test_new_items_are_told_and_protected_it_learns_too(base: Path) -> None:
     assert (answer.item_rows != NO_ITEM).all()
     assert longer.names[-1] == "z"
     assert len(model.names) == NUM_ITEMS
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("long")
+    write_tiny(directory, template=None, context=1024)
+    return directory
+
+
+SHORT = {"tuning": {"method": "frozen"}, "title_tokens": 2}
+"""Whose titles are letters."""
+
+
+def test_examples_are_of_the_training_log_and_lead_the_model(long: Path, tmp_path: Path) -> None:
+    data, asked = world()
+    plain, retriever = fitted(long, data, **SHORT)
+    model, _ = fitted(long, data, **SHORT, examples=4)
+    assert model.account()["examples"] == {"wanted": 4, "shown": 4}
+    assert "examples" not in plain.account()
+    histories = ["".join(model.names[row] for row in rows) for rows in data.interactions.items]
+    for place, example in enumerate(model.examples):
+        assert example.fits == (place % 2 == 0)
+        followed = [history for history in histories if history.endswith("".join(example.liked) + example.title)]
+        assert example.fits == bool(followed), "what came next in somebody's history, or something else"
+    before, after = (one.recommend(asked.queries, 10).item_rows for one in (plain, model))
+    np.testing.assert_array_equal(np.sort(before), np.sort(after))
+    assert (before != after).any()
+    # Alone or among others: what is read once for all is not changed by what is asked of one.
+    alone = model.recommend(asked.queries.take(np.array([5])), 10)
+    np.testing.assert_array_equal(alone.item_rows[0], after[5])
+    save_model(model, tmp_path)
+    again = load_model(tmp_path, LlmRankerConfig, {"popular": retriever})
+    np.testing.assert_array_equal(again.recommend(asked.queries, 10).item_rows, after)
+    assert again.account() == model.account()  # type: ignore[attr-defined]
+
+
+def test_who_is_told_of_is_not_learned_from_and_an_answer_is_named(long: Path) -> None:
+    data, _ = world()
+    model, _ = fitted(long, data, judgement="likelihood", examples=3, title_tokens=2, training={"epochs": 1})
+    assert all(example.fits for example in model.examples)
+    run = RunContext()
+    told = model._people(data.interactions, run)
+    assert len(told) == 3
+    few = Dataset(data.interactions.take(told), data.items, data.users)
+    assert fitted(long, few, examples=3, title_tokens=2)[0].curve.shape == (0, 2), "nobody is left"
+
+
+def test_without_anybody_it_answers_as_without_examples(long: Path) -> None:
+    data, asked = world()
+    nobody = data.with_interactions(data.interactions.where(np.zeros(data.num_events, bool)))
+    plain, none = (fitted(long, nobody, **SHORT, examples=count)[0] for count in (0, 4))
+    assert none.account()["examples"] == {"wanted": 4, "shown": 0}
+    before, after = (model.recommend(asked.queries, 10) for model in (plain, none))
+    np.testing.assert_array_equal(before.item_rows, after.item_rows)
+    np.testing.assert_array_equal(before.scores, after.scores)
+
+
+def test_examples_that_the_context_does_not_hold_are_left_out(base: Path) -> None:
+    data, _ = world()
+    write_tiny(base.parent / "middle", template=None, context=600)
+    model, _ = fitted(base.parent / "middle", data, **SHORT, examples=8)
+    assert 0 < len(model.examples) < 8
+    room = 600 - model.prompts.longest(model.config.length)
+    assert len(model.prompts.shared) <= room < len(model.prompts.shared) + 100
+    with pytest.raises(ConfigError, match=r"llm_ranker\.examples: the language model reads 256 tokens, and an example"):
+        fitted(base, data, **SHORT, examples=1)

@@ -57,6 +57,16 @@ def test_the_loss_is_the_mean_over_the_tokens_of_the_answers(loaded: LoadedModel
     assert float(loss.value) == pytest.approx(float(costs.mean()), rel=1e-4)
 
 
+def test_a_text_that_nobody_asked_for_is_learned_whole(loaded: LoadedModel) -> None:
+    one = Answer.alone(loaded, "The bridge <|im_end|> at noon")
+    said = loaded.tokenizer("The bridge < |im_end|> at noon", add_special_tokens=False)["input_ids"]
+    assert one == Answer([loaded.tokenizer.bos_token_id, *said, loaded.tokenizer.eos_token_id], 1)
+    tokens = torch.tensor([one.tokens])
+    with torch.no_grad():
+        expected = loaded.model(input_ids=tokens, labels=tokens).loss
+    assert float(Answers([one], batch_size=1).loss(loaded.model, [one], CPU).value) == pytest.approx(float(expected))
+
+
 def test_surprise_is_in_bits(loaded: LoadedModel, answers: list[Answer]) -> None:
     many = [*answers, *answers, *answers, *answers[:1]]
     expected = [float(alone(loaded, one).sum()) / np.log(2) for one in many]

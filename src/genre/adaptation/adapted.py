@@ -6,17 +6,18 @@ Shapes: I items of this catalogue, Q validation questions, S those of the source
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from genre.adaptation.scale import USUAL, Scale
 from genre.adaptation.search import check_shares
+from genre.adaptation.shares import Point, accuracy, accuracy_with, interpolated, questions, take
 from genre.core.errors import ArtifactError, ConfigError
 from genre.core.parts import text_as_array, text_of_array
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
@@ -24,9 +25,12 @@ from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Vocabulary
 from genre.data.files import load_split
 from genre.data.splits import Split
+from genre.evaluation.writing import Budget, WritingConfig, WritingProfile, check_measured
+from genre.features.text import TextConfig, item_texts
 from genre.metrics.statistics import paired_difference
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
-from genre.recommenders.members import accuracy_of
+from genre.recommenders.learning_language import LearningLanguage, check_reads, load_base
+from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.moving import Movable, shared
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.store import CONFIG_FILE, load_model
@@ -36,16 +40,13 @@ from genre.training.config import TrainingConfig
 if TYPE_CHECKING:
     from genre.training.contracts import Term
 
-_MOVABLE: TypeAdapter[SasrecConfig | TwoTowerConfig] = TypeAdapter(
-    Annotated[SasrecConfig | TwoTowerConfig, Field(discriminator="kind")]
-)
+Inner: TypeAlias = SasrecConfig | TwoTowerConfig | LlmSequentialConfig
+_MOVABLE: TypeAdapter[Inner] = TypeAdapter(Annotated[Inner, Field(discriminator="kind")])
 CONFIGS: Final = (".yaml", ".yml")
 """What the names of experiments end with."""
-MOVABLE: Final = (SasrecConfig, TwoTowerConfig)
+MOVABLE: Final = (SasrecConfig, TwoTowerConfig, LlmSequentialConfig)
 """Settings of models that can be moved."""
 _INNER, _ACCOUNT = "adapted.config", "adapted.account"
-_MOST: Final = 2000
-"""Questions of either catalogue that ways are compared on."""
 _ALIKE: Final = 0.5
 """Cosine of the texts above which items of the same id are taken for the same."""
 _FEWEST_ALIKE: Final = 0.5
@@ -60,7 +61,7 @@ class AdaptedConfig(RecommenderConfig):
     source: Path
     """Directory of a finished run on another catalogue, or its config, which `genre run` then runs first."""
     model: str
-    """A model of that run that reads texts: a `two_tower`, or a `sasrec` with `text`."""
+    """A model of that run that reads texts: a `two_tower`, a `sasrec` with `text`, or an `llm_sequential`."""
     learn: Literal["nothing", "all"] = "all"
     """`nothing` answers as the model is, reading this catalogue by its texts (zero-shot); `all` goes on learning."""
     align: bool = True
@@ -72,11 +73,21 @@ class AdaptedConfig(RecommenderConfig):
     keep: float | None = Field(default=0.02, ge=0)
     """Share of the source's NDCG@10 that may be lost by what is learned here; None loses what it may."""
     shares: tuple[float, ...] = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
-    """Shares of what was learned that are tried, from the largest down to the first that keeps the source."""
+    """Shares of what was learned that are tried, from the largest down to the first that keeps the source and, where it
+    is a language model, the writing."""
+    read_first: int | None = Field(default=None, ge=0)
+    """Epochs in which a language model reads this catalogue's texts before it learns from the log, as part of what it
+    learns here; as the source did, where nothing is said."""
+    budget: Budget | None = None
+    """What may be lost of the base's writing where the source is a language model. None allows what `guarded` does, and
+    `{}` measures nothing; each share takes a minute or two to measure."""
+    writing: WritingConfig = WritingConfig()
+    """How writing is measured."""
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> Self:
         check_shares(self.shares)
+        check_measured(self.budget, self.writing, "budget")
         return self
 
     @property
@@ -94,15 +105,19 @@ class AdaptedConfig(RecommenderConfig):
         return Adapted(self)
 
     def estimate(self, size: DataSize) -> Estimate:
-        """What the source's model takes on data of this size."""
-        return self.inner().estimate(size)
+        """What the source's model takes on data of this size; a language model is held three times, and measured."""
+        inner = self.inner()
+        one = inner.estimate(size)
+        if not isinstance(inner, LlmSequentialConfig):
+            return one
+        return Estimate(memory=2 * one.memory, seconds=one.seconds + 120 * (2 + len(self.shares)))
 
-    def inner(self) -> SasrecConfig | TwoTowerConfig:
+    def inner(self) -> Inner:
         """Return the settings of the source's model, with this training.
 
         Raises:
             ArtifactError: There is no such run, or no such model in it.
-            ConfigError: The model is none that can be moved.
+            ConfigError: The model is none that can be moved, or has no writing that a budget could be for.
         """
         path = self.source / "models" / self.model / CONFIG_FILE
         if self.source.suffix in CONFIGS:
@@ -126,20 +141,34 @@ class AdaptedConfig(RecommenderConfig):
             raise ConfigError(
                 f"the model {self.model!r} is a {kind!r}, which says nothing of items that it has not seen",
                 place=str(self.source),
-                remedy="Name a `two_tower`, or a `sasrec` with `text`.",
+                remedy="Name a `two_tower`, a `sasrec` with `text`, or an `llm_sequential`.",
             ) from error
-        return found if self.training is None else found.model_copy(update={"training": self.training})
+        changes: dict[str, Any] = {} if self.training is None else {"training": self.training}
+        if isinstance(found, LlmSequentialConfig):
+            changes["start_from"] = None  # Those are vectors of the other catalogue's items.
+            if self.read_first is not None:
+                changes["read_first"] = self._epochs_for(found)
+        elif self.budget is not None or self.read_first:
+            name = "read_first" if self.budget is None else "budget"
+            raise ConfigError(
+                f"`{name}` is set, and the model {self.model!r} is a {found.kind!r}, which writes nothing",
+                place=f"adapted.{name}",
+                remedy="Leave it out, or name an `llm_sequential`.",
+            )
+        return found.model_copy(update=changes)
 
+    def _epochs_for(self, found: LlmSequentialConfig) -> int:
+        if self.read_first:
+            try:
+                check_reads(found.tuning.method, "`read_first`")
+            except ValueError as error:
+                raise ConfigError(str(error), place="adapted.read_first") from error
+        return self.read_first or 0
 
-@dataclass(frozen=True)
-class Point:
-    """A share of what was learned, on both catalogues."""
-
-    share: float
-    target: NDArray[np.float64]
-    """(Q,) NDCG@10."""
-    source: NDArray[np.float64]
-    """(S,) NDCG@10 of the source's own questions."""
+    @property
+    def allowed(self) -> Budget:
+        """What a language model may lose of its writing."""
+        return USUAL if self.budget is None else self.budget
 
 
 class Adapted:
@@ -149,8 +178,11 @@ class Adapted:
     catalogues hold, by id and by what is said of them, keep theirs. What is learned here then changes the model of
     the source too, since both share it. So its own log is rehearsed in every step; and of what was learned, as much
     counts as takes no more than `keep` of the source's NDCG@10 (see `Guarded`, which does so for writing). Shares
-    are compared on the validation questions of both; where none keeps the source, or learning has made it worse
-    here, the model answers as it came.
+    are compared on the validation questions of both; where none keeps the source, learning has made it worse here, or
+    nobody here likes two things, the model answers as it came.
+
+    Of a language model, what was learned in its weights and in the layers around it is taken along. It then must keep
+    its base's writing too, inside `budget`.
     """
 
     model: Movable
@@ -159,6 +191,7 @@ class Adapted:
         """Keep the settings."""
         self.config = config
         self._account: dict[str, Any] = {}
+        self._scale: Scale | None = None
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Move, and learn.
@@ -175,16 +208,17 @@ class Adapted:
         before = _split_of(config.source)
         same, told = same_items(data.items, before.train.items, origin, run)
         start: Movable = origin.moved(data.items, run, same=same, align=config.align)
-        here, there = _questions(run.validation, run), _questions(before.validation, run)
-        points = [Point(0.0, _accuracy(start, here), _accuracy(origin, there))]
+        here, there = questions(run.validation, run), questions(before.validation, run)
+        self._scale = _scale(config, inner, data, run)
+        points = [self._point(0.0, start, accuracy(start, here), accuracy(origin, there))]
         self.model = start
-        if config.learn == "all":
+        if config.learn == "all" and (data.interactions.liked().lengths > 1).any():
             model: Any = inner.build({})
             model.begin_with(start)
             model.fit(data, run, terms=self._terms(origin, before.train))
             points += self._shares(model, start, origin, (here, there), points[0])
-            if self._keeps(points[0], points[-1]) and not _is_better(points[0], points[-1]):
-                _take(model, start, points[-1].share)
+            if self._keeps(points[0], points[-1]) and not points[0].is_better(points[-1]):
+                take(model, start, points[-1].share)
                 self.model = model
         kept = points[0] if self.model is start else points[-1]
         self._account = {
@@ -192,10 +226,14 @@ class Adapted:
                 "source": str(config.source),
                 "model": config.model,
                 **told,
-                "points": [_told(point) for point in points],
+                "points": [point.told() for point in points],
                 "share": kept.share,
             }
         }
+        if self._scale is not None:
+            budget = config.allowed.model_dump(mode="json")
+            self._account["moved"]["writing"] = {"base": dict(self._scale.base.values), "budget": budget}
+        self._scale = None
         if here is not None and len(points) > 1:
             gain = paired_difference(kept.target, points[0].target, rng=run.rng("adapted.gain"))
             self._account["moved"]["gain"] = asdict(gain)
@@ -222,8 +260,13 @@ class Adapted:
         grown.model = self.model.index(items, run)  # type: ignore[attr-defined]
         return grown
 
+    @property
+    def language(self) -> LearningLanguage | None:
+        """The language model that answers, where it is one."""
+        return getattr(self.model, "language", None)
+
     def account(self) -> dict[str, Any]:
-        """Return what was taken along, and what each share is worth on both catalogues."""
+        """Return what was taken along, and what each share is worth on both catalogues and writes like."""
         return self._account
 
     def state(self) -> State:
@@ -257,18 +300,28 @@ class Adapted:
         asked: tuple[Holdout | None, Holdout | None],
         before: Point,
     ) -> list[Point]:
-        """Let less and less of what was learned count, until the source keeps what it must of what it had before."""
+        """Let less and less of what was learned count, until source and writing keep what they must."""
         here, there = asked
         found: list[Point] = []
         for share in sorted(self.config.shares, reverse=True):
-            with _interpolated(model, start, share) as weights:
-                found.append(Point(share, _accuracy(model, here), _accuracy_with(origin, weights, there)))
+            with interpolated(model, start, share) as weights:
+                values = accuracy(model, here), accuracy_with(origin, weights, there)
+                found.append(self._point(share, model, *values))
             if self._keeps(before, found[-1]):
                 break
         return found
 
+    def _point(self, share: float, model: Any, target: NDArray[np.float64], source: NDArray[np.float64]) -> Point:
+        """Look how a model writes, beside what it is worth."""
+        if self._scale is None:
+            return Point(share, target, source)
+        writing: WritingProfile = self._scale.measured(model.language.writer())
+        return Point(share, target, source, writing, tuple(self.config.allowed.breaches(self._scale.base, writing)))
+
     def _keeps(self, before: Point, after: Point) -> bool:
-        """Return whether the source keeps what it must."""
+        """Return whether source and writing keep what they must."""
+        if after.breaches:
+            return False
         if self.config.keep is None or not len(before.source):
             return True
         return bool(after.source.mean() >= (1 - self.config.keep) * before.source.mean())
@@ -301,6 +354,17 @@ def same_items(
     return rows, {"same_ids": len(both), "same_items": int(alike.sum())}
 
 
+def _scale(config: AdaptedConfig, inner: Inner, data: Dataset, run: RunContext) -> Scale | None:
+    """Return what a language model's writing is measured against; None where nothing is limited."""
+    if not isinstance(inner, LlmSequentialConfig) or not config.allowed.limits:
+        return None
+    _, base = load_base(inner.base, run)
+    catalogue = [text for text in item_texts(data.items, TextConfig(), required=False) if text]
+    scale = Scale.of(base, config.writing, catalogue, run)
+    config.allowed.breaches(scale.base, scale.base)
+    return scale
+
+
 def _split_of(source: Path) -> Split:
     try:
         return load_split(source / "data" / "split-0")
@@ -310,73 +374,3 @@ def _split_of(source: Path) -> Split:
             place=str(source),
             remedy="Name the directory of a finished run.",
         ) from error
-
-
-def _questions(holdout: Holdout | None, run: RunContext) -> Holdout | None:
-    if holdout is None or not len(holdout):
-        return None
-    if len(holdout) <= _MOST:
-        return holdout
-    return holdout.take(np.sort(run.rng("adapted.questions").choice(len(holdout), _MOST, replace=False)))
-
-
-def _accuracy(model: Recommender, asked: Holdout | None) -> NDArray[np.float64]:
-    """Return NDCG@10 of each question."""
-    if asked is None:
-        return np.zeros(0)
-    return accuracy_of(model, asked, Candidates(excluded=asked.queries.history.items))
-
-
-def _accuracy_with(origin: Any, weights: Mapping[str, Any], asked: Holdout | None) -> NDArray[np.float64]:
-    """Return what the source's model is worth on its own questions with other shared weights."""
-    kept = {name: value.clone() for name, value in shared(origin.network).items()}
-    _put(origin, weights)
-    try:
-        return _accuracy(origin, asked)
-    finally:
-        _put(origin, kept)
-
-
-@contextmanager
-def _interpolated(model: Any, start: Movable, share: float) -> Iterator[Mapping[str, Any]]:
-    """Let a share of what was learned count, ``w_0 + share (w - w_0)``, for as long as this lasts."""
-    kept = {name: value.clone() for name, value in shared(model.network).items()}
-    begun = shared(start.network)
-    weights = {
-        name: begun[name] + share * (value - begun[name]) if value.is_floating_point() else value
-        for name, value in kept.items()
-    }
-    _put(model, weights)
-    try:
-        yield weights
-    finally:
-        _put(model, kept)
-
-
-def _take(model: Any, start: Movable, share: float) -> None:
-    with _interpolated(model, start, share) as weights:
-        found = {name: value.clone() for name, value in weights.items()}
-    _put(model, found)
-
-
-def _put(model: Any, weights: Mapping[str, Any]) -> None:
-    """Set the shared weights of a model, and let it read its items with them."""
-    import torch
-
-    with torch.no_grad():
-        for name, value in shared(model.network).items():
-            value.copy_(weights[name])
-    model.network.eval()
-    model.settle()
-
-
-def _is_better(one: Point, other: Point) -> bool:
-    """Return whether a point is better here than another; nobody knows where there are no questions."""
-    return bool(len(one.target) and one.target.mean() > other.target.mean())
-
-
-def _told(point: Point) -> dict[str, Any]:
-    def mean(values: NDArray[np.float64]) -> float | None:
-        return float(values.mean()) if len(values) else None
-
-    return {"share": point.share, "target": mean(point.target), "source": mean(point.source)}

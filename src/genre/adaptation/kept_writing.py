@@ -57,7 +57,8 @@ class KeptWriting:
 
     def excess(self, outcome: Outcome) -> float:
         """Return by how many times the limit that is broken most is exceeded, less 1."""
-        languages = [model.language for model in outcome.models.values() if hasattr(model, "language")]
+        given = (getattr(model, "language", None) for model in outcome.models.values())
+        languages = [language for language in given if language is not None]
         return max(map(self._excess_of, languages), default=0.0)
 
     def _excess_of(self, language: LearningLanguage) -> float:

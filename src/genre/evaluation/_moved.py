@@ -12,6 +12,7 @@ from genre.evaluation._measures import number, percent
 from genre.evaluation._pictures import Picture
 
 _PLACES: Final = 4
+_BITS: Final = "bits_per_byte"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Row:
     here: str
     there: str
     kept: bool
+    writes: str = ""
+    """Bits a byte, and where it is over the budget."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Moved:
     sentence: str
     source: str
     rows: tuple[Row, ...]
+    base: str = ""
+    """Bits a byte of the base, where it is a language model."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +89,27 @@ def _moved(name: str, told: Mapping[str, Any]) -> Moved:
     source = PurePath(told["source"]).name
     points = told["points"]
     rows = [
-        Row(_label(point["share"]), _cell(point["target"]), _cell(point["source"]), point["share"] == told["share"])
+        Row(
+            _label(point["share"]),
+            _cell(point["target"]),
+            _cell(point["source"]),
+            point["share"] == told["share"],
+            _writes(point),
+        )
         for point in points
     ]
     same = f" {told['same_items']:,} items are in both." if told["same_items"] else ""
     strange = told["same_ids"] - told["same_items"]
     other = f" {strange:,} ids stand in both and mean different items." if strange else ""
     sentence = f"From {told['model']} of {source}. Kept: {_label(told['share'])}.{same}{other}"
-    return Moved(name, sentence, source, tuple(rows))
+    base = number(told["writing"]["base"][_BITS], _PLACES) if "writing" in told else ""
+    return Moved(name, sentence, source, tuple(rows), base)
+
+
+def _writes(point: Mapping[str, Any]) -> str:
+    if "writing" not in point:
+        return ""
+    return "; ".join([number(point["writing"][_BITS], _PLACES), *point["breaches"]])
 
 
 def _label(share: float) -> str:

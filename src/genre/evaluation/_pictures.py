@@ -52,6 +52,9 @@ def overview(models: Sequence[Model], results: Mapping[str, Any]) -> list[Pictur
     frontier = "The grey line joins the models that no other beats in both directions."
     seconds = [model.seconds for model in models]
     pictures += _against(models, primary, seconds, "time to fit", frontier, seconds=True)
+    answers = [model.answer_seconds for model in models]
+    one = f"Median time for one question by itself. {frontier}"
+    pictures += _against(models, primary, answers, "time to answer", one, seconds=True)
     for name in ("coverage", "novelty"):
         values = [model.beyond[name].mean if name in model.beyond else math.nan for model in models]
         pictures += _against(models, primary, values, measure(name).label, f"{measure(name).meaning} {frontier}")

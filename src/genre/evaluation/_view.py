@@ -39,6 +39,8 @@ class Model:
     slices: Mapping[str, Any]
     seconds: float
     """To fit."""
+    answer_seconds: float
+    """To answer one question by itself; NaN where it was not measured."""
     memory: int
     """Bytes to fit."""
     p_value: float | None
@@ -87,6 +89,7 @@ def _model(name: str, found: Mapping[str, Any], *, kind: str, tone: str, p_value
         curve=found["clicks"]["curve"],
         slices=found["slices"],
         seconds=found["seconds"]["fit"],
+        answer_seconds=_known(found["seconds"].get("answer")),
         memory=found["memory"]["fit"],
         p_value=p_value,
     )
@@ -161,6 +164,10 @@ def leaderboard(models: Sequence[Model], primary: str) -> list[Column]:
     of_test = [model.test for model in models]
     beside = [f"{name}@{k}" for name in _BESIDE if f"{name}@{k}" != primary]
     seconds = [Cell(duration(model.seconds), value=model.seconds) for model in models]
+    answers = [
+        Cell(duration(model.answer_seconds), value=model.answer_seconds) if model.answer_seconds > 0 else Cell("")
+        for model in models
+    ]
     memory = [Cell(size(model.memory), value=model.memory) for model in models]
     validation = [{primary: model.validation[primary]} for model in models]
     return [
@@ -170,6 +177,7 @@ def leaderboard(models: Sequence[Model], primary: str) -> list[Column]:
         *_different(measured([primary, *beside], of_test))[1:],
         *measured(["coverage", "novelty"], [model.beyond for model in models]),
         Column("Time to fit", tuple(seconds), descending=False),
+        *([Column("Time to answer", tuple(answers), descending=False)] if any(cell.text for cell in answers) else []),
         Column("Memory", tuple(memory), descending=False),
     ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +27,8 @@ from genre.recommenders.base import Recommender
 _VALUES_FILE, _ARRAYS_FILE = "judgement.json", "judgement.npz"
 _ARRAY = "array"
 IMPRESSIONS, SAMPLED = "impressions", "sampled"
+_MOST_ASKED, _FEWEST_ASKED, _ENOUGH = 21, 3, 2.0
+"""Single questions by which it is measured how fast a model answers, and seconds after which they suffice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,8 @@ class Judgement:
     fit_seconds: float
     fit_memory: int
     """Bytes at the peak, above what the process held before."""
+    answer_seconds: float = math.nan
+    """Median of single questions, one after the other; NaN where there are none."""
 
     def save(self, directory: Path) -> None:
         """Write it into an existing directory."""
@@ -58,6 +64,7 @@ class Judgement:
             ClickResult(**clicks | {"curve": CalibrationCurve(**clicks["curve"])}),
             values["fit_seconds"],
             values["fit_memory"],
+            values.get("answer_seconds", math.nan),
         )
 
 
@@ -133,7 +140,26 @@ class Judge:
         validation = judge_on_validation(model, self.validation, rehearsals, progress)
         test = evaluate_ranking(model, self.test, progress)
         clicks = evaluate_clicks(model, self.shown, self.calibration, memory=self.config.memory_mib * 2**20)
-        return Judgement(validation, test, clicks, fit_seconds, fit_memory)
+        return Judgement(validation, test, clicks, fit_seconds, fit_memory, time_to_answer(model, self.test))
+
+
+def time_to_answer(model: Recommender, task: RankingTask) -> float:
+    """Return the median seconds in which a model answers one question by itself, as a service would ask it.
+
+    A slow model is asked less often, three times at least; the first answer does not count.
+    """
+    count = len(task.holdout)
+    if not count:
+        return math.nan
+    times: list[float] = []
+    for row in np.linspace(0, count - 1, _MOST_ASKED).astype(np.int64):
+        one = task.take(np.array([row]))
+        began = time.perf_counter()
+        model.recommend(one.holdout.queries, task.config.primary_k, candidates=one.candidates)
+        times.append(time.perf_counter() - began)
+        if len(times) > _FEWEST_ASKED and sum(times) > _ENOUGH:
+            break
+    return float(np.median(times[1:]))
 
 
 def validation_task(part: Split, config: EvaluationConfig, run: RunContext) -> RankingTask:

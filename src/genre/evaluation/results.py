@@ -92,7 +92,7 @@ class ModelResult:
     seeds: Intervals
     """Over seeds, where there are several."""
     seconds: dict[str, float]
-    """fit, evaluate; the mean over seeds and splits."""
+    """fit, evaluate, and answer, of one question by itself; the mean over seeds and splits."""
     memory: dict[str, int]
     """fit, evaluate; bytes at the peak, the most of all seeds and splits."""
 

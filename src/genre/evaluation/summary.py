@@ -8,6 +8,7 @@ Shapes: B queries of all splits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -71,6 +72,7 @@ def summarize_model(judgements: Judgements, config: EvaluationConfig, run: RunCo
         return {name: interval(values) for name, values in _over_seeds(judgements, part).items()}
 
     every = [found for seed in judgements for found in seed]
+    answer = float(np.mean([found.answer_seconds for found in every]))
     totals = {name: _mean([found.test.totals[name] for found in every]) for name in every[0].test.totals}
     return ModelResult(
         test=intervals(lambda found: found.test.per_query),
@@ -82,6 +84,7 @@ def summarize_model(judgements: Judgements, config: EvaluationConfig, run: RunCo
         seconds={
             "fit": float(np.mean([found.fit_seconds for found in every])),
             "evaluate": float(np.mean([found.test.seconds for found in every])),
+            **({"answer": answer} if math.isfinite(answer) else {}),
         },
         memory={
             "fit": max(found.fit_memory for found in every),

@@ -33,6 +33,13 @@ def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.float32 if precision == "fp32" else torch.bfloat16
 
 
+def has_tiles() -> bool:
+    """Return whether the processor multiplies bfloat16 in tiles (AMX), several times as fast as in vectors."""
+    import torch
+
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
 @contextmanager
 def side_by_side(device: torch.device) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]]:
     """Yield what works like `map`, on a CPU for several batches at once with a share of torch's threads each.

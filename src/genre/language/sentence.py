@@ -6,6 +6,7 @@ Shapes: N texts, D numbers of a vector.
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, wraps
 from pathlib import Path
@@ -20,7 +21,7 @@ from genre.core.errors import ConfigError, DependencyError
 from genre.core.run import Progress
 from genre.language._batches import BATCH_TOKENS, Lengths, directory_hash, in_batches
 from genre.language.base import EncoderConfig, Role
-from genre.language.hardware import best_device, dtype_of, side_by_side
+from genre.language.hardware import best_device, dtype_of, has_tiles, side_by_side
 from genre.language.loading import quiet_loading
 from genre.language.texts import short_key
 
@@ -31,8 +32,8 @@ Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "int8"]
 """In what numbers a model reckons. `int8` rounds the inputs and weights of its linear layers to 8 bits: on processors
-with VNNI instructions it is the fastest. `auto` takes `int8` where the processor has those, else `bf16` where the
-hardware multiplies it natively, else `fp32`."""
+with VNNI instructions it is the fastest, but for those that multiply bf16 in tiles (AMX). `auto` takes `bf16` where the
+processor has tiles, else `int8` where it has VNNI, else `bf16` where it is multiplied natively, else `fp32`."""
 _ITEM_PROMPTS = ("document", "passage", "corpus")
 """How models name the prompt of what is to be found, in the library's order."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
@@ -128,7 +129,19 @@ class SentenceEncoder:
 
     @cached_property
     def model(self) -> SentenceTransformer:
-        """The library's model, loaded when it is first asked for."""
+        """The library's model, loaded when it is first asked for; all encoders of the same settings have one.
+
+        Who changes it takes a copy of `load_own`.
+        """
+        key = self.key
+        with _LOADING:
+            found = _SHARED.get(key)
+            if found is None:
+                found = _SHARED[key] = self.load_own()
+            return found
+
+    def load_own(self) -> SentenceTransformer:
+        """Return the library's model, loaded anew, for somebody who changes it."""
         self._weights()
         return load(self.config)
 
@@ -136,6 +149,11 @@ class SentenceEncoder:
         encode = self.model.encode_query if role == "query" else self.model.encode_document
         prompt = None if self.config.prompts is None else self.config.prompts.get(role, "")
         return np.asarray(encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False))
+
+
+_SHARED: weakref.WeakValueDictionary[str, SentenceTransformer] = weakref.WeakValueDictionary()
+"""Models in memory by the keys of their encoders, for as long as anybody has them: many scenarios read by one."""
+_LOADING = Lock()
 
 
 def load(config: SentenceEncoderConfig) -> SentenceTransformer:
@@ -239,7 +257,8 @@ def _in_precision(model: SentenceTransformer, config: SentenceEncoderConfig) -> 
     fits_int8 = device.type == "cpu" and body is not None and has_int8()
     if precision == "auto":
         fits_bf16 = body is not None and dtype_of("auto", device) is torch.bfloat16
-        precision = "int8" if fits_int8 else "bf16" if fits_bf16 else "fp32"
+        in_tiles = fits_bf16 and has_tiles()
+        precision = "int8" if fits_int8 and not in_tiles else "bf16" if fits_bf16 else "fp32"
     if precision == "int8":
         if body is None or not fits_int8:
             raise ConfigError(

@@ -45,7 +45,7 @@ class TunedEncoder:
             DependencyError: It is not there.
         """
         encoder = config.model_copy(update={"precision": "fp32"}).build()
-        self.key, whole = encoder.key, encoder.model
+        self.key, whole = encoder.key, encoder.load_own()
         body, tokenizer = whole.transformers_model, getattr(whole[0], "tokenizer", None)
         if body is None or not callable(tokenizer):
             raise ConfigError(

@@ -34,6 +34,10 @@ class Wording:
     likelihood: str
     yes: str
     no: str
+    examples: str
+    """What stands before examples."""
+    now: str
+    """What stands between them and the question."""
 
 
 WORDINGS = {
@@ -43,6 +47,8 @@ WORDINGS = {
         likelihood="Name the next one that they will like. Answer with its title alone.",
         yes="Yes",
         no="No",
+        examples="Here are some examples.\n\n",
+        now="Now somebody else.\n\n",
     ),
     "zh": Wording(
         liked="有人喜欢下面这些，越往后越新：\n{titles}\n\n",
@@ -50,8 +56,22 @@ WORDINGS = {
         likelihood="说出这个人接下来会喜欢的一个，只写名称。",
         yes="是",
         no="否",
+        examples="下面是几个例子。\n\n",
+        now="下面是另一个人。\n\n",
     ),
 }
+
+
+@dataclass(frozen=True)
+class Example:
+    """What somebody liked, and whether they liked one more."""
+
+    liked: tuple[str, ...]
+    """Titles, the newest last."""
+    title: str
+    """Of the one more; what a model that is asked to name one should have named."""
+    fits: bool = True
+    """Whether they liked it."""
 
 
 class PromptParts:
@@ -63,10 +83,15 @@ class PromptParts:
 
     def around(self, prompt: str) -> tuple[Tokens, Tokens]:
         """Return the tokens of a chat before `PLACE` in the prompt, and those behind it."""
-        before, _, after = chat_text(self.tokenizer, Prompt(prompt)).partition(PLACE)
+        before, *after = self.pieces(prompt)
+        return before, after[0] if after else []
+
+    def pieces(self, prompt: str) -> list[Tokens]:
+        """Return the tokens of a chat before, between and behind all the places in the prompt."""
+        first, *others = chat_text(self.tokenizer, Prompt(prompt)).split(PLACE)
         has_template, mark = bool(self.tokenizer.chat_template), self.tokenizer.bos_token_id
         begin = [] if has_template or mark is None else [mark]
-        return [*begin, *self.tokens(before)], self.tokens(after)
+        return [[*begin, *self.tokens(first)], *map(self.tokens, others)]
 
     def plain(self, text: str) -> str:
         """Return a text without what would be taken for a control token, or for the place."""
@@ -79,9 +104,14 @@ class PromptParts:
 
 
 class Prompts:
-    """Histories and candidates as tokens: what is the same for all candidates of a user comes first."""
+    """Histories and candidates as tokens: what is the same for all users comes first, then what is for all candidates.
 
-    def __init__(self, tokenizer: Any, judgement: Judgement, language: str, most: int) -> None:
+    Examples are read as a beginning of their own, and so are the same tokens before every history.
+    """
+
+    def __init__(
+        self, tokenizer: Any, judgement: Judgement, language: str, most: int, examples: Sequence[Example] = ()
+    ) -> None:
         """Keep the words.
 
         Args:
@@ -89,9 +119,15 @@ class Prompts:
             judgement: Whether the model says yes or no, or is asked how likely it would say the title.
             language: Of the words around the titles.
             most: Tokens of a title.
+            examples: What was asked before, with the answers.
         """
         self.parts, self.judgement, self.words, self.most = PromptParts(tokenizer), judgement, WORDINGS[language], most
         self.yes, self.no = (self.parts.tokens(word)[0] for word in (self.words.yes, self.words.no))
+        self._examples = ""
+        if examples:
+            self._examples = "".join([self.words.examples, *map(self._told, examples), self.words.now, PLACE])
+        self.shared: Tokens = self.parts.pieces(self._examples + "?")[0] if examples else []
+        """What every beginning begins with: the examples, if there are any."""
 
     def titles(self, texts: Sequence[str]) -> list[Tokens]:
         """Return each title as tokens, control tokens in it broken up; a dash for an item without one."""
@@ -100,9 +136,36 @@ class Prompts:
 
     def beginning(self, titles: Sequence[str]) -> tuple[Tokens, Tokens]:
         """Return the tokens before a candidate, and those behind it."""
-        liked = "\n".join(f"- {self.parts.plain(title)}" for title in titles)
-        asked = self.words.yes_no if self.judgement == "yes_no" else self.words.likelihood
-        return self.parts.around(self.words.liked.format(titles=liked) + asked)
+        asked = self._liked(titles) + (self.words.yes_no if self.judgement == "yes_no" else self.words.likelihood)
+        if not self.shared:
+            return self.parts.around(asked)
+        head, before, *after = self.parts.pieces(self._examples + asked)
+        return [*head, *before], after[0] if after else []
+
+    def longest(self, length: int) -> int:
+        """Return the tokens at most of a question about one candidate, without examples, of so many liked titles."""
+        around = sum(map(len, self.parts.around(self._liked([]) + self.words.yes_no + self.words.likelihood)))
+        return around + length * (self.most + len(self.parts.tokens("- \n"))) + self.most
+
+    def _liked(self, titles: Sequence[str]) -> str:
+        return self.words.liked.format(titles="\n".join(f"- {self.parts.plain(title)}" for title in titles))
+
+    def _told(self, example: Example) -> str:
+        """Return an example as it was asked, and its answer."""
+        title = self.parts.plain(example.title)
+        if self.judgement == "likelihood":
+            asked, answer = self.words.likelihood, title
+        else:
+            asked, answer = self.words.yes_no.replace(PLACE, title), self.words.yes if example.fits else self.words.no
+        return f"{self._liked(example.liked)}{asked}\n{answer}\n\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Remembered:
+    """The keys and values of what several beginnings begin with."""
+
+    tokens: Tokens
+    cache: Any
 
 
 class SharedBeginning(nn.Module):
@@ -126,11 +189,25 @@ class SharedBeginning(nn.Module):
         hidden = self._hidden(row, visible, _places(owners, len(beginning)))
         return self._scores(hidden[len(beginning) - 1], hidden[len(beginning) :], candidates)
 
-    def ranked(self, beginning: Tokens, candidates: Sequence[Tokens]) -> Tensor:
-        """Return the same; keys and values of the beginning are worked out once, and candidates follow in parts."""
+    def remembered(self, tokens: Tokens) -> Remembered:
+        """Read what several beginnings begin with."""
         cache = self.tuned.new_cache()
-        owners = self._owners([0] * len(beginning), [])
-        last = self._hidden(beginning, _tree(owners), _places(owners, len(beginning)), cache)[-1]
+        owners = self._owners([0] * len(tokens), [])
+        self._hidden(tokens, _tree(owners), _places(owners, 0), cache)
+        return Remembered(tokens, cache)
+
+    def ranked(self, beginning: Tokens, candidates: Sequence[Tokens], *, shared: Remembered | None = None) -> Tensor:
+        """Return the same; keys and values of the beginning are worked out once, and candidates follow in parts.
+
+        Args:
+            beginning: What stands before all candidates.
+            candidates: Their tokens.
+            shared: What the beginning begins with, if it was read already; it is left as it was.
+        """
+        read, cache = ([], self.tuned.new_cache()) if shared is None else (shared.tokens, shared.cache)
+        before, rest = cache.get_seq_length(), beginning[len(read) :]
+        owners = self._owners([0] * len(rest), [])
+        last = self._hidden(rest, _tree(owners), _places(owners, 0) + len(read), cache)[-1]
         held, found = cache.get_seq_length(), []
         start = 0
         while start < len(candidates):
@@ -145,6 +222,8 @@ class SharedBeginning(nn.Module):
             found.append(self._scores(last, self._hidden(row, _tree(owners), places, cache), part))
             cache.crop(held - cache.get_seq_length())
             start = stop
+        if shared is not None:
+            cache.crop(before - held)
         return torch.cat(found) if found else last.new_zeros(0)
 
     def layer_of(self, name: str) -> int | None:

@@ -13,7 +13,8 @@ from genre.core.parts import below, text_as_array, text_of_array, with_prefix
 from genre.core.run import RunContext
 from genre.language.local import LocalGeneratorConfig
 from genre.language.smollm import SmolLmConfig
-from genre.language.tuning import TuningConfig
+from genre.language.texts import short_key
+from genre.language.tuning import Method, TuningConfig
 from genre.recommenders.base import DataSize, Estimate, RecommenderConfig, State
 from genre.training.config import TrainingConfig
 from genre.training.protection_config import ProtectionConfig
@@ -27,6 +28,11 @@ LanguageModel = Annotated[SmolLmConfig | LocalGeneratorConfig, Field(discriminat
 PREFIX = "language."
 """What the names of its parts begin with in a recommender's state."""
 _BASE = PREFIX + "base"
+_AS_EVER = (
+    "batch_size", "accumulate", "optimizer", "learning_rate", "warm_up_steps", "weight_decay", "clip_norm", "precision",
+    "checkpoint_seconds", "tracker",
+)  # fmt: skip
+"""What of the training holds for reading too: all that needs neither layers by number nor items."""
 _PARAMETERS, _TOKEN_SECONDS = 135_000_000, 4e-10
 """Weights of the embedded model, and seconds of one weight for one token forwards on two cores, for the estimate."""
 
@@ -121,6 +127,23 @@ def load_base(
     return generator.key, (generator.load_beside if beside else generator.load_own)(run.progress)
 
 
+def check_reads(method: Method, what: str) -> None:
+    """Make sure that a catalogue can be read with what learns of the language model.
+
+    Args:
+        method: Of the tuning.
+        what: The setting, for the message.
+
+    Raises:
+        ValueError: Nothing learns, or too little.
+    """
+    if method in ("frozen", "prefix"):
+        raise ValueError(
+            f"{what} is set, and with `tuning.method` {method!r} nothing learns that could hold a catalogue's words; "
+            "choose 'lora', say, or leave it out"
+        )
+
+
 class LearningLanguage:
     """A language model that is loaded and opened for learning."""
 
@@ -190,6 +213,45 @@ class LearningLanguage:
             found += protections_of(self.config.protect, self.tuned, self.loaded, texts)
         self.watched = next((one for one in found if isinstance(one, Watched)), None)
         return found
+
+    def read(
+        self, texts: Sequence[str], epochs: int, run: RunContext, *, protections: Sequence[Protection] = ()
+    ) -> None:
+        """Let the model read texts, to expect each token after those before it.
+
+        So it knows the words of a catalogue before it learns from a log (Gururangan et al.: Don't Stop Pretraining. ACL
+        2020). What learns is what learns afterwards, at the same rate.
+
+        Args:
+            texts: Of items; each different one is read once in an epoch.
+            epochs: Passes over them.
+            run: Seed, place of the checkpoints, and progress.
+            protections: What is added to the loss of each step.
+
+        Raises:
+            ModelError: The loss is not a number.
+        """
+        from genre.training.answers import Answer, Answers
+        from genre.training.loop import train
+        from genre.training.protections import AdaptiveRanks, Watched
+
+        answers = [Answer.alone(self.loaded, text) for text in dict.fromkeys(texts) if text]
+        own = self.config.training
+        training = TrainingConfig(epochs=epochs, **{name: getattr(own, name) for name in _AS_EVER})
+        # Ranks are moved by the steps of the training to come, and what is watched is a curve of its epochs.
+        terms = [one for one in protections if not isinstance(one, AdaptiveRanks | Watched)]
+        told = {"protect": self.config.protect.model_dump(), "tuning": self.config.tuning.model_dump()}
+        train(
+            self.tuned.language,
+            Answers(answers, batch_size=training.batch_size, parts=training.accumulate),
+            training,
+            name="read the catalogue",
+            seed=run.seed,
+            terms=terms,
+            directory=None if run.directory is None else run.directory / "reading",
+            about={"base": self.key, "texts": short_key("texts", all=[one.tokens for one in answers]), **told},
+            progress=run.progress,
+        )
 
     def state(self) -> State:
         """Return what was learned, nothing of the base, and which base it was."""

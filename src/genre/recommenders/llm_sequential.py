@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genre.core.errors import ConfigError
 from genre.core.parts import below, with_prefix
@@ -23,8 +23,9 @@ from genre.features.vectors import TextVectors, VectorsConfig
 from genre.features.versions import VersionsConfig
 from genre.language.base import unit_rows
 from genre.recommenders.base import DataSize, Estimate, Recommender, ScoringRecommender, State, never_scored
-from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage
+from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage, check_reads
 from genre.recommenders.members import validator
+from genre.recommenders.moving import all_the_same, check_base, take_along
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
 
@@ -33,8 +34,11 @@ if TYPE_CHECKING:
 
     from genre.recommenders.language_reader import ItemTokens, LanguageReader
     from genre.training.contracts import Term
+    from genre.training.next_item import NextItem
 
 _READER = "reader."
+_TEXT_TOKENS = 64
+"""Of an item's text, for the estimate."""
 _BLOCK, _GPU_BLOCK = 64, 512
 """Histories that are read at once to answer, on a CPU and on a GPU."""
 
@@ -64,6 +68,9 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     max_windows: int | None = Field(default=None, ge=1)
     """Windows of `length` likes that are learned from in an epoch, drawn anew for each; by default all. A pass over a
     large log takes hours, and most is learned from a part of it."""
+    read_first: int = Field(default=0, ge=0)
+    """Epochs in which the language model reads the texts of the catalogue, before it learns from the log: it then knows
+    words that general text seldom has. What `protect` says holds while it reads, too."""
     temperature: float = Field(default=0.07, gt=0)
     """Scores are cosines divided by it, as those of `sasrec`."""
     hide_seen: bool = True
@@ -73,10 +80,21 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     )
     """Few epochs: a pass takes long, and most is learned in the first."""
 
+    @model_validator(mode="after")
+    def _something_reads(self) -> Self:
+        if self.read_first:
+            check_reads(self.tuning.method, "`read_first`")
+        return self
+
     @property
     def member_names(self) -> tuple[str, ...]:
         """The model that it begins with."""
         return () if self.start_from is None else (self.start_from,)
+
+    @property
+    def answers_with(self) -> tuple[str, ...]:
+        """Itself alone: what it began with is its own by now."""
+        return ()
 
     @property
     def reads(self) -> VectorsConfig:
@@ -100,7 +118,7 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
             ConfigError: The model to begin with has no such vectors.
         """
         begin = None
-        if self.start_from is not None:
+        if self.start_from is not None and self.start_from in members:
             begin = getattr(members[self.start_from], "table", None)
             if begin is None or begin.shape[1] != self.embedding_size:
                 have = "has none" if begin is None else f"has {begin.shape[1]}"
@@ -116,7 +134,8 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
         events = size.num_events
         if self.max_windows is not None:
             events = min(events, self.max_windows * self.length)
-        tokens = events * (1 if self.history == "items" else self.title_tokens)
+        tokens: float = events * (1 if self.history == "items" else self.title_tokens)
+        tokens += self.read_first * size.num_items * _TEXT_TOKENS / self.training.epochs
         reading = self.estimate_reading(size, tokens)
         return Estimate(memory=reading.memory + 20 * size.num_items * self.embedding_size, seconds=reading.seconds)
 
@@ -149,6 +168,8 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
     """What stands for each item in a history."""
     language: LearningLanguage
     """What reads."""
+    _begin: Self | None = None
+    """What learning begins with."""
 
     def __init__(self, config: LlmSequentialConfig, begin: Tensor | None = None) -> None:
         """Keep the settings, and the vectors (I, D) to begin with."""
@@ -164,27 +185,23 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             terms: What is added to the loss of each step, beside what `protect` adds.
 
         Raises:
-            ConfigError: The language model has no layers of the names in `tuning.modules`.
+            ConfigError: The language model has no layers of the names in `tuning.modules`, or the model to begin with
+                is not given.
             DataError: The items have no text.
             DependencyError: The language model is not there.
-            ModelError: The loss is not a number.
+            ModelError: The loss is not a number, or what it begins with was learned with another language model.
             ResourceError: The memory does not suffice.
         """
         import torch
 
-        from genre.training.next_item import NextItem
-
-        config, log = self.config, data.interactions
-        self.known = log.item_counts(data.num_items) > 0
-        self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        config, begin = self.config, self._begin
+        self.known = data.interactions.item_counts(data.num_items) > 0
+        if begin is None:
+            self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
+        else:
+            self.reader, self.text = begin.reader, begin.text
         versions = self.reader.versions(data.items, self.known, config.versions, run)
-        objective = NextItem(
-            among(self.known, log),
-            length=config.length,
-            batch_size=config.training.batch_size,
-            parts=config.training.accumulate,
-            most=config.max_windows,
-        )
+        objective = self.objective(data)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("llm_sequential").integers(2**63)))
             self.language = LearningLanguage(config, run, total_steps=objective.num_batches * config.training.epochs)
@@ -192,7 +209,14 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             # What stands around the language model begins alike, whatever of it learns: ways to tune can be compared.
             torch.manual_seed(int(run.rng("llm_sequential.around").integers(2**63)))
             self.network = self._new_network(versions)
-            self._begin()
+            self._start_from()
+            if begin is not None:
+                check_base(self.language.key, begin.language.key, "llm_sequential.base")
+                take_along(self, begin, all_the_same(begin))
+        texts = item_texts(data.items, config.vectors.text)
+        protections = self.language.protections(texts)
+        if config.read_first:
+            self.language.read(texts, config.read_first, run, protections=protections)
         self.curve = fit_network(
             self.network,
             objective,
@@ -200,12 +224,48 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             run,
             data=data,
             training=config.training,
-            validate=validator(self, run, hide_seen=config.hide_seen, before=self._settle),
-            terms=[*self.language.protections(item_texts(data.items, config.vectors.text)), *terms],
+            validate=validator(self, run, hide_seen=config.hide_seen, before=self.settle),
+            terms=[*protections, *terms],
             base=self.language.key,
         )
-        self._settle()
+        self.settle()
         return self
+
+    def objective(self, data: Dataset) -> NextItem:
+        """Return what is learned from a log of the items that are known."""
+        from genre.training.next_item import NextItem
+
+        config = self.config
+        return NextItem(
+            among(self.known, data.interactions),
+            length=config.length,
+            batch_size=config.training.batch_size,
+            parts=config.training.accumulate,
+            most=config.max_windows,
+        )
+
+    def moved(self, items: Entities, run: RunContext, *, same: NDArray[np.integer], align: bool) -> Self:
+        """Return a model of another catalogue: new items are read by their texts, the same ones as here.
+
+        Both share the language model, with what it has learned. The vectors that this one began with belong to its
+        items, and are no part of the other.
+
+        Raises:
+            DataError: None of the items has a text.
+        """
+        model = copy(self)
+        model.config, model.begin = self.config.model_copy(update={"start_from": None}), None
+        model.reader, model.text = self.reader.moved(items, run, align=align)
+        model.known = (same >= 0) & self.known[same]
+        model.tokens = model._tokens_of(items)
+        model.network = model._new_network()
+        take_along(model, self, same)
+        model.settle()
+        return model
+
+    def begin_with(self, other: Self) -> None:
+        """Let `fit` begin with what another model has learned, which was moved to this catalogue."""
+        self._begin = other
 
     def index(self, items: Entities, run: RunContext) -> Self:
         """Return a model that knows the new items too, by their texts."""
@@ -216,7 +276,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         model.tokens = self._tokens_of(items)
         model.network = copy(self.network)
         model.network.tokens = model.tokens
-        model._settle()
+        model.settle()
         return model
 
     @property
@@ -278,7 +338,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         self.network = self._new_network()
         take_parameters(self.network, state, partly=True)
         self.language.restore(state)
-        self._settle()
+        self.settle()
 
     def _tokens_of(self, items: Entities) -> ItemTokens:
         from genre.recommenders.language_reader import ItemTokens
@@ -309,11 +369,17 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         network = LanguageReader(vectors, self.language.tuned, self.tokens, self.known, temperature=config.temperature)
         return network.to(self.language.loaded.model.device)
 
-    def _begin(self) -> None:
+    def _start_from(self) -> None:
         """Let the items' vectors be those of another model."""
         import torch
 
         items = self.network.items
+        if self.config.start_from is not None and self.begin is None:
+            raise ConfigError(
+                f"there is no model {self.config.start_from!r} to begin with",
+                place="llm_sequential.start_from",
+                remedy="Name a `sasrec` of the same experiment.",
+            )
         if self.begin is None or items.own is None or items.read is None:
             return
         with torch.no_grad():
@@ -321,6 +387,6 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             for layer in items.read.parameters():
                 layer.zero_()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Work out how the items are read by now."""
         self.table = self.network.items.table(self.known, self.scorable, self.text)

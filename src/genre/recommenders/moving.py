@@ -30,6 +30,9 @@ OWN = "own.weight"
 class Movable(Recommender, Protocol):
     """Reads items by their texts, so that what it has learned of some says something of others."""
 
+    known: NDArray[np.bool_]
+    """(I,) items that have vectors of their own."""
+
     @property
     def network(self) -> nn.Module:
         """Return what learns."""
@@ -66,8 +69,63 @@ class Movable(Recommender, Protocol):
 
 
 def shared(network: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters that belong to no single item, by name."""
-    return {name: value for name, value in network.state_dict().items() if not name.endswith(OWN)}
+    """Return what was learned that belongs to no single item, by name.
+
+    What never learns is left out: of a language model it may be all but a thousandth, and it is the base's.
+    """
+    fixed = {name for name, value in network.named_parameters(remove_duplicate=False) if not value.requires_grad}
+    return {
+        name: value
+        for name, value in network.state_dict().items()
+        if name not in fixed and not f".{name}".endswith(f".{OWN}")
+    }
+
+
+def take_along(model: Movable, source: Movable, same: NDArray[np.integer]) -> None:
+    """Let a model have all that another of its form has learned, and the vectors of the items that both hold.
+
+    Args:
+        model: Of this catalogue, with a network that has learned nothing; it is changed in place.
+        source: Of the other one.
+        same: (I,) rows in the other catalogue, -1 for items that are not in it.
+
+    Raises:
+        ModelError: Their parameters have other names or shapes; the message says which.
+    """
+    from genre.recommenders.item_vectors import ItemVectors
+
+    carry_over(model.network, source.network, model.config.kind)
+    own, given = (
+        next(part for part in one.network.modules() if isinstance(part, ItemVectors)) for one in (model, source)
+    )
+    keep_own(own, model.known, given, source.known, same)
+    model.network.eval()
+
+
+def all_the_same(model: Movable) -> NDArray[np.int64]:
+    """Return (I,) the rows of a model's own items, for one of the same catalogue; -1 where nothing is known."""
+    return np.where(model.known, np.arange(len(model.known)), -1)
+
+
+def check_base(own: str, given: str, place: str) -> None:
+    """Make sure that what a language model has learned goes to the same one.
+
+    Args:
+        own: Tells which it goes to.
+        given: Tells which it was learned with.
+        place: Of the setting.
+
+    Raises:
+        ModelError: It does not.
+    """
+    if own != given:
+        raise ModelError(
+            f"the language model is {own!r}, and what moves was learned with {given!r}",
+            place=place,
+            remedy="What was learned in a language model's weights fits no other, of another tokenizer least of all. "
+            "Take the same base; or let a `distilled` learn from the moved model, whose lists, and vectors of items of "
+            "any dimensions, can be transferred to every other.",
+        )
 
 
 def carry_over(network: nn.Module, source: nn.Module, place: str) -> None:
@@ -88,7 +146,8 @@ def carry_over(network: nn.Module, source: nn.Module, place: str) -> None:
         raise ModelError(
             f"{len(wrong)} of {len(wrong) + fitting} parameters do not fit ({told})",
             place=place,
-            remedy="Take the settings of the model that it begins with: sizes, blocks, length and encoder.",
+            remedy="Take the settings of the model that it begins with: sizes, blocks, length, encoder and tuning. To "
+            "another form, lists and vectors of items can be transferred: see `distilled`.",
         )
     with torch.no_grad():
         for name, value in own.items():

@@ -37,7 +37,7 @@ from genre.recommenders.base import (
 )
 from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.members import validator
-from genre.recommenders.moving import carry_over, keep_own
+from genre.recommenders.moving import all_the_same, take_along
 from genre.recommenders.sparse import best_of_rows
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
@@ -209,7 +209,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             self.network = self._new_network(versions)
             self._start_from_text()
             if begin is not None:
-                self._carry_over(begin)
+                take_along(self, begin, all_the_same(begin))
         objective = self.objective(data)
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
             self.known[:] = False
@@ -270,9 +270,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         model.reader, model.text = self.reader.moved(items, run, align=align)
         model.known = (same >= 0) & self.known[same]
         model.network = model._new_network()
-        carry_over(model.network, self.network, "sasrec")
-        keep_own(model.network.items, model.known, self.network.items, self.known, same)
-        model.network.eval()
+        take_along(model, self, same)
         model.settle()
         return model
 
@@ -353,11 +351,6 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             time_aware=config.time_aware,
             temperature=config.temperature,
         )
-
-    def _carry_over(self, begin: Self) -> None:
-        carry_over(self.network, begin.network, "sasrec")
-        rows = np.where(begin.known, np.arange(len(begin.known)), -1)
-        keep_own(self.network.items, self.known, begin.network.items, begin.known, rows)
 
     def _start_from_text(self) -> None:
         """Let the items' own vectors begin as the leading directions of their texts."""

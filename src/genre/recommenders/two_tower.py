@@ -32,7 +32,7 @@ from genre.recommenders.base import (
 )
 from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.members import validator
-from genre.recommenders.moving import carry_over, keep_own
+from genre.recommenders.moving import all_the_same, take_along
 from genre.recommenders.nearest import Nearest
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
 from genre.training.config import TrainingConfig
@@ -160,9 +160,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             torch.manual_seed(int(run.rng("two_tower").integers(2**63)))
             self.network = self._new_network(versions)
             if begin is not None:
-                carry_over(self.network, begin.network, "two_tower")
-                rows = np.where(begin.known, np.arange(len(begin.known)), -1)
-                keep_own(self.network.vectors, self.known, begin.network.vectors, begin.known, rows)
+                take_along(self, begin, all_the_same(begin))
         self.curve = fit_network(
             self.network,
             self.objective(data),
@@ -211,9 +209,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         model.reader, model.text = self.reader.moved(items, run, align=align)
         model.known = (same >= 0) & self.known[same]
         model.network = model._new_network()
-        carry_over(model.network, self.network, "two_tower")
-        keep_own(model.network.vectors, model.known, self.network.vectors, self.known, same)
-        model.network.eval()
+        take_along(model, self, same)
         model.settle()
         return model
 

@@ -39,7 +39,18 @@ class Answer:
     @classmethod
     def of(cls, loaded: LoadedModel, prompt: Prompt, text: str) -> Answer:
         """Read one as the model does; what it cannot read any more is cut."""
-        asked, words = tokens_of(loaded.tokenizer, prompt), loaded.tokenizer
+        return cls._behind(tokens_of(loaded.tokenizer, prompt), loaded, text)
+
+    @classmethod
+    def alone(cls, loaded: LoadedModel, text: str) -> Answer:
+        """Read a text that nobody asked for, behind the token that texts begin with, or else end with."""
+        words = loaded.tokenizer
+        begin = words.eos_token_id if words.bos_token_id is None else words.bos_token_id
+        return cls._behind([min(loaded.ends) if begin is None else begin], loaded, text)
+
+    @classmethod
+    def _behind(cls, asked: list[int], loaded: LoadedModel, text: str) -> Answer:
+        words = loaded.tokenizer
         said = words(without_control(text, words.all_special_tokens), add_special_tokens=False, verbose=False)
         end = words.eos_token_id if words.eos_token_id is not None else min(loaded.ends)
         return cls([*asked, *said["input_ids"], end][: loaded.context], len(asked))

@@ -21,7 +21,7 @@ class Rehearsal(Term):
     """
 
     def __init__(self, network: nn.Module, objective: Objective[Any], shared: Iterable[str], *, weight: float) -> None:
-        """Keep a copy of the other network.
+        """Keep a copy of what the other network has learned.
 
         Args:
             network: The other one; it is left as it is.
@@ -29,7 +29,9 @@ class Rehearsal(Term):
             shared: Names of the parameters that are those of the network that learns.
             weight: How much a step's batch of the other log counts beside one of this.
         """
-        self.network, self.objective, self.weight = deepcopy(network), objective, weight
+        # What never learns is not copied: of a language model it is nearly all.
+        fixed = {id(value): value for value in network.parameters() if not value.requires_grad}
+        self.network, self.objective, self.weight = deepcopy(network, fixed), objective, weight
         self.network.requires_grad_(False)
         self._shared = tuple(shared)
         self._tied_to: nn.Module | None = None

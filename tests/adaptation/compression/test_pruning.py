@@ -1,4 +1,4 @@
-"""Layers that change nothing are taken away, and what is left learns to say the same."""
+"""Layers and heads that change nothing are taken away, and what is left learns to say the same."""
 
 from __future__ import annotations
 
@@ -64,6 +64,30 @@ def test_what_is_left_writes_with_what_it_remembers(tmp_path: Path) -> None:
     assert answer.text.rstrip("�") == told.rstrip("�")
 
 
+def test_heads_go_from_the_layers_that_are_left(tmp_path: Path) -> None:
+    whole = loaded(tmp_path / "tiny", idle=2)
+    layers = decoder_layers(whole.model)
+    lost = {0: 1, 1: 0, 3: 1}
+    for at, group in lost.items():
+        torch.nn.init.zeros_(layers[at].self_attn.o_proj.weight[:, 16 * group : 16 * (group + 1)])
+    pruned = prune(whole, WINDOWS, layers=1, heads=1, epochs=0, run=RunContext())
+    assert pruned.account["taken_away"] == [2]
+    assert pruned.account["heads_taken_away"] == [[1], [0], [1]]
+    smaller = pruned.tuned.language.merge_and_unload()
+    assert (smaller.config.num_hidden_layers, smaller.config.num_attention_heads) == (3, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(smaller(WINDOWS).logits, whole.model(WINDOWS).logits)
+    alone = prune(whole, WINDOWS, layers=0, heads=1, epochs=0, run=RunContext())
+    assert "taken_away" not in alone.account
+    assert len(alone.account["heads_taken_away"]) == len(decoder_layers(alone.tuned.causal)) == 4
+
+
+def test_what_is_left_of_the_heads_learns(tmp_path: Path) -> None:
+    whole = loaded(tmp_path / "tiny")
+    losses = prune(whole, WINDOWS, layers=0, heads=1, epochs=6, run=RunContext()).account["losses"]
+    assert losses[-1] < 0.9 * losses[0]
+
+
 def test_it_learns_to_say_what_the_whole_one_says(tmp_path: Path) -> None:
     whole = loaded(tmp_path / "tiny")
     before = prune(whole, WINDOWS, layers=1, epochs=0, run=RunContext()).tuned
@@ -99,3 +123,15 @@ def test_the_loss_is_the_divergence_of_each_token(tmp_path: Path) -> None:
 def test_some_layers_must_be_left(tmp_path: Path, layers: int) -> None:
     with pytest.raises(ConfigError, match=rf"--layers: {layers} layers cannot be taken from 4. Choose from 1 to 3"):
         prune(loaded(tmp_path / "tiny"), WINDOWS, layers=layers, epochs=0, run=RunContext())
+
+
+@pytest.mark.parametrize("heads", [-1, 2])
+def test_some_heads_must_be_left(tmp_path: Path, heads: int) -> None:
+    said = rf"--heads: {heads} cannot be taken from the 2 groups of 2 heads that share keys and values of a layer"
+    with pytest.raises(ConfigError, match=said + r"\. Choose from 1 to 1"):
+        prune(loaded(tmp_path / "tiny"), WINDOWS, layers=0, heads=heads, epochs=0, run=RunContext())
+    whole = loaded(tmp_path / "alone")
+    whole.model.config.num_key_value_heads = 4
+    whole.model = LlamaForCausalLM(whole.model.config).eval().requires_grad_(False)
+    with pytest.raises(ConfigError, match=r"4 cannot be taken from the 4 heads of a layer\. Choose from 1 to 3"):
+        prune(whole, WINDOWS, layers=0, heads=4, epochs=0, run=RunContext())

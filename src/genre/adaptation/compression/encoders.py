@@ -58,5 +58,6 @@ def export(target: str, directory: Path, *, int8: bool) -> list[Compared]:
         calls = [partial(one.encode, some) for one in (exact, graph)]
         found.append(of_calls(name, *calls, turns=_TURNS, per=len(some)))
     cosines = (exact.encode(texts) * graph.encode(texts)).sum(axis=1)
-    weights = bytes_held(exact.model), bytes_on_disk(directory / "model.onnx")
+    # Weights may be in a file beside the graph.
+    weights = bytes_held(exact.model), sum(map(bytes_on_disk, directory.glob("model.onnx*")))
     return [found[0], of_two(WEIGHTS, weights), *found[1:], of_two(COSINE, (1.0, float(cosines.mean())), "more")]

@@ -1,4 +1,4 @@
-"""A causal language model with fewer layers, which has learned to say what the whole one says.
+"""A causal language model with fewer layers or heads, which has learned to say what the whole one says.
 
 Shapes: B texts, L tokens, H numbers of a hidden state.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genre.adaptation.compression.heads import heads_of, importance_of, without_heads
 from genre.core.errors import ConfigError
 from genre.core.run import RunContext
 from genre.language.decoding import LoadedModel
@@ -33,14 +34,17 @@ class Pruned:
     tuned: TunedModel
     """The smaller model, with what it has learned since as low-rank updates."""
     account: dict[str, Any]
-    """How much each layer changed its input, which were taken away, and what was learned since."""
+    """How much each layer changed its input and each group of heads mattered, which were taken away, and what was
+    learned since."""
 
 
-def prune(loaded: LoadedModel, windows: Tensor, *, layers: int, epochs: int, run: RunContext) -> Pruned:
-    """Take the layers away that change their input least, and let the others make up for it.
+def prune(
+    loaded: LoadedModel, windows: Tensor, *, layers: int = 1, heads: int = 0, epochs: int, run: RunContext
+) -> Pruned:
+    """Take the layers away that change their input least and then, of each layer that is left, the least heads.
 
-    What a layer changes is 1 less the cosine of what it reads and what it makes of it, the mean over tokens. Low-rank
-    updates then learn to say what the whole model says of the same texts.
+    What a layer changes is 1 less the cosine of what it reads and what it makes of it, the mean over tokens; for what
+    a head is worth see `importance_of`. Low-rank updates then learn to say what the whole model says of the same texts.
 
     Men et al.: ShortGPT: Layers in Large Language Models are More Redundant Than You Expect. 2024; Ma, Fang, Wang:
     LLM-Pruner: On the Structural Pruning of Large Language Models. NeurIPS 2023 (recovery by low-rank updates).
@@ -48,27 +52,53 @@ def prune(loaded: LoadedModel, windows: Tensor, *, layers: int, epochs: int, run
     Args:
         loaded: The model, in float32; it stays as it is.
         windows: (B, L) tokens of texts.
-        layers: How many are taken away.
+        layers: How many are taken away; 0 only beside heads.
+        heads: How many are taken from each layer; where query heads share keys and values, groups of them.
         epochs: How often the texts are learned from; 0 learns nothing.
         run: Seed and progress.
 
     Raises:
-        ConfigError: There are not so many layers, or they cannot be told apart.
+        ConfigError: There are not so many layers or heads, or they cannot be told apart.
     """
-    changes = changes_of(loaded.model, windows)
-    if not 0 < layers < len(changes):
-        raise ConfigError(
-            f"{layers} layers cannot be taken from {len(changes)}",
-            place="--layers",
-            remedy=f"Choose from 1 to {len(changes) - 1}; more than a quarter costs much.",
-        )
-    gone = sorted(changes.argsort(stable=True)[:layers].tolist())
-    student = without_layers(loaded.model, gone)
+    _check(loaded.model, layers, heads)
+    student, account = loaded.model, dict[str, Any]()
+    if layers:
+        changes = changes_of(student, windows)
+        gone = sorted(changes.argsort(stable=True)[:layers].tolist())
+        student = without_layers(student, gone)
+        account |= {"changes": changes.tolist(), "taken_away": gone}
+    if heads:
+        importance = importance_of(student, windows)
+        lost = importance.argsort(dim=1, stable=True)[:, :heads].sort(dim=1).values.tolist()
+        student = without_heads(student, lost)
+        account |= {"importance": importance.tolist(), "heads_taken_away": lost}
     # A low rank is enough to bring the layers beside a gap together, and what the others know is left alone.
     tuned = TunedModel(student, TuningConfig(method="lora", rank=16, alpha=32, dropout=0.0))
     losses = _recovered(tuned, loaded.model, windows, epochs, run) if epochs else []
-    account = {"changes": changes.tolist(), "taken_away": gone, "losses": losses}
-    return Pruned(tuned, account)
+    return Pruned(tuned, account | {"losses": losses})
+
+
+def _check(model: Any, layers: int, heads: int) -> None:
+    """Make sure that something is taken away, and something left."""
+    count = len(decoder_layers(model))
+    if not (0 if heads else 1) <= layers < count:
+        raise ConfigError(
+            f"{layers} layers cannot be taken from {count}",
+            place="--layers",
+            remedy=f"Choose from 1 to {count - 1}; more than a quarter costs much.",
+        )
+    if not heads:
+        return
+    whole = heads_of(model)
+    if not 0 < heads < whole.groups:
+        what = "heads" if whole.shared == 1 else f"groups of {whole.shared} heads that share keys and values"
+        raise ConfigError(
+            f"{heads} cannot be taken from the {whole.groups} {what} of a layer",
+            place="--heads",
+            remedy=f"Choose from 1 to {whole.groups - 1}."
+            if whole.groups > 1
+            else "Take layers away instead, with --layers.",
+        )
 
 
 def changes_of(model: Any, windows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A causal language model in fewer bits or with fewer layers, and what it does beside the whole one."""
+"""A causal language model in fewer bits, or with fewer layers or heads, and what it does beside the whole one."""
 
 from __future__ import annotations
 
@@ -45,21 +45,23 @@ def write_smaller(
     run: RunContext,
     *,
     layers: int = 1,
+    heads: int = 0,
     epochs: int = 3,
 ) -> dict[str, Any]:
     """Write a smaller form of a language model into an existing directory, and return what there is to tell of it.
 
     Args:
         source: The model.
-        method: `int8` and `int4` are bits of the linear layers; `prune` takes whole layers away.
+        method: `int8` and `int4` are bits of the linear layers; `prune` takes whole layers and heads away.
         texts: What it shall go on writing like, beside general passages; `int8` does not look at them.
         directory: Where to.
         run: Seed and progress.
         layers: How many `prune` takes away.
-        epochs: How often those that are left then read the texts, to make up for it.
+        heads: How many, or how many groups that share keys and values, `prune` takes from each layer.
+        epochs: How often what is left then reads the texts, to make up for it.
 
     Raises:
-        ConfigError: Its layers cannot be told apart, there are not so many, or the model is in few bits already.
+        ConfigError: Its layers or heads cannot be told apart, there are not so many, or it is in few bits already.
         DependencyError: The model is not there.
     """
     from genre.language.compressed import save_quantised
@@ -74,7 +76,8 @@ def write_smaller(
     if method == "prune":
         from genre.adaptation.compression.pruning import prune
 
-        pruned = prune(exact, windows_of(exact, texts, run), layers=layers, epochs=epochs, run=run)
+        windows = windows_of(exact, texts, run)
+        pruned = prune(exact, windows, layers=layers, heads=heads, epochs=epochs, run=run)
         save_merged(pruned.tuned, exact.tokenizer, directory, dtype=_dtype_of(generator.files(run.progress)))
         return pruned.account
     if method == "int4":
