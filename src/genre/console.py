@@ -343,7 +343,9 @@ def show_scenarios(found: Sequence[Standing], overlaps: Sequence[Overlap]) -> No
             others = pair.items - pair.same_items
             items = f", {pair.items:,} of items: {pair.same_items:,} mean the same, {others:,} something else"
         console.print(
-            f"{pair.first} and {pair.second} have {pair.users:,} ids of users in common{items}.", highlight=False
+            f"{pair.first} and {pair.second} have {pair.users:,} ids of users in common{items}.",
+            highlight=False,
+            soft_wrap=True,
         )
 
 

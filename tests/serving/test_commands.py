@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from genre.cli import app
+from genre.console import console
 from genre.core.errors import ConfigError, DataError
 from genre.serving.keys import Keyring
 from genre.serving.stores.database import Database
@@ -16,8 +17,14 @@ from genre.serving.stores.keys import StoredKeys
 runner = CliRunner()
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no id be folded, whatever terminal the tests run in: a console takes its width when it is made."""
+    monkeypatch.setattr(console, "_width", 200)
+
+
 def run(*arguments: str, url: str) -> str:
-    result = runner.invoke(app, ["keys", *arguments, "--database", url], catch_exceptions=False, env={"COLUMNS": "200"})
+    result = runner.invoke(app, ["keys", *arguments, "--database", url], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 
