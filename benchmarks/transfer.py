@@ -14,7 +14,7 @@ is known; moved are the `two_tower` and the `sasrec` of amazon-beauty; `distill`
 model says; `fusion with moved` has the two that were moved beside those from scratch, `moved fusion` `content` and the
 two that were moved, with the weights that such a fusion has in the source, and `content and domain` those two, `sasrec`
 being moved. All read texts by one encoder. Of those from scratch, and of the moved ones, the one counts that is best on
-the validation questions known at that share; without any, the first.
+the validation questions known at that share; without any, `content` and the moved fusion.
 """
 
 from __future__ import annotations
@@ -189,13 +189,13 @@ def ways_named() -> list[str]:
     return [*PLAIN, SCRATCH, *moved, MOVED, WEIGHTED, PAIR]
 
 
-def best(values: Mapping[str, list[dict[str, Any]]], labels: Sequence[str]) -> str | None:
-    """Return the one with the highest NDCG@10 on the validation questions that are known; of none, the first."""
+def best(values: Mapping[str, list[dict[str, Any]]], labels: Sequence[str], otherwise: str) -> str | None:
+    """Return the one with the highest NDCG@10 on the validation questions that are known; `otherwise` without any."""
     there = [label for label in labels if label in values]
+    if any(one["validation"] is None for label in there for one in values[label]):
+        return otherwise if otherwise in there else None
     if not there:
         return None
-    if any(one["validation"] is None for label in there for one in values[label]):
-        return there[0]
     return max(there, key=lambda label: float(np.mean([one["validation"] for one in values[label]])))
 
 
@@ -220,8 +220,8 @@ def told(name: str, found: Mapping[float, Mapping[str, list[dict[str, Any]]]], s
     lines = []
     for share in shares:
         values = found[share]
-        scratch = best(values, [*PLAIN, SCRATCH])
-        moved = best(values, [label for label in labels if label not in {*PLAIN, SCRATCH}])
+        scratch = best(values, [*PLAIN, SCRATCH], "content")
+        moved = best(values, [label for label in labels if label not in {*PLAIN, SCRATCH}], WEIGHTED)
         if scratch is None or moved is None:
             continue
         one, other = test_of(values[moved]), test_of(values[scratch])
