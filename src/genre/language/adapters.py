@@ -38,11 +38,6 @@ class Adapter:
 
     updates: Mapping[str, tuple[Tensor, Tensor]]
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it takes in memory."""
-        return sum(part.numel() * part.element_size() for pair in self.updates.values() for part in pair)
-
 
 def save_adapter(tuned: TunedModel, directory: Path, base: str) -> None:
     """Write what a model has learned as `peft` does, so that others can load it too, and which base it is of.
@@ -178,11 +173,6 @@ class AdaptedLinear(nn.Module):
             return out
         return out + ((x @ first.T) * choice.mask(ranks, x)) @ second
 
-    def forget(self, name: str) -> None:
-        """Take an adapter off."""
-        self.updates.pop(name, None)
-        self._together = None
-
     def _of(self, names: tuple[str, ...]) -> tuple[tuple[int, ...], Tensor, Tensor]:
         """Return the ranks of adapters here, and their factors (n, inputs) and (n, outputs) put together."""
         kept = self._together  # Another thread may put another in its place meanwhile.
@@ -190,15 +180,11 @@ class AdaptedLinear(nn.Module):
             pairs = [self.updates.get(name) for name in names]
             ranks = tuple(0 if pair is None else len(pair[0]) for pair in pairs)
             there = [pair for pair in pairs if pair is not None]
-            empty = self.empty()
+            outputs, inputs = self.base.weight.shape  # type: ignore[misc]
+            empty = torch.empty(0, inputs), torch.empty(0, outputs)
             first, second = (torch.cat([pair[at] for pair in there] or [empty[at]]) for at in (0, 1))
             kept = self._together = (names, ranks, first, second)
         return kept[1], kept[2], kept[3]
-
-    def empty(self) -> tuple[Tensor, Tensor]:
-        """Return the update of nothing."""
-        outputs, inputs = self.base.weight.shape  # type: ignore[misc]
-        return torch.empty(0, inputs), torch.empty(0, outputs)
 
 
 class Adapters:
@@ -210,7 +196,7 @@ class Adapters:
         self._chosen = threading.local()
         self._lock = threading.Lock()
         self._layers: dict[str, AdaptedLinear] = {}
-        self._names: dict[str, int] = {}
+        self._names: set[str] = set()
 
     def __contains__(self, name: object) -> bool:
         """Return whether there is an adapter of this name."""
@@ -231,14 +217,7 @@ class Adapters:
             pairs = [(layer, self._fitting(layer, pair, place)) for layer, pair in adapter.updates.items()]
             for layer, pair in pairs:
                 self._layer(layer).updates[name] = pair
-            self._names[name] = adapter.nbytes
-
-    def remove(self, name: str) -> None:
-        """Take an adapter off; rows that still want it get the base as it is."""
-        with self._lock:
-            self._names.pop(name, None)
-            for layer in self._layers.values():
-                layer.forget(name)
+            self._names.add(name)
 
     @contextmanager
     def chosen(self, rows: Sequence[str | None], among: Sequence[str] | None = None) -> Iterator[None]:
