@@ -5,6 +5,9 @@ Shapes: B queries, n answers for each, I items.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -14,6 +17,9 @@ from genre.core.queries import Recommendations, Source
 from genre.data.columns import ITEM_ID, USER_ID
 from genre.data.dataset import Dataset
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
+from genre.recommenders.growth import Unaware
+
+AbleT = TypeVar("AbleT")
 
 RANK, TITLE, SCORE, SOURCE, REASON, SIMILARITY = "rank", "title", "score", "source", "reason", "similarity"
 
@@ -48,13 +54,14 @@ def nearness_to_item(model: Recommender, row: int) -> NDArray[np.float32]:
     Raises:
         ModelError: The model knows no similarity of items.
     """
-    if not isinstance(model, Similar):
+    knowing = _able(model, Similar)  # type: ignore[type-abstract]
+    if knowing is None:
         raise ModelError(
             f"{model.config.kind!r} knows no similarity of items",
             place="similar",
             remedy="Use a model that does, for instance item_knn, graph or ease.",
         )
-    scores = model.similar(np.array([row], np.int32))
+    scores = knowing.similar(np.array([row], np.int32))
     scores[:, row] = -np.inf
     return scores
 
@@ -66,7 +73,8 @@ def nearness_to_text(model: Recommender, text: str) -> NDArray[np.float32]:
         ConfigError: The text says nothing.
         ModelError: The model does not read texts.
     """
-    if not isinstance(model, ReadsTexts):
+    reading = _able(model, ReadsTexts)  # type: ignore[type-abstract]
+    if reading is None:
         raise ModelError(
             f"{model.config.kind!r} does not read texts",
             place="similar",
@@ -74,4 +82,14 @@ def nearness_to_text(model: Recommender, text: str) -> NDArray[np.float32]:
         )
     if not text.strip():
         raise ConfigError("the text is empty", place="similar", remedy="Say in words what to look for.")
-    return model.similar_to_texts([text])
+    return reading.similar_to_texts([text])
+
+
+def _able(model: Recommender, ability: type[AbleT]) -> AbleT | None:
+    """Return the model, or else the first of those it is made of, that can do something."""
+    known = model.model if isinstance(model, Unaware) else model
+    if isinstance(known, ability):
+        return model if isinstance(model, ability) else None
+    members = getattr(model, "members", ())
+    parts = members.values() if isinstance(members, Mapping) else members
+    return next((found for part in parts if (found := _able(part, ability)) is not None), None)

@@ -60,6 +60,7 @@ def run_demo(runs: Path, *, force: bool = False) -> None:
     _show_answers(engine.recommend(histories=[NEWCOMER], n=3, reasons="zh"), "The same, in Chinese")
     _show_new_film(open_run(directory, model=READER))
     console.print(f"\nThe report: {directory / 'report.html'}", highlight=False)
+    console.print("Serve it, with a page to try it: genre serve --demo", highlight=False)
     console.print("Next, with your own files: genre init LOG.csv ITEMS.csv", highlight=False)
 
 

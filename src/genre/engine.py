@@ -6,7 +6,7 @@ Shapes: B queries, n answers for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -29,11 +29,12 @@ from genre.asking import asked_by, rows_of
 from genre.core.errors import ConfigError
 from genre.core.interactions import Interactions
 from genre.core.queries import Candidates, Queries, Recommendations, Source
+from genre.core.ragged import Ragged
 from genre.core.run import Progress, RunContext, Silent
 from genre.core.topn import top_n
-from genre.data.columns import ITEM_ID
+from genre.data.columns import ITEM_ID, TIMESTAMP
 from genre.data.dataset import Dataset
-from genre.data.growth import extended
+from genre.data.growth import changed, extended
 from genre.features.text import Language
 from genre.generation.desk import Desk
 from genre.generation.evidence import proven, reasons_for
@@ -45,6 +46,7 @@ from genre.generation.trace import Trace, decided
 from genre.generation.wanted import Brief
 from genre.generation.write_config import WriteConfig
 from genre.language.base import Generator
+from genre.recent import Recent
 from genre.recommenders.base import Recommender
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
@@ -71,6 +73,8 @@ class Engine:
     """Hashes a user's id as the data's were, where they were."""
     store: Path | None = None
     """Directory of the content store, where texts that were read are kept."""
+    recent: Recent = field(default_factory=Recent)
+    """What has happened since: it continues the histories that the data knows."""
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -104,10 +108,17 @@ class Engine:
 
     def history(self, user: str) -> pl.DataFrame:
         """Return what the log knows of somebody, oldest first: `item_id, title, liked`; nothing of somebody unknown."""
-        _, query = self._ask([user], None)
+        _, query = self.asked([user], None)
         rows = query.history.item_rows
         columns = {ITEM_ID: self.data.items.vocabulary.ids.gather(rows), TITLE: self.data.items.title.gather(rows)}
         return pl.DataFrame({**columns, LIKED: query.history.weights > 0})
+
+    def log_of(self, user: str) -> pl.DataFrame:
+        """Return the events that the log has of somebody, oldest first: `item_id, timestamp, weight`."""
+        _, query = self.asked([user], None)
+        log = query.history
+        ids = self.data.items.vocabulary.ids.gather(log.item_rows)
+        return pl.DataFrame({ITEM_ID: ids, TIMESTAMP: log.timestamps, "weight": log.weights})
 
     def with_items(self, items: pl.DataFrame | Sequence[Mapping[str, Any]]) -> Engine:
         """Return an engine that knows new items too: models that read items recommend them at once.
@@ -125,6 +136,26 @@ class Engine:
         model, *fallback = (grown(model, longer, self.data.num_items, run) for model in (self.model, *self.fallback))
         return replace(self, data=data, model=model, fallback=tuple(fallback))
 
+    def with_changed(self, items: Sequence[Mapping[str, Any]]) -> Engine:
+        """Return an engine that knows other columns of items: titles, facts and rules are the new ones at once.
+
+        What models have read of an item stays until they read it again.
+
+        Args:
+            items: A row for each, with `item_id` and all its columns; what is not given is missing.
+
+        Raises:
+            DataError: An id is missing, stands twice or is not in the catalogue, a column is not one of the
+                catalogue's, or a value is not of its column's type.
+        """
+        return replace(self, data=replace(self.data, items=changed(self.data.items, items)))
+
+    def asked(
+        self, users: Sequence[str] | None, histories: Sequence[Sequence[str] | None] | None
+    ) -> tuple[pl.Series, Queries]:
+        """Return who asks, and their questions: see `asked_by`."""
+        return asked_by(self.data, users, histories, self.pseudonym, self.recent)
+
     def candidates(self, queries: Queries) -> Candidates:
         """Return what the rules leave."""
         candidates = Candidates()
@@ -132,10 +163,11 @@ class Engine:
             candidates = rule.narrow(queries, candidates)
         return candidates
 
-    def answer(self, queries: Queries, n: int) -> Recommendations:
-        """Return the best n items for each query, in dense rows."""
+    def answer(self, queries: Queries, n: int, *, without: Ragged | None = None) -> Recommendations:
+        """Return the best n items for each query, in dense rows; none of those (B rows) that are not wanted."""
         n = min(n, self.data.num_items)
-        answer = self._ranked(queries, n, self.candidates(queries))
+        candidates = self.candidates(queries)
+        answer = self._ranked(queries, n, candidates if without is None else candidates.without(without))
         rng = np.random.default_rng(self.seed)
         for strategy in self.strategies:
             answer = strategy(queries, answer, rng)
@@ -177,7 +209,7 @@ class Engine:
                 place="recommend",
                 remedy=f"Choose from {list(get_args(Language))}.",
             )
-        names, queries = self._ask([users] if isinstance(users, str) else users, histories)
+        names, queries = self.asked([users] if isinstance(users, str) else users, histories)
         answer = self.answer(queries, n)
         frame = frame_of(self.data, names, answer, reasons)
         if reasons is not None:
@@ -239,7 +271,7 @@ class Engine:
         brief = Brief.of(kinds, language, scenario, question=question, begin=begin)
         items = [items] if isinstance(items, str) else items
         desk = self._desk(brief, config, generator, progress, without=without, chosen=items is not None)
-        names, queries = self._ask([users] if isinstance(users, str) else users, histories)
+        names, queries = self.asked([users] if isinstance(users, str) else users, histories)
         return desk.write(names, queries, self._subjects(queries, items, n if brief.is_about_items else 0))
 
     def stream(
@@ -404,13 +436,10 @@ class Engine:
         frame = frame_of(self.data, pl.Series([""]), one)
         return frame.select(RANK, ITEM_ID, TITLE, pl.col(SCORE).alias(SIMILARITY))
 
-    def _ask(self, users: Sequence[str] | None, histories: Sequence[Sequence[str]] | None) -> tuple[pl.Series, Queries]:
-        return asked_by(self.data, users, histories, self.pseudonym)
-
     def _ask_one(self, user: str | None, history: Sequence[str] | None, place: str) -> tuple[pl.Series, Queries]:
         if user is None and history is None:
             raise ConfigError("it is not clear for whom", place=place, remedy="Give a user's id or a history.")
-        return self._ask(None if user is None else [user], None if history is None else [history])
+        return self.asked(None if user is None else [user], None if history is None else [history])
 
     def _item_rows(self, ids: Iterable[str]) -> NDArray[np.int32]:
         return rows_of(self.data, ids)

@@ -5,7 +5,7 @@ import pytest
 
 from genre.core.errors import DataError
 from genre.data.dataset import Dataset
-from genre.data.growth import extended
+from genre.data.growth import changed, extended
 
 
 def test_new_items_stand_behind_the_old_ones_in_the_catalogue_s_columns(dataset: Dataset) -> None:
@@ -28,13 +28,34 @@ def test_numbers_may_come_as_text_from_a_file(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"title": "A"}], r"new items, row 1: `item_id` is None\. Give every item an id"),
-        ([{"item_id": "i3"}], r"new items, row 1: 'i3' is in the catalogue already"),
-        ([{"item_id": "x"}, {"item_id": "x"}], r"new items, row 2: 'x' is in the catalogue already"),
-        ([{"item_id": "x", "titel": "A"}], r"new items, row 1: there is no column 'titel'\. Choose from \['item_id'"),
-        ([{"item_id": "x", "price": "cheap"}], r"new items, row 1, column 'price': 'cheap' is no Float64"),
+        ([{"title": "A"}], r"items, row 1: `item_id` is None\. Give every item an id"),
+        ([{"item_id": "i3"}], r"items, row 1: 'i3' is in the catalogue already"),
+        ([{"item_id": "x"}, {"item_id": "x"}], r"items, row 2: 'x' is in the catalogue already"),
+        ([{"item_id": "x", "titel": "A"}], r"items, row 1: there is no column 'titel'\. Choose from \['item_id'"),
+        ([{"item_id": "x", "price": "cheap"}], r"items, row 1, column 'price': 'cheap' is no Float64"),
     ],
 )
 def test_what_is_wrong_with_a_new_item_is_said(dataset: Dataset, rows: list[dict[str, object]], message: str) -> None:
     with pytest.raises(DataError, match=message):
         extended(dataset.items, rows)
+
+
+def test_an_item_changes_in_its_place(dataset: Dataset) -> None:
+    items = dataset.items
+    price = next(iter(items.frame.select("price").to_series()))
+    new = [{"item_id": "i3", "title": "Another title"}, {"item_id": "i0", "price": "7.5"}]
+    other = changed(items, new)
+    assert other.vocabulary is items.vocabulary
+    assert other.title[3] == "Another title"
+    assert other.frame["price"][3] is None
+    assert other.frame["price"][0] == 7.5
+    assert other.frame["price"][0] != price
+    assert other.frame[4:].equals(items.frame[4:])
+    assert other.frame[1:3].equals(items.frame[1:3])
+
+
+def test_only_what_is_there_changes(dataset: Dataset) -> None:
+    with pytest.raises(DataError, match="items: 'x' is not in the catalogue"):
+        changed(dataset.items, [{"item_id": "i3"}, {"item_id": "x"}])
+    with pytest.raises(DataError, match="row 2: 'i3' is in the catalogue already"):
+        changed(dataset.items, [{"item_id": "i3"}, {"item_id": "i3"}])

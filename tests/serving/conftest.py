@@ -6,9 +6,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from genre import pipeline
+from genre.config import Experiment
+from genre.serving.app import make_app
+from genre.serving.service import Service
+from genre.serving.settings import ServeConfig
 from genre.serving.stores.database import Database
 from tests.serving.postgres import INSTALLED, TEMPLATE, Cluster
 
@@ -83,3 +90,63 @@ def opened() -> Iterator[Callable[..., Database]]:
 def database(url: str, opened: Callable[..., Database]) -> Database:
     """Return a new database of each kind."""
     return opened(url)
+
+
+SETTINGS: dict[str, Any] = {
+    "name": "films",
+    "data": {"kind": "sample", "num_viewers": 80},
+    "feedback": {"like_at": 3},
+    "models": {
+        "item_knn": {"kind": "item_knn"},
+        "text": {"kind": "content", "vectors": {"encoder": {"kind": "hashing"}, "whitening": None}},
+        "fusion": {"kind": "fusion", "members": ["item_knn", "text"], "weights": {"item_knn": 1.0, "text": 0.2}},
+    },
+    "answer": {"model": "fusion", "examples": 3},
+    "evaluation": {"bootstrap": 20},
+}
+"""A small experiment whose model knows users, items that go together, and texts."""
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a finished run; nobody changes it."""
+    return pipeline.run(Experiment.model_validate(SETTINGS), tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def own_films(films: Path, tmp_path: Path) -> Path:
+    """Return a copy of it, to change."""
+    return Path(shutil.copytree(films, tmp_path / "films"))
+
+
+@pytest.fixture
+def serving(films: Path, tmp_path: Path, sqlite_template: Path) -> Iterator[Callable[..., Service]]:
+    """Return what starts a service over the run, and ends it after the test."""
+    services: list[Service] = []
+
+    def start(run: Path = films, *, name: str = "films", database: Path | None = None, **settings: Any) -> Service:
+        path = database or tmp_path / "service.db"
+        if not path.exists():
+            shutil.copy(sqlite_template, path)
+        config = ServeConfig.model_validate(
+            {"database": f"sqlite:///{path}", "deadline": 20, "refresh": 0.05, **settings}
+        )
+        services.append(Service(config, {name: run}))
+        return services[-1]
+
+    yield start
+    for service in services:
+        service.close()
+
+
+@pytest.fixture
+def service(serving: Callable[..., Service]) -> Service:
+    """Return a running service that needs no key."""
+    return serving()
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    """Return what asks it over HTTP."""
+    with TestClient(make_app(service), base_url="http://localhost") as asking:
+        yield asking

@@ -41,9 +41,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         with _full_disk_explained(path):
             temporary.mkdir(parents=True)
             yield temporary
+            old = path.with_name(f".{path.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
             if path.exists():
-                shutil.rmtree(path)
+                # Renamed and not removed: at no time is there neither the old nor the new one on the disk.
+                path.rename(old)
             temporary.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

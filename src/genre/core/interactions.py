@@ -90,6 +90,15 @@ class Interactions:
             offsets_of(self.lengths[wanted]), self.item_rows[where], self.timestamps[where], self.weights[where]
         )
 
+    def stacked(self, other: Interactions) -> Interactions:
+        """Return the rows of both, those of the other one behind."""
+        return Interactions(
+            np.concatenate([self.offsets, self.num_events + other.offsets[1:]]),
+            np.concatenate([self.item_rows, other.item_rows]),
+            np.concatenate([self.timestamps, other.timestamps]),
+            np.concatenate([self.weights, other.weights]),
+        )
+
     def where(self, keep: NDArray[np.bool_]) -> Interactions:
         """Return the events for which `keep` (E,) is true; rows stay, some of them empty."""
         kept = np.zeros(self.num_events + 1, np.int64)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from uuid import uuid4
 
 import numpy as np
 import polars as pl
@@ -104,6 +105,10 @@ class Impressions:
     propensities: NDArray[np.float32]
     """(S,) probability of having been shown; NaN where not logged."""
 
+    def where(self, keep: NDArray[np.bool_]) -> Impressions:
+        """Return what was shown where `keep` (S,) is true."""
+        return Impressions(*(getattr(self, field.name)[keep] for field in fields(self)))
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -138,6 +143,25 @@ class Dataset:
     def with_interactions(self, interactions: Interactions) -> Dataset:
         """Return the same catalogue and users with another log."""
         return replace(self, interactions=interactions)
+
+    def without_user(self, row: int) -> Dataset:
+        """Return the data without what is known of a user: their row stays, since models count on it, and is nobody's.
+
+        What models have learned from many, this one among them, is not taken back.
+        """
+        name, *others = self.users.frame.columns
+        here = pl.int_range(pl.len()) == row
+        frame = self.users.frame.with_columns(
+            pl.when(here).then(pl.lit(f"erased-{uuid4().hex}")).otherwise(pl.col(name)).alias(name),
+            *(pl.when(here).then(None).otherwise(pl.col(other)).alias(other) for other in others),
+        )
+        shown = self.impressions
+        return replace(
+            self,
+            interactions=self.interactions.where(self.interactions.row_of_event != row),
+            users=Entities(Vocabulary(frame[name]), frame, self.users.roles),
+            impressions=None if shown is None else shown.where(shown.user_rows != row),
+        )
 
     def queries(
         self,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Annotated
 
 import polars as pl
 from pydantic import Field
 
 from genre.core.config import Config
-from genre.core.errors import ConfigError
+from genre.core.errors import ConfigError, DataError
 from genre.data.columns import EVENT, VALUE
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -49,6 +50,28 @@ def weights(interactions: pl.DataFrame, config: FeedbackConfig) -> pl.Series:
         weight = pl.when(disliked).then(0.0).otherwise(weight)
     height = pl.int_range(pl.len())  # Gives the constant weight its length.
     return interactions.select(weight=(weight + 0 * height).cast(pl.Float32))["weight"]
+
+
+def weight_of(event: str | None, value: float | None, config: FeedbackConfig, place: str = "event") -> float:
+    """Return the weight of one event, as `weights` does of many.
+
+    Raises:
+        DataError: The event's type has no weight.
+    """
+    weight = 1.0
+    if config.events:
+        if event not in config.events:
+            raise DataError(
+                f"the type {event!r} has no weight", place=place, remedy=f"Choose from {sorted(config.events)}."
+            )
+        weight = config.events[event]
+    if value is not None and math.isnan(value):
+        value = None
+    if config.use_value and value is not None:
+        weight *= max(0.0, value)
+    if config.like_at is not None and value is not None and value < config.like_at:
+        weight = 0.0
+    return weight
 
 
 def _require(interactions: pl.DataFrame, column: str, setting: str, value: object) -> None:

@@ -252,7 +252,7 @@ class ScoringRecommender(ABC, Generic[ConfigT]):
         answer = Recommendations.empty(len(queries), n)
         if n == 0 or len(queries) == 0:
             return answer
-        start, size = 0, 1  # The first query tells how many items there are.
+        start, size = 0, 8  # The first queries tell how many items there are.
         while start < len(queries):
             rows = slice(start, start + size)
             scores = self.score(queries.take(rows))

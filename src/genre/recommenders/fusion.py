@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
-from genre.core.queries import Candidates, Holdout, Queries, Recommendations
+from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommendations, Source
 from genre.core.run import RunContext
+from genre.core.topn import top_n
 from genre.data.dataset import Dataset, Entities
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, ScoringRecommender, State
 from genre.recommenders.growth import grown
@@ -24,10 +25,11 @@ from genre.recommenders.members import (
     Judged,
     Pool,
     named_members,
+    only_source,
     questions_to_learn_from,
     scores_of,
+    sources_of,
     standardised,
-    with_sources,
 )
 from genre.recommenders.new_items import choose_within, reading_weights, reads_new_items, show_new
 
@@ -154,25 +156,39 @@ class Fusion(ScoringRecommender[FusionConfig]):
     def score(self, queries: Queries) -> NDArray[np.float32]:
         """Return (B, I) weighted sums of standardised scores."""
         scores = np.empty((len(queries), self.num_items), np.float32)
+        for start, part in self._blocks(queries):
+            scores[start : start + len(part)], _ = self._said(part)
+        return scores
+
+    @property
+    def _heaviest_first(self) -> NDArray[np.intp]:
+        """The members that say anything, those that are only heard on new items last."""
+        heard = self.weights + self.says * _LEAST
+        return np.argsort(-heard, kind="stable")[: np.count_nonzero(heard)]
+
+    def _said(self, queries: Queries) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+        """Return scores (B, I), and for each item the place among the heaviest of the first member that scores it."""
+        scores = np.zeros((len(queries), self.num_items), np.float32)
+        speaker = np.full(scores.shape, len(self.members), np.int8)
+        place = {int(at): np.int8(rank) for rank, at in enumerate(self._heaviest_first)}
         shown = bool(self.says.any() and self.new.any())
         heard = (self.weights > 0) | (self.says > 0) if shown else self.weights > 0
-        for start, part in self._blocks(queries):
-            block = scores[start : start + len(part)]
-            block[:] = 0
-            read = np.zeros_like(block)
-            scored, readable = np.zeros(block.shape, bool), np.zeros(block.shape, bool)
-            for at in np.flatnonzero(heard):
-                raw = scores_of(self.members[at], part, self.num_items)
-                scored |= (raw > -np.inf) & (self.weights[at] > 0)
-                readable |= (raw > -np.inf) & (self.says[at] > 0)
-                z = standardised(raw)
-                block += np.float32(self.weights[at]) * z
-                read += np.float32(self.says[at]) * z
-            block[~scored] = -np.inf
-            if shown:
-                read[~readable] = -np.inf
-                self._show_new(block, read, part)
-        return scores
+        read = np.zeros_like(scores)
+        scored, readable = np.zeros(scores.shape, bool), np.zeros(scores.shape, bool)
+        for at in np.flatnonzero(heard):
+            raw = scores_of(self.members[at], queries, self.num_items)
+            known = raw > -np.inf
+            np.minimum(speaker, place[int(at)], out=speaker, where=known)
+            scored |= known & (self.weights[at] > 0)
+            readable |= known & (self.says[at] > 0)
+            z = standardised(raw)
+            scores += np.float32(self.weights[at]) * z
+            read += np.float32(self.says[at]) * z
+        scores[~scored] = -np.inf
+        if shown:
+            read[~readable] = -np.inf
+            self._show_new(scores, read, queries)
+        return scores, speaker
 
     def _show_new(self, scores: NDArray[np.float32], read: NDArray[np.float32], queries: Queries) -> None:
         """Put new items among those that are answers."""
@@ -185,10 +201,34 @@ class Fusion(ScoringRecommender[FusionConfig]):
 
     def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
         """Return the n best items; each one's source is that of the heaviest member that scores it."""
-        answer = super().recommend(queries, n, candidates=candidates)
-        heard = self.weights + self.says * _LEAST
-        heaviest_first = np.argsort(-heard, kind="stable")[: np.count_nonzero(heard)]
-        return with_sources(answer, queries, [self.members[at] for at in heaviest_first])
+        answer = Recommendations.empty(len(queries), n)
+        for start, part in self._blocks(queries) if n else ():
+            rows = slice(start, start + len(part))
+            scores, speaker = self._said(part)
+            if candidates is not None:
+                candidates.take(rows).hide(scores)
+            answer.item_rows[rows], answer.scores[rows] = top_n(scores, n)
+            items = answer.item_rows[rows]
+            places = np.where(
+                items == NO_ITEM, len(self.members), np.take_along_axis(speaker, items.astype(int), axis=1)
+            )
+            answer.sources[rows] = self._sources(part, items, places)
+        return answer
+
+    def _sources(self, queries: Queries, items: NDArray[np.int32], places: NDArray[np.integer]) -> NDArray[np.int8]:
+        """Return where each item (B, n) comes from, by the member that speaks for it; only some must be asked."""
+        sources = np.full(items.shape, Source.NONE, np.int8)
+        for place, at in enumerate(self._heaviest_first):
+            mine = places == place
+            if not mine.any():
+                continue
+            source = only_source(self.members[at])
+            if source is None:
+                asked = sources_of(self.members[at], queries, np.where(mine, items, NO_ITEM))
+                sources[mine] = asked[mine]
+            else:
+                sources[mine] = source
+        return sources
 
     def index(self, items: Entities, run: RunContext) -> Self:
         """Return a fusion over a longer catalogue; new items are scored by the members that read them."""

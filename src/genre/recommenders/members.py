@@ -19,7 +19,8 @@ from genre.core.run import RunContext
 from genre.core.topn import top_n
 from genre.metrics.ranking import ndcg
 from genre.metrics.ranks import list_ranks, target_ranks
-from genre.recommenders.base import Recommender, Scorer
+from genre.recommenders.base import Recommender, Scorer, ScoringRecommender
+from genre.recommenders.growth import Unaware
 
 _VALIDATED = 10
 """Places of the list that an epoch is judged by."""
@@ -180,6 +181,15 @@ def sources_of(model: Recommender, queries: Queries, item_rows: NDArray[np.int32
         known, np.append(answer.sources[answer_rows, answer_places][order], Source.NONE)[at], Source.NONE
     )
     return sources
+
+
+def only_source(model: Recommender) -> Source | None:
+    """Return where all answers of a model come from; None where it must be asked."""
+    if isinstance(model, Unaware):
+        return only_source(model.model)
+    if isinstance(model, ScoringRecommender) and type(model).recommend is ScoringRecommender.recommend:
+        return model.source
+    return None
 
 
 def with_sources(answer: Recommendations, queries: Queries, models: Iterable[Recommender]) -> Recommendations:

@@ -95,23 +95,60 @@ def revoke(
     typer.echo(f"Revoked {key.name} ({key.key_id}).")
 
 
+def serve(
+    runs: Annotated[Optional[list[str]], typer.Argument(help="Finished runs, each RUN or NAME=RUN.")] = None,  # noqa: UP045
+    demo: Annotated[bool, typer.Option("--demo", help="Serve the sample world, made first if need be.")] = False,
+    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8000,
+    database: DatabaseOption = DEFAULT_DATABASE,
+    generator: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="smollm2, or a hub id, directory or .gguf file; without, texts are made of facts."),
+    ] = None,
+    studio: Annotated[bool, typer.Option(help="Show the page for people at /studio.")] = True,
+    overrides: Annotated[list[str], typer.Option("--set", help="Override a setting: a.b=value.")] = [],  # noqa: B006
+) -> None:
+    """Answer over HTTP: lists, texts and conversations, and take in what comes back."""
+    from genre.api import write_settings
+    from genre.config_file import parse, with_overrides
+    from genre.core.errors import ConfigError
+
+    _check_installed("genre serve")
+    from genre.serving.running import demo_run, named_runs
+    from genre.serving.running import serve as listen
+    from genre.serving.settings import ServeConfig
+
+    if bool(runs) == demo:
+        raise ConfigError("it is not clear what to serve", place="serve", remedy="Give a run, or --demo.")
+    settings: dict[str, object] = {"host": host, "port": port, "database": database}
+    if generator is not None:
+        settings["write"] = write_settings(generator, ["candidates=2", "draws=1"]).model_dump(exclude_unset=True)
+    config = parse(ServeConfig, with_overrides(settings, overrides), "serve")
+    listen(config, {"films": demo_run()} if demo else named_runs(runs or []), studio=studio)
+
+
 def _date(seconds: float | None) -> str:
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def _opened(url: str) -> Database:
     """Open the database, or say which libraries are missing."""
-    from genre.core.errors import DependencyError
-
-    if missing := next((name for name in ("sqlalchemy", "alembic") if find_spec(name) is None), None):
-        raise DependencyError(
-            f"needs the library {missing!r}, which is not installed",
-            place="genre keys",
-            remedy="Install it with `pip install 'genre-rec[serve]'`.",
-        )
+    _check_installed("genre keys")
     from genre.serving.stores.database import Database
 
     return Database.open(url)
+
+
+def _check_installed(place: str) -> None:
+    from genre.core.errors import DependencyError
+
+    wanted = ("sqlalchemy", "alembic", "fastapi", "uvicorn", "prometheus_client")
+    if missing := next((name for name in wanted if find_spec(name) is None), None):
+        raise DependencyError(
+            f"needs the library {missing!r}, which is not installed",
+            place=place,
+            remedy="Install it with `pip install 'genre-rec[serve]'`.",
+        )
 
 
 def _limit(given: str | None, name: str, unit: str) -> float | None:

@@ -139,6 +139,8 @@ class Keyring:
         self._unsaved: dict[tuple[str, int], int] = {}
         self._looking, self._counting = threading.Lock(), threading.Lock()
         self._looked = -math.inf
+        self.any_made = False
+        """Whether a key was ever made, be it revoked since."""
         self.refresh()
 
     def refresh(self) -> None:
@@ -201,7 +203,9 @@ class Keyring:
             self._looking.release()
 
     def _look(self) -> None:
-        keys = {key.key_id: key for key in self._store.all() if key.revoked is None}
+        made = self._store.all()
+        self.any_made = bool(made)
+        keys = {key.key_id: key for key in made if key.revoked is None}
         limited = [key for key in keys.values() if key.quota is not None and key.key_id not in self._quotas]
         used = self._store.used(day_of(self._now()), [key.key_id for key in limited]) if limited else {}
         quotas = {key.key_id: DailyQuota(key.quota or 0, used.get(key.key_id, 0), now=self._now) for key in limited}

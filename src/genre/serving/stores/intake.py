@@ -42,6 +42,14 @@ class Totals:
                 if len(self.first_conflicts) < 10:
                     self.first_conflicts.append(outcome.event_id)
 
+    def merge(self, other: Totals) -> None:
+        """Count what others have counted."""
+        self.new += other.new
+        self.known += other.known
+        self.conflicts += other.conflicts
+        self.bounded += other.bounded
+        self.first_conflicts = [*self.first_conflicts, *other.first_conflicts][:10]
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:

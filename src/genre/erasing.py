@@ -1,0 +1,115 @@
+"""Taking a person out of what a run has left: the log, the questions, the answers, the texts and the report.
+
+What models have learned from many people stays as it is, until they are fitted again; it holds no id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Set
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from genre.core.files import atomic_directory, atomic_file, sha256
+from genre.core.queries import Holdout
+from genre.data.columns import USER_ID
+from genre.data.dataset import Dataset
+from genre.data.files import load_dataset, load_split, save_dataset, save_split
+from genre.data.splits import Split
+from genre.pipeline import ANSWERS, CONTENT, REPORT, write_report
+from genre.workspace import MANIFEST, read_manifest, verify
+
+
+def erase_from_run(run: Path, user_ids: Set[str]) -> bool:
+    """Erase users from a finished run, and return whether it held any of them; nothing is changed if not.
+
+    The run is written anew beside itself and then takes its own place, so that it is whole at any time; files in which
+    nothing changes are not copied. A user's row stays in the data, since models count on its number, and is nobody's.
+
+    Args:
+        run: Its directory.
+        user_ids: Ids as the data has them.
+
+    Raises:
+        ArtifactError: There is no finished run, or its files are damaged.
+        ResourceError: The disk is full; the run is as it was.
+    """
+    verify(run, "data", ANSWERS, CONTENT)
+    if not _rows(load_dataset(run / "data" / "all"), user_ids):
+        return False
+    with atomic_directory(run) as copy:
+        shutil.copytree(run, copy, copy_function=os.link, dirs_exist_ok=True)
+        for path in sorted((copy / "data").iterdir()):
+            if path.name == "all":
+                _write_dataset(_without(load_dataset(path), user_ids), path)
+            elif (path / "split.json").exists():
+                _write_split(_split_without(load_split(path), user_ids), path)
+        _drop_answers(copy / ANSWERS, user_ids)
+        _drop_lines(copy / CONTENT, user_ids)
+        _note_hashes(copy)
+        (copy / REPORT).unlink(missing_ok=True)
+        write_report(copy)
+        _note_hashes(copy)
+    return True
+
+
+def _rows(data: Dataset, user_ids: Set[str]) -> list[int]:
+    return [row for row in data.users.vocabulary.rows(sorted(user_ids)).tolist() if row >= 0]
+
+
+def _without(data: Dataset, user_ids: Set[str]) -> Dataset:
+    for row in _rows(data, user_ids):
+        data = data.without_user(row)
+    return data
+
+
+def _split_without(split: Split, user_ids: Set[str]) -> Split:
+    """Return the split without what is theirs: nothing to learn from, and no question."""
+    gone = np.array(_rows(split.train, user_ids), np.int32)
+
+    def rest(holdout: Holdout) -> Holdout:
+        return holdout.take(np.flatnonzero(~np.isin(holdout.queries.user_rows, gone)))
+
+    return replace(
+        split, train=_without(split.train, user_ids), validation=rest(split.validation), test=rest(split.test)
+    )
+
+
+def _write_dataset(data: Dataset, path: Path) -> None:
+    with atomic_directory(path) as directory:
+        save_dataset(data, directory)
+
+
+def _write_split(split: Split, path: Path) -> None:
+    with atomic_directory(path) as directory:
+        save_split(split, directory)
+
+
+def _drop_answers(path: Path, user_ids: Set[str]) -> None:
+    frame = pl.read_parquet(path)
+    with atomic_file(path) as temporary:
+        frame.filter(~pl.col(USER_ID).is_in(sorted(user_ids))).write_parquet(temporary)
+
+
+def _drop_lines(path: Path, user_ids: Set[str]) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    with atomic_file(path) as temporary:
+        kept = (line for line in lines if str(json.loads(line).get(USER_ID)) not in user_ids)
+        temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def _note_hashes(run: Path) -> None:
+    """Let the manifest know the files as they are now."""
+    manifest = read_manifest(run)
+    manifest["files"] = {
+        str(path.relative_to(run)): sha256(path)
+        for path in sorted(run.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    with atomic_file(run / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=2), encoding="utf-8")

@@ -1,0 +1,115 @@
+"""The service as an ASGI app: routes, and what errors look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException as BareHTTPException
+
+from genre._version import __version__
+from genre.core.errors import ArtifactError, ConfigError, DataError, DependencyError, GenreError, ModelError
+from genre.serving.batching import BusyError
+from genre.serving.guard import Guard, Refused
+from genre.serving.routes import answers, catalogue, feedback, operating, people, writing
+from genre.serving.schemas import EventsRequest
+from genre.serving.service import Service
+
+_CODES: dict[int, str] = {400: "malformed", 404: "no_route", 405: "no_method"}
+_STATUS: list[tuple[type[Exception], int, str]] = [
+    (BusyError, 429, "busy"),
+    (DataError, 422, "wrong"),
+    (ConfigError, 422, "wrong"),
+    (ModelError, 422, "cannot"),
+    (ArtifactError, 409, "damaged"),
+    (DependencyError, 501, "not_installed"),
+    (GenreError, 503, "away"),
+]
+"""What a deliberate error means to a client: the first that fits."""
+
+
+def make_app(service: Service) -> FastAPI:
+    """Return the app of a service; whoever runs it closes the service afterwards."""
+    app = FastAPI(
+        title="Genre",
+        version=__version__,
+        summary="Recommends, writes, and learns from what comes back.",
+        # Their pages load scripts from elsewhere, and no request leaves the machine.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.service = service
+    for part in (answers, writing, feedback, catalogue, people, operating):
+        app.include_router(part.router)
+    _explain(app)
+    _describe(app)
+    app.add_middleware(Guard, service=service)
+    return app
+
+
+def _explain(app: FastAPI) -> None:
+    """Let errors say what is wrong, where, and what to do about it; and never what the program was doing."""
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        return JSONResponse(error.body(), error.status_code, headers=dict(error.headers or {}))
+
+    @app.exception_handler(BareHTTPException)
+    async def other(_: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(error.status_code, "refused")
+        body = _problem(code, str(error.detail), None, None)
+        return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    @app.exception_handler(ValidationError)
+    async def wrong(_: Request, error: RequestValidationError | ValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        malformed = first["type"] == "json_invalid"
+        place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
+        remedy = "Send JSON." if malformed else "See /openapi.json for the form."
+        body = _problem("malformed" if malformed else "wrong", first["msg"], place, remedy)
+        return JSONResponse(body, 400 if malformed else 422)
+
+    @app.exception_handler(TimeoutError)
+    async def late(_: Request, _error: TimeoutError) -> JSONResponse:
+        body = _problem("late", "it took too long", None, "Ask for less, or allow more time with `deadline_ms`.")
+        return JSONResponse(body, 503, headers={"retry-after": "1"})
+
+    @app.exception_handler(GenreError)
+    async def deliberate(_: Request, error: GenreError) -> JSONResponse:
+        status, code = next((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
+        headers = {}
+        if status in {429, 503}:
+            headers["retry-after"] = str(round(error.seconds)) if isinstance(error, BusyError) else "2"
+        # What is wrong with the stores is for the operator: it may name hosts and paths.
+        if status == 503:
+            problem = "what was asked for is away for the moment"
+            return JSONResponse(_problem(code, problem, None, "Ask again in a moment."), status, headers=headers)
+        return JSONResponse(_problem(code, error.problem, error.place, error.remedy), status, headers=headers)
+
+
+def _problem(code: str, problem: str, place: str | None, remedy: str | None) -> dict[str, Any]:
+    return {"error": {"code": code, "problem": problem, "place": place, "remedy": remedy}}
+
+
+def _describe(app: FastAPI) -> None:
+    """Add to the description of the service what routes read by themselves, and how a key is sent."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = plain()
+            parts = schema.setdefault("components", {}).setdefault("schemas", {})
+            form = EventsRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+            parts |= form.pop("$defs", {})
+            parts["EventsRequest"] = form
+            schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"key": []}]
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

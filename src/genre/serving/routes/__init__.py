@@ -1,0 +1,1 @@
+"""What a service answers, one file for each kind of question."""

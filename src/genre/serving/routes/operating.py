@@ -1,0 +1,127 @@
+"""Versions of models, experiments, health and metrics: for those who run the service."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from genre.serving.routes.asker import PROBLEMS, Asker, may
+from genre.serving.scenario import Scenario
+from genre.serving.schemas import ExperimentRequest, ModelChange, ModelReply, ModelsReply
+from genre.serving.service import Service
+from genre.serving.stores.experiments import Experiments
+from genre.serving.stores.values import Id
+
+router = APIRouter(tags=["operating"])
+Admin = Annotated[Asker, Depends(may("admin"))]
+Reader = Annotated[Asker, Depends(may("read"))]
+ScenarioName = Annotated[Id | None, Query(description="May be left out where there is one.")]
+PAGE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@router.get("/v1/models", responses=PROBLEMS)
+async def models(asker: Admin, scenario: ScenarioName = None) -> ModelsReply:
+    """List the versions of a scenario's model, and what became of each."""
+    return await asyncio.to_thread(_models, asker.scenario(scenario))
+
+
+@router.post("/v1/models/{version}", responses=PROBLEMS)
+async def change(version: Id, body: ModelChange, asker: Admin) -> ModelsReply:
+    """Let a version go live, try it on a share of the users, or reject it.
+
+    It is loaded first, so that no request waits; one that cannot answer changes nothing. To go back, let the version
+    that was live before go live again: it is still in memory.
+    """
+    found = asker.scenario(body.scenario)
+
+    def work() -> ModelsReply:
+        found.move(version, body.state, share=body.share, reason=body.reason, actor=asker.caller.key_id)
+        return _models(found)
+
+    return await asyncio.to_thread(work)
+
+
+@router.get("/v1/experiments", responses=PROBLEMS)
+async def experiments(asker: Admin, scenario: ScenarioName = None) -> list[dict[str, Any]]:
+    """List the experiments of a scenario."""
+    found = asker.scenario(scenario)
+    store = Experiments(asker.service.database)
+    return [_plain(one) for one in await asyncio.to_thread(store.all, found.name)]
+
+
+@router.post("/v1/experiments", responses=PROBLEMS)
+async def plan(body: ExperimentRequest, asker: Admin) -> dict[str, Any]:
+    """Begin an experiment: everybody is in the same arm each time, by a hash of their id."""
+    found, store = asker.scenario(body.scenario), Experiments(asker.service.database)
+
+    def work() -> dict[str, Any]:
+        store.add(found.name, body.name, body.arms, actor=asker.caller.key_id)
+        begun = store.move(found.name, body.name, "running", actor=asker.caller.key_id)
+        found.follow()
+        return _plain(begun)
+
+    return await asyncio.to_thread(work)
+
+
+@router.post("/v1/experiments/{name}/stop", responses=PROBLEMS)
+async def stop(name: Id, asker: Admin, scenario: ScenarioName = None) -> dict[str, Any]:
+    """End an experiment."""
+    found, store = asker.scenario(scenario), Experiments(asker.service.database)
+
+    def work() -> dict[str, Any]:
+        stopped = store.move(found.name, name, "stopped", actor=asker.caller.key_id)
+        found.follow()
+        return _plain(stopped)
+
+    return await asyncio.to_thread(work)
+
+
+@router.get("/health/live")
+async def live() -> dict[str, Literal["ok"]]:
+    """Say that the process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/health/ready", responses={503: {"description": "It cannot take requests now"}})
+async def ready(request: Request) -> JSONResponse:
+    """Say whether requests can be taken; lists are answered while the database is away, and events are not."""
+    service: Service = request.app.state.service
+    body = {
+        "status": "draining" if service.draining else "ok",
+        "database": "up" if service.database_up else "down",
+        "scenarios": {name: scenario.live.name for name, scenario in service.scenarios.items()},
+        "problems": sorted({problem for one in service.scenarios.values() for problem in one.problems}),
+    }
+    return JSONResponse(body, status_code=503 if service.draining else 200)
+
+
+@router.get("/metrics", responses=PROBLEMS, response_class=Response)
+async def metrics(asker: Reader) -> Response:
+    """Return what Prometheus reads."""
+    asker.service.gauges()
+    return Response(asker.service.metrics.page(), media_type=PAGE)
+
+
+def _models(scenario: Scenario) -> ModelsReply:
+    loaded = scenario.loaded
+    versions = [
+        ModelReply(
+            version=one.version,
+            state=one.state,
+            share=one.share,
+            reason=one.reason,
+            created=one.created,
+            changed=one.changed,
+            loaded=one.version in loaded,
+            problem=scenario.problems.get(one.version),
+        )
+        for one in scenario.versions()
+    ]
+    return ModelsReply(scenario=scenario.name, versions=versions)
+
+
+def _plain(experiment: Any) -> dict[str, Any]:
+    return {name: getattr(experiment, name) for name in ("name", "arms", "state", "reason", "created", "changed")}

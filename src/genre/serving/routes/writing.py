@@ -1,0 +1,211 @@
+"""`/v1/write`, `/v1/why` and `/v1/chat`: what takes longer than a list."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import StreamingResponse
+
+from genre.conversation.conversation import Conversation
+from genre.conversation.state import State
+from genre.core.errors import ConfigError, GenreError, ResourceError
+from genre.generation.kinds import kind_of, kinds
+from genre.serving.batching import BusyError
+from genre.serving.live import LiveVersion
+from genre.serving.routes.asker import PROBLEMS, Asker, may
+from genre.serving.scenario import Scenario
+from genre.serving.schemas import ChatReply, ChatRequest, Question, Texts, WhyRequest, WriteRequest
+from genre.serving.service import Service
+
+router = APIRouter(prefix="/v1", tags=["texts"], responses=PROBLEMS)
+Reader = Annotated[Asker, Depends(may("read"))]
+Writer = Annotated[Asker, Depends(may("write"))]
+_EVENTS: Final = "text/event-stream"
+
+
+@router.post(
+    "/write",
+    response_model=Texts,
+    responses={200: {"content": {_EVENTS: {"schema": {"type": "string"}}}, "description": "Texts, or one as it comes"}},
+)
+async def write(body: WriteRequest, asker: Writer) -> Response:
+    """Write for somebody about what is recommended, or about given items: nothing that is not in the facts."""
+    unknown = [kind for kind in body.kinds if kind not in kinds()]
+    if unknown:
+        raise ConfigError(f"there is no kind {unknown[0]!r}", place="kinds", remedy=f"Choose from {kinds()}.")
+    scenario, service = asker.scenario(body.scenario), asker.service
+    who = _who(body, scenario)
+    version, _ = scenario.answering(who)
+    if body.stream:
+        events = _events(body, who, version, service)
+        return StreamingResponse(events, media_type=_EVENTS, headers={"cache-control": "no-store"})
+    by, texts = await _written(body, who, version, service)
+    for text in texts:
+        service.metrics.texts.labels(str(text["writer"])).inc()
+        service.metrics.words.inc(len(text["text"] or ""))
+        text.pop("user_id")
+    content = {"scenario": scenario.name, "version": version.name, "written_by": by, "texts": texts}
+    return Response(json.dumps(content, ensure_ascii=False, default=str).encode(), media_type="application/json")
+
+
+@router.post("/why")
+async def why(body: WhyRequest, asker: Reader) -> dict[str, Any]:
+    """Tell how an item came to be recommended to somebody, or why it was not."""
+    scenario, service = asker.scenario(body.scenario), asker.service
+    who = _who(body, scenario)
+    version, _ = scenario.answering(who)
+
+    def work() -> dict[str, Any]:
+        trace = version.engine.why(who, body.item_id, history=body.history, n=body.n, language=body.language)
+        return asdict(trace)
+
+    found = await service.slow.do(work, _seconds(body, service))
+    return {**found, "user_id": body.user_id, "scenario": scenario.name, "version": version.name}
+
+
+@router.post("/chat")
+async def chat(body: ChatRequest, asker: Writer) -> ChatReply:
+    """Answer one turn of a conversation about the catalogue; what was said is in `state`, and nowhere else."""
+    scenario, service = asker.scenario(body.scenario), asker.service
+    who = _who(body, scenario)
+    version, _ = scenario.answering(who)
+    state = State() if body.state is None else State.from_json(body.state)
+
+    def work(conversation: Conversation) -> ChatReply:
+        reply = conversation.turn(state, body.message, user=who, history=body.history)
+        return ChatReply(
+            scenario=scenario.name,
+            version=version.name,
+            text=reply.text,
+            items=reply.items.to_dicts(),
+            state=reply.state.to_json(),
+            writer=reply.writer,
+        )
+
+    try:
+        return await service.slow.do(lambda: work(service.conversation(version, body.place)), _seconds(body, service))
+    except (TimeoutError, ResourceError) as error:
+        if service.config.write.generator is None or isinstance(error, BusyError):
+            raise
+        # The language model hangs, or all its threads do: patterns and facts can talk without it.
+        return await asyncio.to_thread(lambda: work(service.conversation(version, body.place, plain=True)))
+
+
+async def _written(
+    body: WriteRequest, who: str | None, version: LiveVersion, service: Service
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return who wrote, and what; texts from the facts alone where the language model takes too long."""
+    try:
+        return "service", await service.slow.do(lambda: _texts(body, who, version, service), _seconds(body, service))
+    except (TimeoutError, ResourceError) as error:
+        if service.config.write.generator is None or isinstance(error, BusyError):
+            raise
+        return "facts", await asyncio.to_thread(_texts, body, who, version, service, plain=True)
+
+
+def _texts(
+    body: WriteRequest, who: str | None, version: LiveVersion, service: Service, *, plain: bool = False
+) -> list[dict[str, Any]]:
+    settings = service.config.write
+    return version.engine.write(
+        [who or ""],
+        histories=_histories(body),
+        items=body.item_ids,
+        n=body.n,
+        kinds=body.kinds,
+        language=body.language,
+        scenario=body.place,
+        question=body.question,
+        begin=body.begin,
+        config=settings.model_copy(update={"generator": None}) if plain else settings,
+        generator=None if plain else service.generator,
+    )
+
+
+async def _events(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> AsyncIterator[bytes]:
+    """Yield one text sentence by sentence; a text from the facts, where the language model says nothing in time."""
+    told = False
+    try:
+        async for sentence in _sentences(body, who, version, service):
+            told = True
+            service.metrics.words.inc(len(sentence))
+            yield _event("sentence", {"text": sentence})
+    except (TimeoutError, ResourceError):
+        if told or service.config.write.generator is None:
+            yield _event("error", {"problem": "the rest took too long"})
+            return
+        for text in await asyncio.to_thread(_texts, body, who, version, service, plain=True):
+            yield _event("sentence", {"text": text["text"]})
+    except GenreError as error:
+        yield _event("error", {"problem": str(error)})
+        return
+    yield _event("end", {})
+
+
+async def _sentences(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> AsyncIterator[str]:
+    """Yield the sentences that a thread writes; when nobody listens any more, it stops at the next one.
+
+    Raises:
+        TimeoutError: The next one did not come in time.
+        GenreError: The writing failed.
+    """
+    loop, queue, gone = asyncio.get_running_loop(), asyncio.Queue[str | None](), threading.Event()
+
+    def work() -> None:
+        for sentence in _stream(body, who, version, service):
+            if gone.is_set():
+                return
+            loop.call_soon_threadsafe(queue.put_nowait, sentence)
+
+    future = service.slow.begin(work)
+    future.add_done_callback(lambda _: loop.call_soon_threadsafe(queue.put_nowait, None))
+    until = loop.time() + _seconds(body, service)
+    try:
+        while (sentence := await asyncio.wait_for(queue.get(), max(0.0, until - loop.time()))) is not None:
+            yield sentence
+        future.result()
+    finally:
+        gone.set()
+        service.slow.give_up(future)
+
+
+def _stream(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> Iterator[str]:
+    engine, items = version.engine, body.item_ids
+    if items is None and kind_of(body.kinds[0], body.language).about == "item":
+        best = engine.recommend([who or ""], histories=_histories(body), n=1)
+        items = tuple(best["item_id"])
+    return engine.stream(
+        who,
+        items,
+        history=body.history,
+        n=body.n,
+        kind=body.kinds[0],
+        language=body.language,
+        scenario=body.place,
+        question=body.question,
+        begin=body.begin,
+        config=service.config.write,
+        generator=service.generator,
+    )
+
+
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def _histories(body: Question) -> list[tuple[str, ...]] | None:
+    return None if body.history is None else [body.history]
+
+
+def _who(body: Question, scenario: Scenario) -> str | None:
+    return None if body.user_id is None else scenario.stored_id(body.user_id)
+
+
+def _seconds(body: Question, service: Service) -> float:
+    return service.config.writing_deadline if body.deadline_ms is None else body.deadline_ms / 1000

@@ -1,0 +1,281 @@
+"""One scenario of a service: which versions answer whom, and how they follow what is in the stores."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from genre.config import Experiment
+from genre.config_file import read_experiment
+from genre.core.errors import ArtifactError, DataError, GenreError
+from genre.data.feedback import FeedbackConfig, weight_of
+from genre.recent import Happened
+from genre.runs import CONFIG, open_run
+from genre.serving.live import LiveVersion
+from genre.serving.stores.database import Database
+from genre.serving.stores.events import IMPRESSION, Event, Events, Outcome
+from genre.serving.stores.experiments import Experiment as Comparison
+from genre.serving.stores.experiments import Experiments
+from genre.serving.stores.items import Items
+from genre.serving.stores.models import Models
+from genre.serving.stores.models import Version as StoredVersion
+from genre.strategies.base import StrategyConfig
+from genre.strategies.diversity import DiversifyConfig
+from genre.workspace import read_manifest
+
+FIRST: Final = "first"
+"""The version that a run itself is."""
+SEQ, REVISION = "events_seq", "items_revision"
+"""Where the manifest of a version says how far its data goes."""
+_STANDBY: Final = 1
+"""Retired versions that stay in memory, so that going back to one takes no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Where somebody is in an experiment."""
+
+    experiment: str
+    arm: str
+
+
+class Scenario:
+    """The versions of one scenario's model in memory. Any thread may ask; `follow` is called by one."""
+
+    def __init__(self, name: str, run: Path, database: Database) -> None:
+        """Load the live version, and the canary if there is one; a run that is new here goes live.
+
+        Args:
+            name: What clients call it.
+            run: The run that it begins with.
+            database: Where events, items and versions are.
+
+        Raises:
+            ArtifactError: The run cannot be read, and no other version is live.
+            ResourceError: The database cannot be read or written.
+        """
+        self.name, self.run = name, run
+        self._models, self._experiments = Models(database), Experiments(database)
+        self._events, self._items = Events(database), Items(database)
+        self._loaded: dict[str, LiveVersion] = {}
+        self.problems: dict[str, str] = {}
+        """Why versions that are on duty could not be loaded, by their names."""
+        self._loading = threading.Lock()
+        self._running: tuple[Comparison, ...] = ()
+        self._canary: tuple[LiveVersion, float] | None = None
+        self.experiment: Experiment = read_experiment(run / CONFIG)
+        live, _ = self._models.on_duty(name)
+        if live is None:
+            self._models.add(name, FIRST, str(run.absolute()), reason="the run that was served first", actor="service")
+            live = self._models.move(name, FIRST, "live", reason="the first one", actor="service")
+        self.live = self._load(live)
+        self.follow()
+
+    @property
+    def feedback(self) -> FeedbackConfig:
+        """What events mean."""
+        return self.experiment.feedback
+
+    @property
+    def canary(self) -> tuple[LiveVersion, float] | None:
+        """The version that is tried on some users, and their share."""
+        return self._canary
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Versions that could answer at once."""
+        return tuple(self._loaded)
+
+    def version(self, name: str) -> LiveVersion:
+        """Return a version that is loaded; the live one, where it is not any more."""
+        return self._loaded.get(name, self.live)
+
+    def shaping(self, diversity: float | None, explore: float | None) -> tuple[StrategyConfig, ...] | None:
+        """Return rules and strategies with another diversity or exploration; None where neither is asked for.
+
+        Both are taken in steps of a twentieth: the engine keeps what it has made for each.
+        """
+        if diversity is None and explore is None:
+            return None
+        kept = list(self.experiment.answer.strategies)
+        if diversity is not None:
+            kept = [one for one in kept if not isinstance(one, DiversifyConfig)]
+            if strength := round(20 * diversity) / 20:
+                kept.append(DiversifyConfig(strength=strength))
+        return tuple(kept)
+
+    def stored_id(self, user_id: str) -> str:
+        """Return what a user is called in the stores: a hash, where the data's ids are."""
+        pseudonym = self.live.engine.pseudonym
+        return user_id if pseudonym is None else pseudonym(user_id)
+
+    def answering(self, user_id: str | None) -> tuple[LiveVersion, Arm | None]:
+        """Return the version that answers somebody: always the same one, as long as nothing is changed."""
+        if user_id is None:
+            return self.live, None
+        for comparison in self._running:
+            arm = arm_of(comparison, user_id)
+            return self._loaded.get(arm, self.live), Arm(comparison.name, arm)
+        if self._canary is not None:
+            version, share = self._canary
+            if _part("canary", self.name, user_id) < share:
+                return version, None
+        return self.live, None
+
+    def check(self, events: Sequence[Event]) -> None:
+        """Make sure that events mean something here.
+
+        Raises:
+            DataError: The type of one has no weight.
+        """
+        for number, event in enumerate(events, start=1):
+            if event.event != IMPRESSION:
+                weight_of(event.event, event.value, self.feedback, place=f"event {number}")
+
+    def happened(self, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
+        """Let events that are on the disk change the next answer."""
+        told = [
+            (event.user_id, happened)
+            for event, outcome in zip(events, outcomes, strict=True)
+            if outcome.status != "conflict"
+            and (happened := self._happened(event, outcome.seq, outcome.timestamp)) is not None
+        ]
+        for version in list(self._loaded.values()):
+            version.happened(told)
+
+    def forget(self, user_id: str) -> None:
+        """Keep nothing of somebody in memory."""
+        for version in list(self._loaded.values()):
+            version.forget(user_id)
+
+    def follow(self) -> None:
+        """Read what has changed in the stores: versions, items, events, experiments.
+
+        Raises:
+            ResourceError: The database cannot be read; everything goes on as it was.
+        """
+        with self._loading:
+            self._follow_versions()
+            for version in list(self._loaded.values()):
+                self._catch_up(version)
+            running = [one for one in self._experiments.all(self.name) if one.state == "running"]
+            self._running = tuple(running)
+
+    def move(self, version: str, state: Any, *, share: float | None, reason: str, actor: str) -> StoredVersion:
+        """Bring a version to a state; one that shall answer is loaded first, so that nobody waits for it.
+
+        Raises:
+            ArtifactError: It cannot be loaded: then nothing changes.
+            DataError, ConfigError: The stores refuse it.
+        """
+        with self._loading:
+            if state in {"live", "canary"}:
+                found = next((one for one in self._models.all(self.name) if one.version == version), None)
+                if found is not None:
+                    self._load(found)
+            moved = self._models.move(self.name, version, state, share=share, reason=reason, actor=actor)
+            self._follow_versions()
+        return moved
+
+    def versions(self) -> list[StoredVersion]:
+        """Return all versions in the store."""
+        return self._models.all(self.name)
+
+    def _follow_versions(self) -> None:
+        stored = {one.version: one for one in self._models.all(self.name)}
+        on_duty = {one.state: one for one in stored.values() if one.state in {"live", "canary"}}
+        live, canary = on_duty.get("live"), on_duty.get("canary")
+        self.problems = {
+            name: why for name, why in self.problems.items() if name in {o.version for o in on_duty.values()}
+        }
+        if live is not None and live.version != self.live.name and (loaded := self._tried(live)) is not None:
+            self.live = loaded
+        tried = None if canary is None else self._tried(canary)
+        self._canary = None if canary is None or tried is None or canary.share is None else (tried, canary.share)
+        self._release(stored)
+
+    def _release(self, stored: dict[str, StoredVersion]) -> None:
+        """Keep in memory what is on duty, what an experiment asks, and the one that answered last."""
+        wanted = {self.live.name, *(arm for one in self._running for arm in one.arms)}
+        if self._canary is not None:
+            wanted.add(self._canary[0].name)
+        retired = [name for name in self._loaded if name not in wanted and name in stored]
+        retired.sort(key=lambda name: -stored[name].changed)
+        for name in list(self._loaded):
+            if name not in wanted and name not in retired[:_STANDBY]:
+                del self._loaded[name]
+
+    def _tried(self, stored: StoredVersion) -> LiveVersion | None:
+        """Return a version, or None where it cannot be loaded: what answered before goes on answering."""
+        if stored.version in self.problems:
+            return None
+        try:
+            return self._load(stored)
+        except GenreError as error:
+            self.problems[stored.version] = str(error)
+            return None
+
+    def _load(self, stored: StoredVersion) -> LiveVersion:
+        if stored.version in self._loaded:
+            return self._loaded[stored.version]
+        path = Path(stored.path)
+        try:
+            manifest = read_manifest(path)
+            version = LiveVersion(
+                stored.version, open_run(path), int(manifest.get(SEQ, 0)), int(manifest.get(REVISION, 0))
+            )
+            self._catch_up(version)
+            version.warm()
+        except GenreError:
+            raise
+        except Exception as error:
+            # Whatever a damaged file may lead to, the version that answers now goes on.
+            raise ArtifactError(
+                f"the version cannot answer ({type(error).__name__}: {error})", place=str(path),
+                remedy="Make it again; the live version goes on answering.",
+            ) from error  # fmt: skip
+        self._loaded[stored.version] = version
+        return version
+
+    def _catch_up(self, version: LiveVersion) -> None:
+        """Read all events and items that a version does not know."""
+        for items in self._items.since(self.name, version.revision):
+            version.change(items)
+        for frame in self._events.since(self.name, version.applied):
+            told = []
+            for row in frame.iter_rows(named=True):
+                event = Event.model_construct(**{name: row[name] for name in ("item_id", "event", "value")})
+                if (happened := self._happened(event, row["seq"], row["timestamp"])) is not None:
+                    told.append((row["user_id"], happened))
+            version.happened(told)
+            version.caught_up(int(frame["seq"][-1]))
+
+    def _happened(self, event: Event, seq: int, timestamp: float) -> Happened | None:
+        """Return what an event changes; nothing where an item was only shown, or the type means nothing any more."""
+        if event.event == IMPRESSION:
+            return None
+        try:
+            return Happened(event.item_id, int(timestamp), weight_of(event.event, event.value, self.feedback), seq)
+        except DataError:
+            return None
+
+
+def arm_of(comparison: Comparison, user_id: str) -> str:
+    """Return the arm of an experiment that somebody is in, which is the same each time and by every process."""
+    part, upto = _part("experiment", comparison.scenario, comparison.name, user_id), 0.0
+    arms = sorted(comparison.arms.items())
+    for arm, share in arms:
+        upto += share
+        if part < upto:
+            return arm
+    return arms[-1][0]
+
+
+def _part(*names: str) -> float:
+    """Return a number from 0 to 1 that these names always have."""
+    digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8]) / 2**64

@@ -1,0 +1,304 @@
+"""A running service: scenarios, stores and threads; what the routes ask for, without HTTP.
+
+A request for recommendations never fails for want of a model: if it is too slow or breaks, somebody gets their last
+list, less what they have seen since, or else what is popular, and the answer says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from secrets import randbits
+from typing import Any, Final, Literal, TypeAlias
+from uuid import uuid4
+
+from genre.conversation.conversation import Conversation, ConversationConfig
+from genre.core.errors import ConfigError, DataError, GenreError, ResourceError
+from genre.engine import Engine
+from genre.generation.scenarios import ScenarioName
+from genre.language.base import Generator
+from genre.serving.batching import Batcher, BusyError
+from genre.serving.keys import Keyring
+from genre.serving.live import Ask, LiveVersion, Recommended
+from genre.serving.metrics import Metrics
+from genre.serving.scenario import Arm, Scenario
+from genre.serving.settings import ServeConfig
+from genre.serving.slow import SlowLane
+from genre.serving.stores.database import Database
+from genre.serving.stores.events import Event, Events
+from genre.serving.stores.intake import PART, Intake, Totals
+from genre.serving.stores.items import Items
+from genre.serving.stores.keys import StoredKeys
+from genre.serving.stores.users import Users
+
+AnsweredBy: TypeAlias = Literal["model", "memory", "popular"]
+_REMEMBERED: Final = 20_000
+"""Last lists that are kept, for when a model is too slow."""
+_SAVE: Final = 10.0
+"""Seconds between two looks at how much of the quotas is used."""
+log = logging.getLogger("genre.serving")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What somebody is recommended."""
+
+    list_id: str
+    version: str
+    answered_by: AnsweredBy
+    items: Sequence[Recommended]
+    arm: Arm | None
+
+
+class Service:
+    """All that stays between two requests."""
+
+    def __init__(self, config: ServeConfig, runs: Mapping[str, Path]) -> None:
+        """Open the database, load the models and start to work.
+
+        Args:
+            config: Settings.
+            runs: The run that each scenario begins with, by the scenario's name.
+
+        Raises:
+            ArtifactError: A run cannot be read.
+            ResourceError: The database cannot be used.
+            DependencyError: A library is missing.
+        """
+        config.write.check_installed()
+        self.config, self.metrics, self.started = config, Metrics(), time.time()
+        self.database = Database.open(config.database)
+        self.events, self.items, self.users = Events(self.database), Items(self.database), Users(self.database)
+        self.keys = Keyring(StoredKeys(self.database))
+        self.scenarios = {name: Scenario(name, run, self.database) for name, run in runs.items()}
+        self.intake = Intake(self.events)
+        self.slow = SlowLane(config.writers, config.most_writing)
+        self.batcher: Batcher[tuple[LiveVersion, Ask], list[Recommended]] = Batcher(
+            self._answered, size=config.batch, most=config.most_waiting
+        )
+        self.batcher.load.watch = self._watched
+        self.draining = False
+        self._remembered: OrderedDict[tuple[str, str], Sequence[Recommended]] = OrderedDict()
+        self._conversations: dict[tuple[str, ScenarioName, bool], tuple[Engine, Conversation]] = {}
+        self._making: set[tuple[str, ScenarioName, bool]] = set()
+        self._stop = threading.Event()
+        self._follower = threading.Thread(target=self._follow, name="genre-follows", daemon=True)
+        self._follower.start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this machine may ask without a key: until the first one is made."""
+        return self.config.is_local and not self.keys.any_made
+
+    @property
+    def database_up(self) -> bool:
+        """Whether the database answered when it was asked last."""
+        return bool(self.metrics.database._value.get())
+
+    @cached_property
+    def generator(self) -> Generator | None:
+        """The language model that writes, loaded once; None where texts are put together from the facts."""
+        generator = self.config.write.generator
+        return None if generator is None else generator.build()
+
+    def conversation(self, version: LiveVersion, place: ScenarioName, *, plain: bool = False) -> Conversation:
+        """Return what talks about a version's catalogue; made anew when that has changed.
+
+        Args:
+            version: Which recommends.
+            place: Where it talks.
+            plain: Without the language model.
+        """
+        key, engine = (version.name, place, plain), version.engine
+        found = self._conversations.get(key)
+        if found is None:
+            return self._new_conversation(key, engine)
+        if found[0] is not engine and key not in self._making:
+            # It takes seconds with a large catalogue: meanwhile one talks about the catalogue as it was.
+            self._making.add(key)
+            threading.Thread(target=self._new_conversation, args=(key, engine), daemon=True).start()
+        return found[1]
+
+    def _new_conversation(self, key: tuple[str, ScenarioName, bool], engine: Engine) -> Conversation:
+        _, place, plain = key
+        write = self.config.write.model_copy(update={"generator": None}) if plain else self.config.write
+        try:
+            made = Conversation(engine, ConversationConfig(scenario=place, write=write))
+            self._conversations[key] = engine, made
+        finally:
+            self._making.discard(key)
+        return made
+
+    def scenario(self, name: str | None) -> Scenario:
+        """Return a scenario; without a name the only one.
+
+        Raises:
+            LookupError: There is none with this name, or it is not clear which is meant.
+        """
+        if name is None and len(self.scenarios) == 1:
+            return next(iter(self.scenarios.values()))
+        if name is None or name not in self.scenarios:
+            raise LookupError(name)
+        return self.scenarios[name]
+
+    async def recommend(self, scenario: Scenario, ask: Ask, seconds: float) -> Answer:
+        """Return what is recommended, in time, to somebody under the id that the stores have.
+
+        Raises:
+            BusyError: Too many wait.
+            DataError: The history names an item that is not in the catalogue.
+        """
+        version, arm = scenario.answering(ask.user_id)
+        by: AnsweredBy = "model"
+        items: Sequence[Recommended]
+        try:
+            items = await self.batcher.ask((version, ask), seconds)
+        except (BusyError, DataError, ConfigError):
+            raise
+        except TimeoutError:
+            self.metrics.late.inc()
+            by, items = self._instead(scenario, version, ask)
+        except Exception:
+            # The details are for whoever runs the service; somebody who waits for a list gets one.
+            log.exception("the model failed", extra={"scenario": scenario.name, "version": version.name})
+            self.metrics.failed.labels(scenario.name).inc()
+            by, items = self._instead(scenario, version, ask)
+        self.metrics.answers.labels(scenario.name, by).inc()
+        if by == "model" and ask.user_id is not None and ask.history is None:
+            self._remember((scenario.name, ask.user_id), items)
+        return Answer(uuid4().hex, version.name, by, items, arm)
+
+    async def append(self, scenario: Scenario, events: Sequence[Event]) -> Totals:
+        """Take events; when this returns they are on the disk, and the next answers know them.
+
+        Raises:
+            DataError: The type of an event has no weight.
+            ResourceError: They could not be written; they can be sent again.
+        """
+        scenario.check(events)
+        events = [event.model_copy(update={"user_id": scenario.stored_id(event.user_id)}) for event in events]
+        totals, begun = Totals(), time.monotonic()
+        for start in range(0, len(events), PART):
+            part = events[start : start + PART]
+            outcomes = await asyncio.wrap_future(self.intake.submit(scenario.name, part))
+            scenario.happened(part, outcomes)
+            totals.add(outcomes)
+        self.metrics.stages.labels("store").observe(time.monotonic() - begun)
+        for status in ("new", "known", "conflicts"):
+            self.metrics.events.labels(scenario.name, status).inc(getattr(totals, status))
+        return totals
+
+    async def erase(self, scenario: Scenario, user_id: str, *, actor: str) -> tuple[dict[str, int], int]:
+        """Erase somebody, and return the rows of each table, and how many runs held something of them.
+
+        Raises:
+            ResourceError: The database cannot be written, or not scrubbed now; what the message says was done is done.
+        """
+        from genre.erasing import erase_from_run
+
+        name = scenario.stored_id(user_id)
+        for known in {user_id, name}:
+            scenario.forget(known)
+            self._conversations.clear()
+            self._remembered.pop((scenario.name, known), None)
+        paths = {Path(version.path) for version in scenario.versions()}
+
+        def work() -> tuple[dict[str, int], int]:
+            rows = self.users.erase(scenario.name, [name], actor=actor)
+            return rows, sum(erase_from_run(path, {user_id, name}) for path in paths if path.exists())
+
+        return await asyncio.to_thread(work)
+
+    def close(self) -> None:
+        """Answer what was asked, write what was taken, and end."""
+        self.draining = True
+        self._stop.set()
+        self.batcher.close()
+        self.slow.close()
+        self.intake.close()
+        self._follower.join(timeout=self.config.drain)
+        try:
+            self.keys.save()
+        except ResourceError as error:
+            log.warning("how much of the quotas was used is not saved: %s", error)
+        self.database.close()
+
+    def gauges(self) -> None:
+        """Bring the gauges up to date; called when somebody looks at them."""
+        for what, waiting in (
+            ("answers", self.batcher.waiting),
+            ("texts", self.slow.waiting),
+            ("events", self.intake.waiting),
+        ):
+            self.metrics.waiting.labels(what).set(waiting)
+        self.metrics.version.clear()
+        for scenario in self.scenarios.values():
+            self.metrics.version.labels(scenario.name, scenario.live.name, "live").set(1)
+            if scenario.canary is not None:
+                self.metrics.version.labels(scenario.name, scenario.canary[0].name, "canary").set(1)
+            self.metrics.broken.labels(scenario.name).set(len(scenario.problems))
+
+    def _answered(self, asked: Sequence[tuple[LiveVersion, Ask]]) -> Sequence[list[Recommended] | Exception]:
+        answers: list[list[Recommended] | Exception] = [[] for _ in asked]
+        by_version: dict[int, list[int]] = {}
+        for at, (version, _) in enumerate(asked):
+            by_version.setdefault(id(version), []).append(at)
+        for places in by_version.values():
+            found = asked[places[0]][0].recommend([asked[at][1] for at in places])
+            for at, answer in zip(places, found, strict=True):
+                answers[at] = answer
+        return answers
+
+    def _instead(self, scenario: Scenario, version: LiveVersion, ask: Ask) -> tuple[AnsweredBy, Sequence[Recommended]]:
+        """Return what stands in for the model: the last list less what was seen since, if that is enough."""
+        before = self._remembered.get((scenario.name, ask.user_id or "")) if ask.history is None else None
+        if before is not None:
+            left = version.still_good(before, ask)
+            if len(left) >= ask.n:
+                return "memory", left[: ask.n]
+        return "popular", version.popular(ask)
+
+    def _remember(self, who: tuple[str, str], items: Sequence[Recommended]) -> None:
+        self._remembered[who] = items
+        self._remembered.move_to_end(who)
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def _watched(self, size: int, waited: float, took: float) -> None:
+        self.metrics.batch.observe(size)
+        self.metrics.stages.labels("queue").observe(waited)
+        self.metrics.stages.labels("model").observe(took)
+
+    def _follow(self) -> None:
+        """Read again and again what others have written; while the database is gone, go on with what is known."""
+        saved = time.monotonic()
+        while not self._stop.wait(self.config.refresh):
+            up = all(self._tried(scenario.follow) for scenario in self.scenarios.values())
+            self.metrics.database.set(up)
+            if time.monotonic() - saved > _SAVE and up:
+                saved = time.monotonic()
+                self._tried(self.keys.save)
+
+    def _tried(self, work: Callable[[], Any]) -> bool:
+        try:
+            work()
+        except GenreError as error:
+            if self.database_up:
+                log.warning("the stores cannot be followed: %s", error)
+            return False
+        except Exception:
+            log.exception("following the stores failed")
+            return False
+        return True
+
+
+def seed_for_chance() -> int:
+    """Return a seed that nobody can foresee."""
+    return randbits(63)

@@ -1,0 +1,55 @@
+"""How a service listens, how long it waits, and what is too much for it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from genre.core.config import Config
+from genre.generation.write_config import WriteConfig
+
+DEFAULT_DATABASE = "sqlite:///genre.db"
+
+
+class ServeConfig(Config):
+    """Settings of a service."""
+
+    host: str = "127.0.0.1"
+    """Where it listens. Beyond this machine it does so only when there is a key."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """0 takes any free one."""
+    database: str = DEFAULT_DATABASE
+    """`sqlite:///PATH`, or `postgresql://USER:PASSWORD@HOST/NAME`."""
+    deadline: PositiveFloat = 0.3
+    """Seconds that a request for recommendations may take, unless it says otherwise; then somebody gets what is
+    popular. People notice more."""
+    writing_deadline: PositiveFloat = 20.0
+    """The same for texts; then they are put together from the facts."""
+    most_waiting: PositiveInt = 512
+    """Requests that wait for a model at most; more are refused, since a queue that only grows helps nobody."""
+    batch: PositiveInt = 32
+    """Requests that a model answers at once, at most. More would save little and let the first ones wait."""
+    writers: PositiveInt = 2
+    """Texts and conversations that are written at once."""
+    most_writing: PositiveInt = 16
+    """Requests for texts and conversations that are written or wait for it, at most."""
+    longest_body: PositiveInt = 4 << 20
+    """Bytes of a request, but for events as JSON lines, which are read as they come."""
+    slowest_body: PositiveFloat = 30.0
+    """Seconds that may pass until the next part of a request comes."""
+    refresh: PositiveFloat = 0.25
+    """Seconds between two looks at what other processes have written: events, items, versions."""
+    drain: PositiveFloat = 15.0
+    """Seconds that requests which have begun may take when the service ends."""
+    write: WriteConfig = WriteConfig(candidates=2, draws=1)
+    """How texts are written. Fewer are drawn than elsewhere, since somebody waits."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
