@@ -156,7 +156,7 @@ def test_reasons_and_chat(client: TestClient, service: Service) -> None:
         ("/v1/recommend", b'{"user_id": "u", "history": ["no such item"]}', 422),
         ("/v1/recommend", b'{"user_id": "u", "scenario": "shop"}', 404),
         ("/v1/events", b'{"events": []}', 422),
-        ("/v1/events", b'{"events": [{"event_id": "e", "user_id": "u", "item_id": "i", "value": NaN}]}', 400),
+        ("/v1/events", b'{"events": [{"event_id": "e", "user_id": "u", "item_id": "i", "value": NaN}]}', 422),
         ("/v1/events", b"\xff\xfe", 400),
         ("/v1/recommend", b'{"user_id": "' + b"u" * (5 << 20) + b'"}', 413),
     ],
@@ -208,7 +208,7 @@ def test_without_keys_only_this_machine_is_answered(service: Service) -> None:
         assert client.post("/v1/recommend", json={"user_id": "u"}).status_code == 401
 
 
-def test_what_watches_finds_what_it_looks_for(client: TestClient, service: Service) -> None:
+def test_what_watches_finds_what_it_looks_for(client: TestClient) -> None:
     client.post("/v1/recommend", json={"user_id": "u"})
     client.post("/v1/recommend", json={"user_id": 3})
     page = client.get("/metrics").text
