@@ -74,7 +74,7 @@ class Entities:
         """Return how many there are."""
         return len(self.vocabulary)
 
-    @property
+    @cached_property
     def title(self) -> pl.Series:
         """(size,) the first text column, or the id where there is none."""
         ids = self.vocabulary.ids

@@ -178,6 +178,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
     table: Tensor
     """(I, D) the items as they are read."""
     _begin: Self | None = None
+    _of_table: tuple[Tensor, Tensor, NDArray[np.bool_]] | None = None
     """What learning begins with."""
 
     def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
@@ -289,13 +290,23 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
 
         from genre.training.next_item import last_hidden
 
+        targets, scorable = self._settled()
         history = queries.history.liked()
-        history = history.where(self.scorable[history.item_rows])
+        history = history.where(scorable[history.item_rows])
         with torch.inference_mode():
             hidden = last_hidden(self.network, history, self.config.length, self.table)
-            scores: NDArray[np.float32] = (hidden @ self.network.targets(self.table).T).cpu().numpy()
+            scores: NDArray[np.float32] = (hidden @ targets.T).cpu().numpy()
         scores[history.lengths == 0] = -np.inf
-        return never_scored(scores, self.scorable)
+        return never_scored(scores, scorable)
+
+    def _settled(self) -> tuple[Tensor, NDArray[np.bool_]]:
+        """Return the items (I, D) as they are scored, and which are: the same until the model is settled again."""
+        import torch
+
+        if self._of_table is None or self._of_table[0] is not self.table:
+            with torch.inference_mode():
+                self._of_table = self.table, self.network.targets(self.table), self.scorable
+        return self._of_table[1:]
 
     def similar(self, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the cosines (len(item_rows), I) of the items' vectors."""

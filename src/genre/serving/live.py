@@ -29,6 +29,7 @@ from genre.serving.stores.items import Item
 from genre.strategies.base import StrategyConfig
 from genre.strategies.rules import ColumnRuleConfig
 
+_SOURCES: Final = {int(source): source.name.lower() for source in Source}
 _POPULAR: Final = 2_000
 """Items that are held ready for those whom the model does not answer: more than anybody has seen of the first ones."""
 
@@ -180,16 +181,15 @@ class LiveVersion:
                 return [error]
             # Something is wrong with one of them, and the others shall not suffer for it.
             return [self._answered([ask])[0] for ask in asks]
-        rows = answer.item_rows
-        ids = known.names(rows).to_list()
-        titles = engine.data.items.title.gather(np.maximum(rows, 0).ravel()).to_list()
-        names = [[Source(code).name.lower() for code in row] for row in answer.sources.tolist()]
-        scores, width = answer.scores.tolist(), answer.n
+        items, places = engine.data.items, np.maximum(answer.item_rows, 0).ravel()
+        ids, titles = items.vocabulary.ids.gather(places).to_list(), items.title.gather(places).to_list()
+        rows, width = answer.item_rows.tolist(), answer.n
+        scores, sources = answer.scores.tolist(), answer.sources.tolist()
         return [
             [
-                Recommended(ids[at * width + place], titles[at * width + place], scores[at][place], names[at][place])
-                for place in range(min(ask.n, width))
-                if rows[at, place] >= 0
+                Recommended(ids[at * width + place], titles[at * width + place], scores[at][place], _SOURCES[source])
+                for place, source in enumerate(sources[at][: ask.n])
+                if rows[at][place] >= 0
             ]
             for at, ask in enumerate(asks)
         ]
