@@ -1,0 +1,337 @@
+"""When something breaks: somebody who waits for a list gets one, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from genre.core.queries import Recommendations
+from genre.engine import Engine
+from genre.language.base import Completion, Prompt
+from genre.serving.app import make_app
+from genre.serving.scenario import arm_of
+from genre.serving.service import Service
+from genre.serving.stores.experiments import Experiment
+from genre.serving.stores.models import Models
+from tests.serving.test_app import event, ids, user_of
+
+
+@pytest.fixture
+def asking(serving: Callable[..., Service]) -> Iterator[Callable[..., tuple[TestClient, Service]]]:
+    """Return what starts a service with settings, and a client."""
+    clients: list[TestClient] = []
+
+    def start(*given: Any, **settings: Any) -> tuple[TestClient, Service]:
+        service = serving(*given, **settings)
+        clients.append(TestClient(make_app(service), base_url="http://localhost"))
+        clients[-1].__enter__()
+        return clients[-1], service
+
+    yield start
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+def recommend(client: TestClient, **asked: Any) -> Any:
+    return client.post("/v1/recommend", json={"n": 5, **asked})
+
+
+def test_a_model_that_is_too_slow_is_not_waited_for(
+    asking: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, service = asking(deadline=0.3)
+    user = user_of(service)
+    usual = ids(recommend(client, user_id=user, n=8, deadline_ms=20_000))
+    answer = Engine.answer
+
+    def slow(*given: Any, **more: Any) -> Recommendations:
+        time.sleep(1)
+        return answer(*given, **more)
+
+    monkeypatch.setattr(Engine, "answer", slow)
+    begun = time.monotonic()
+    last = recommend(client, user_id=user)
+    stranger = recommend(client, user_id="nobody")
+    assert time.monotonic() - begun < 1.5
+    assert (last.json()["answered_by"], ids(last)) == ("memory", usual[:5])
+    assert stranger.json()["answered_by"] == "popular"
+    client.post("/v1/events", json={"events": [event(1, user, usual[0])]})
+    assert ids(recommend(client, user_id=user)) == usual[1:6]
+    top = ids(stranger)[0]
+    client.post("/v1/events", json={"events": [event(2, "nobody", top)]})
+    client.delete(f"/v1/items/{ids(stranger)[1]}")
+    again = ids(recommend(client, user_id="nobody", exclude=[ids(stranger)[2]]))
+    assert not set(again) & set(ids(stranger)[:3])
+    assert len(again) == 5
+
+
+def test_a_model_that_fails_is_stood_in_for_and_counted(
+    asking: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = asking()
+
+    def broken(*_: Any, **__: Any) -> Recommendations:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(Engine, "answer", broken)
+    answer = recommend(client, user_id="nobody")
+    assert answer.json()["answered_by"] == "popular"
+    assert len(ids(answer)) == 5
+    assert 'genre_model_errors_total{scenario="films"} 1.0' in client.get("/metrics").text
+
+
+def test_one_bad_question_spoils_no_other(asking: Callable[..., tuple[TestClient, Service]]) -> None:
+    client, service = asking()
+    held = threading.Lock()
+    answered = service.batcher._answer
+    sizes: list[int] = []
+
+    def together(asked: Any) -> Any:
+        with held:
+            sizes.append(len(asked))
+        return answered(asked)
+
+    service.batcher._answer = together
+    results: dict[int, Any] = {}
+
+    def ask(number: int) -> None:
+        history = ["no such item"] if number == 3 else ["spirited-away-2001"]
+        results[number] = recommend(client, history=history)
+
+    with held:
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+    for thread in threads:
+        thread.join()
+    assert max(sizes) > 1
+    assert [results[number].status_code for number in range(8)] == [200, 200, 200, 422, 200, 200, 200, 200]
+    assert len({tuple(ids(results[number])) for number in range(8) if number != 3}) == 1
+
+
+def test_too_many_are_told_to_come_again(
+    asking: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, service = asking(most_waiting=2, batch=1)
+    go = threading.Event()
+    answer = Engine.answer
+    monkeypatch.setattr(Engine, "answer", lambda *given, **more: (go.wait(10), answer(*given, **more))[1])
+    statuses: list[Any] = []
+    threads = [threading.Thread(target=lambda: statuses.append(recommend(client, user_id="u"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    assert service.batcher.waiting <= 2
+    go.set()
+    for thread in threads:
+        thread.join()
+    refused = [answer for answer in statuses if answer.status_code == 429]
+    assert refused
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    assert recommend(client, user_id="u").status_code == 200
+
+
+class Hangs:
+    """A language model that does not answer until it may."""
+
+    key = "hangs"
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def generate(self, prompts: Sequence[Prompt], **_: Any) -> list[Completion]:
+        self.go.wait(30)
+        return [Completion("", 0, 0) for _ in prompts]
+
+    def stream(self, prompt: Prompt, **_: Any) -> Iterator[str]:
+        self.go.wait(30)
+        yield ""
+
+
+def test_a_generator_that_hangs_leaves_texts_made_of_facts(
+    asking: Callable[..., tuple[TestClient, Service]], tmp_path: Path
+) -> None:
+    from tests.language.models import write_tiny
+
+    write_tiny(tmp_path / "base", context=2048)
+    generator = {"kind": "local", "model": str(tmp_path / "base"), "precision": "fp32"}
+    client, service = asking(write={"generator": generator, "candidates": 1, "draws": 1}, writers=1)
+    hangs = Hangs()
+    vars(service)["generator"] = hangs
+    asked = {"user_id": user_of(service), "n": 1, "kinds": ["synopsis"], "place": "video", "deadline_ms": 300}
+    for _ in range(3):
+        body = client.post("/v1/write", json=asked).json()
+        assert (body["written_by"], body["texts"][0]["writer"]) == ("facts", "template")
+        assert body["texts"][0]["text"]
+    assert service.slow.stuck
+    streamed = client.post("/v1/write", json={**asked, "stream": True}).text
+    assert body["texts"][0]["text"] in json.loads(streamed.splitlines()[1][6:])["text"]
+    hangs.go.set()
+    until = time.monotonic() + 5
+    while service.slow.stuck and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not service.slow.stuck
+
+
+def test_a_version_goes_live_is_tried_and_taken_back(
+    asking: Callable[..., tuple[TestClient, Service]], films: Path, own_films: Path
+) -> None:
+    client, service = asking()
+    scenario, models = service.scenario(None), Models(service.database)
+    models.add("films", "second", str(own_films))
+    damaged = Path(shutil.copytree(films, own_films.with_name("damaged")))
+    state = damaged / "models" / "item_knn" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-100])
+    models.add("films", "damaged", str(damaged))
+
+    refused = client.post("/v1/models/damaged", json={"state": "live"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "damaged")
+    assert scenario.live.name == "first"
+    assert client.post("/v1/models/second", json={"state": "canary", "share": 0.3}).status_code == 200
+    client.post("/v1/events", json={"events": [event(1, "somebody", "spirited-away-2001")]})
+    by = {user: recommend(client, user_id=user).json()["version"] for user in map(str, range(200))}
+    assert 30 < sum(version == "second" for version in by.values()) < 90
+    assert by == {user: recommend(client, user_id=user).json()["version"] for user in map(str, range(200))}
+    assert client.post("/v1/models/second", json={"state": "live", "reason": "better"}).status_code == 200
+    assert recommend(client, user_id="somebody").json()["version"] == "second"
+    assert [one.item_id for one in scenario.live.engine.recent.of("somebody")] == ["spirited-away-2001"]
+    begun = time.monotonic()
+    client.post("/v1/models/first", json={"state": "live", "reason": "back"})
+    assert recommend(client, user_id="somebody").json()["version"] == "first"
+    assert time.monotonic() - begun < 1
+    states = {one["version"]: one["state"] for one in client.get("/v1/models").json()["versions"]}
+    assert states == {"first": "live", "second": "retired", "damaged": "candidate"}
+
+
+def test_a_version_that_another_process_lets_go_live_takes_over_unless_it_is_damaged(
+    asking: Callable[..., tuple[TestClient, Service]], own_films: Path
+) -> None:
+    client, service = asking()
+    scenario, models = service.scenario(None), Models(service.database)
+    (own_films / "models" / "item_knn" / "state.safetensors").write_bytes(b"")
+    models.add("films", "damaged", str(own_films))
+    models.move("films", "damaged", "live")
+    until = time.monotonic() + 5
+    while not scenario.problems and time.monotonic() < until:
+        time.sleep(0.02)
+    assert "not what the run wrote" in scenario.problems["damaged"]
+    assert recommend(client, user_id="u").json()["version"] == "first"
+    assert client.get("/health/ready").json()["problems"] == ["damaged"]
+    assert 'genre_broken_versions{scenario="films"} 1.0' in client.get("/metrics").text
+    models.move("films", "first", "live")
+    while scenario.problems and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not scenario.problems
+
+
+def test_arms_of_an_experiment_are_fixed_and_of_their_sizes(asking: Callable[..., tuple[TestClient, Service]]) -> None:
+    client, _ = asking()
+    client.post("/v1/experiments", json={"name": "spring", "arms": {"live": 0.75, "other": 0.25}})
+    arms = {}
+    for user in map(str, range(300)):
+        body = recommend(client, user_id=user, n=1).json()
+        assert (body["experiment"], body["version"]) == ("spring", "first")
+        arms[user] = body["arm"]
+    share = float(np.mean([arm == "other" for arm in arms.values()]))
+    assert abs(share - 0.25) < 4 * (0.25 * 0.75 / 300) ** 0.5
+    planned = Experiment("films", "spring", {"other": 0.25, "live": 0.75}, "running", "", 0, 0)
+    assert arms == {user: arm_of(planned, user) for user in arms}
+    assert client.post("/v1/experiments/spring/stop").json()["state"] == "stopped"
+    assert recommend(client, user_id="7").json()["experiment"] is None
+
+
+def test_without_its_database_a_service_reads_on_and_takes_no_events(
+    asking: Callable[..., tuple[TestClient, Service]], tmp_path: Path
+) -> None:
+    client, service = asking()
+    assert client.post("/v1/events", json={"events": [event(1, "u", "spirited-away-2001")]}).json()["new"] == 1
+    path = tmp_path / "service.db"
+    aside = path.with_name("aside.db")
+    path.rename(aside)
+    refused = client.post("/v1/events", json={"events": [event(2, "u", "princess-mononoke-1997")]})
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"]
+    assert str(tmp_path) not in refused.text
+    listed = recommend(client, user_id="u")
+    assert listed.json()["answered_by"] == "model"
+    assert "spirited-away-2001" not in ids(listed)
+    until = time.monotonic() + 5
+    while service.database_up and time.monotonic() < until:
+        time.sleep(0.02)
+    assert client.get("/health/ready").json()["database"] == "down"
+    aside.rename(path)
+    assert client.post("/v1/events", json={"events": [event(2, "u", "princess-mononoke-1997")]}).json()["new"] == 1
+    assert client.get("/v1/users/u").json()["events"][0]["event_id"] == "e1"
+
+
+def test_nothing_is_left_of_somebody_who_is_erased(
+    asking: Callable[..., tuple[TestClient, Service]], own_films: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, service = asking(own_films)
+    engine = service.scenario(None).live.engine
+    lines = [json.loads(line) for line in (own_films / "content.jsonl").read_text(encoding="utf-8").splitlines()]
+    user = max((line["user_id"] for line in lines), key=lambda name: len(engine.log_of(name)))
+    for number, item in enumerate(engine.data.items.vocabulary.ids[:20]):
+        client.post("/v1/events", json={"events": [event(number, user, item)]})
+    recommend(client, user_id=user)
+    assert _files_with(user, own_films, tmp_path)
+    exported = client.get(f"/v1/users/{user}").json()
+    assert len(exported["events"]) == 20
+    assert len(exported["log"]) > 20
+
+    erased = client.delete(f"/v1/users/{user}").json()
+    assert (erased["rows"]["events"], erased["runs"]) == (20, 1)
+    assert _files_with(user, own_films, tmp_path) == []
+    assert user not in caplog.text
+    engine = service.scenario(None).live.engine
+    assert engine.data.users.vocabulary.rows([user])[0] == -1
+    assert not engine.recent.of(user)
+    assert not any(user in who for who in service._remembered)
+    gone = client.get(f"/v1/users/{user}").json()
+    assert (gone["events"], gone["log"]) == ([], [])
+    assert recommend(client, user_id=user).json()["items"][0]["source"] == "popular"
+    service.close()
+    later, _ = asking(own_films)
+    assert later.get(f"/v1/users/{user}").json()["log"] == []
+    assert recommend(later, user_id=user).json()["items"][0]["source"] == "popular"
+
+
+def _files_with(word: str, *directories: Path) -> list[str]:
+    """Return the files that hold a word, in their bytes or as tables."""
+    import polars as pl
+
+    found = set()
+    for path in (path for directory in directories for path in directory.rglob("*") if path.is_file()):
+        if word.encode() in path.read_bytes():
+            found.add(str(path))
+        if path.suffix == ".parquet" and word in str(pl.read_parquet(path).to_dicts()):
+            found.add(str(path))
+    return sorted(found)
+
+
+def test_who_has_asked_is_answered_before_the_end(
+    asking: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, service = asking()
+    answer = Engine.answer
+    monkeypatch.setattr(Engine, "answer", lambda *given, **more: (time.sleep(0.5), answer(*given, **more))[1])
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(recommend(client, user_id="u")))
+    thread.start()
+    time.sleep(0.2)
+    service.close()
+    thread.join()
+    assert results[0].json()["answered_by"] == "model"
+    late = recommend(client, user_id="u")
+    assert (late.status_code, late.json()["error"]["code"]) == (503, "draining")
+    assert client.get("/health/ready").status_code == 503
