@@ -48,6 +48,7 @@ from genre.language.base import Generator
 from genre.recommenders.base import Recommender
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
+from genre.strategies.exploration import EXPLORING
 from genre.strategies.fallback import fill
 
 LIKED = "liked"
@@ -81,6 +82,15 @@ class Engine:
     def strategies(self) -> tuple[Strategy, ...]:
         """What reorders or thins the ranked list."""
         return tuple(part for part in self._parts if isinstance(part, Strategy))
+
+    @property
+    def explores(self) -> bool:
+        """Whether something is left to chance in its answers."""
+        return any(isinstance(config, EXPLORING) for config in self.shaping)
+
+    def without_chance(self) -> Engine:
+        """Return an engine that answers with what this one thinks best, and does not explore."""
+        return self.shaped([config for config in self.shaping if not isinstance(config, EXPLORING)])
 
     @cached_property
     def _reasons(self) -> Reasons:
@@ -132,11 +142,18 @@ class Engine:
             candidates = rule.narrow(queries, candidates)
         return candidates
 
-    def answer(self, queries: Queries, n: int) -> Recommendations:
-        """Return the best n items for each query, in dense rows."""
+    def answer(self, queries: Queries, n: int, *, rng: np.random.Generator | None = None) -> Recommendations:
+        """Return the best n items for each query, in dense rows.
+
+        Args:
+            queries: Who asks.
+            n: Answers for each.
+            rng: Of strategies that leave something to chance. By default made of the engine's seed, the same for every
+                call; a service passes one for each request (`genre.strategies.exploration.rng_for`).
+        """
         n = min(n, self.data.num_items)
         answer = self._ranked(queries, n, self.candidates(queries))
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed) if rng is None else rng
         for strategy in self.strategies:
             answer = strategy(queries, answer, rng)
         return answer.first(n)
@@ -148,6 +165,7 @@ class Engine:
         histories: Sequence[Sequence[str]] | None = None,
         n: int = 10,
         reasons: Language | None = None,
+        rng: np.random.Generator | None = None,
     ) -> pl.DataFrame:
         """Recommend to known users, or to anybody by what they liked.
 
@@ -161,9 +179,11 @@ class Engine:
             histories: For each user, the ids of liked items, oldest first, in place of what the log knows.
             n: Answers for each user.
             reasons: Add a column of reasons in this language; titles are in it too where the catalogue has them.
+            rng: Of strategies that leave something to chance; see `answer`.
 
         Returns:
-            One row for each answer: `user_id, rank, item_id, title, score, source` and, if asked, `reason`.
+            One row for each answer: `user_id, rank, item_id, title, score, source`, `propensity` where a strategy left
+            something to chance and, if asked, `reason`.
 
         Raises:
             ConfigError: `n` is negative, there are not as many histories as users, or there are no reasons in this
@@ -178,7 +198,7 @@ class Engine:
                 remedy=f"Choose from {list(get_args(Language))}.",
             )
         names, queries = self._ask([users] if isinstance(users, str) else users, histories)
-        answer = self.answer(queries, n)
+        answer = self.answer(queries, n, rng=rng)
         frame = frame_of(self.data, names, answer, reasons)
         if reasons is not None:
             sentences = [why.text for row in self.reasons(queries, answer, reasons) for why in row]
