@@ -9,6 +9,7 @@ import typer
 
 from genre import cli_models
 from genre.cli_models import RunArgument, SetOption
+from genre.serving import measuring
 from genre.serving.commands import keys_app
 
 # Everything heavy is imported inside the commands, so that `genre --help` answers at once.
@@ -23,6 +24,7 @@ data_app = typer.Typer(help="Look at data before it is used.", no_args_is_help=T
 app.add_typer(data_app, name="data")
 app.add_typer(cli_models.app)
 app.add_typer(keys_app, name="keys")
+app.add_typer(measuring.app)
 
 CountOption = Annotated[int, typer.Option("-n", help="Answers for each user.")]
 

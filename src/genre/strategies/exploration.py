@@ -180,12 +180,12 @@ class Thompson:
         self, items: NDArray[np.int32], order: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Return how often (P,) each place of the pool comes to where this order has it."""
-        same = np.ones(len(items), np.float64)
+        same: NDArray[np.float64] = np.ones(len(items))
         size = max(1, _DRAWS // max(1, len(items)))
         for start in range(0, self._samples, size):
             simulated = self._orders(items, min(size, self._samples - start), rng)
             same += (simulated == order).sum(axis=0)
-        return np.asarray(same / (self._samples + 1), np.float64)
+        return same / (self._samples + 1)
 
 
 EXPLORING = (EpsilonConfig, ThompsonConfig)
@@ -222,4 +222,5 @@ def _swap_propensities(order: NDArray[np.int64], counts: NDArray[np.int64], epsi
     first = np.minimum(order, places)
     drawn = np.take_along_axis(untouched, first, 1) * epsilon / np.take_along_axis(left, first, 1)
     kept = np.take_along_axis(untouched, first, 1) * (1 - epsilon)
-    return drawn + np.where(order == places, kept, 0.0)
+    chances: NDArray[np.float64] = drawn + np.where(order == places, kept, 0.0)
+    return chances
