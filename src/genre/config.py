@@ -225,6 +225,16 @@ class Experiment(Config):
         return self
 
     @model_validator(mode="after")
+    def _grades_do_not_fade(self) -> Experiment:
+        for name, model in self.models.items():
+            if self.feedback.half_life is not None and getattr(model, "labels", None) == "graded":
+                raise ValueError(
+                    f"models.{name}.labels: grades are the weights of events, and `feedback.half_life` lets these "
+                    "fade: leave one of the two out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _versions_are_written(self) -> Experiment:
         """Find out now what would otherwise end a run after enrichment, which may have cost something."""
         if self.enrich is not None and self.enrich.stage(RewriteConfig) is not None:

@@ -189,7 +189,7 @@ def _histories(
         offsets_of(np.bincount(people, minlength=len(old))),
         np.concatenate([old.item_rows, items])[order],
         times[order],
-        np.concatenate([old.weights, weights(new, feedback).to_numpy()])[order],
+        np.concatenate([old.weights, weights(new, feedback, now=data.end_time).to_numpy()])[order],
     )
 
 
