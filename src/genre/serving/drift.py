@@ -22,7 +22,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from genre.data.dataset import Dataset
-from genre.serving.stores.events import IMPRESSION
+from genre.evaluation.logged import IMPRESSION
 
 LARGE: Final = 0.25
 """A stability index from which a distribution has changed, by custom."""

@@ -14,7 +14,7 @@ import json
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 
 from genre.core.errors import DataError
 from genre.data.columns import EVENT, ITEM_ID, LIST_ID, USER_ID
+from genre.evaluation.logged import IMPRESSION
 from genre.metrics.statistics import Interval, holm
-from genre.serving.stores.events import IMPRESSION
-from genre.serving.stores.experiments import Experiment
+
+if TYPE_CHECKING:
+    from genre.serving.stores.experiments import Experiment
 
 MISMATCH: Final = 0.001
 """Below this p-value the users are not divided as planned. Strict, since it is looked at often: Fabijan et al.,
