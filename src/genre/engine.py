@@ -313,6 +313,7 @@ class Engine:
         history: Sequence[str] | None = None,
         n: int = 10,
         language: Language = "en",
+        rng: np.random.Generator | None = None,
     ) -> Trace:
         """Tell how an item came to be recommended to somebody, or why it was not.
 
@@ -324,6 +325,7 @@ class Engine:
             history: Ids of liked items, oldest first, in place of what the log knows.
             n: Length of the list that is shown.
             language: Of titles and of the reason.
+            rng: Of strategies that leave something to chance: one like that of the answer that is asked about.
 
         Raises:
             ConfigError: There is neither a user nor a history.
@@ -342,7 +344,7 @@ class Engine:
             ],
             ranked=lambda candidates: self._ranked(query, n, candidates),
             n=n,
-            rng=np.random.default_rng(self.seed),
+            rng=np.random.default_rng(self.seed) if rng is None else rng,
             data=self.data,
             reasons=self._reasons,
             language=language,

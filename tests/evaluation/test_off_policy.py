@@ -88,6 +88,13 @@ def test_lists_whose_order_was_drawn_are_judged_by_what_is_in_them() -> None:
         assert low < truth < high
 
 
+def test_propensities_of_another_kind_are_noticed() -> None:
+    lists = explored(2000)
+    lists.propensities[:] = np.minimum(1, lists.propensities * PLACES)
+    with pytest.raises(DataError, match=r"weights are 0\.\d+ on average .* 1 is to be expected\. Make sure that each"):
+        judge_policy(lists, answering([0, 5, 6, 7]), least=10)
+
+
 def test_what_cannot_be_judged_is_refused() -> None:
     lists = explored(50)
     few = r"of 200 shown items the model would have shown \d+, which tell as much as .* at least 100 are needed\."

@@ -21,6 +21,7 @@ def test_estimates_worked_by_hand() -> None:
     assert found.snips.mean == pytest.approx(4 / 6)
     assert found.clipped.mean == 3 / 4
     assert found.logged.mean == 0.5
+    assert found.mean_weight.mean == 6 / 4
     assert found.doubly_robust is not None
     # Predictions 1.25 in all, and what they missed: 4 * (1 - 0.5) + 2 * (0 - 0.25).
     assert found.doubly_robust.mean == (1.25 + 2 - 0.5) / 4
@@ -72,6 +73,7 @@ def test_estimates_find_the_truth_of_a_simulated_bandit() -> None:
     for interval in (found.ips, found.snips, found.doubly_robust):
         assert interval.mean == pytest.approx(truth, abs=0.02)
         assert interval.low < truth < interval.high
+    assert found.mean_weight.mean == pytest.approx(1, abs=0.02)
     assert found.snips.high - found.snips.low < found.ips.high - found.ips.low
 
 

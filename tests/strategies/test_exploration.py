@@ -161,6 +161,26 @@ def test_thompson_trusts_what_was_shown_often() -> None:
     assert np.isnan(answer.propensities[1, 2])
 
 
+def test_thompson_learns_what_the_model_does_not_know() -> None:
+    # The model ranks ten items from the worst to the best; what it shows is clicked by how good it is and where.
+    worth, places, rng = np.linspace(0.05, 0.5, 10), 3, np.random.default_rng(0)
+    noticed = (1.0 + np.arange(places)) ** -0.7
+    pool = ranked(*[list(range(10))] * 100)
+    shown, clicked = np.empty((0, places), np.int32), np.empty((0, places), bool)
+    earned = []
+    for _ in range(40):
+        told = impressions(
+            shown.ravel().tolist(), np.tile(np.arange(places), len(shown)).tolist(), clicked.ravel().tolist()
+        )
+        answer = Thompson(ItemClicks.of(told, 10), prior=5, samples=1)(nobody(100), pool, rng).first(places).item_rows
+        earned.append(float((noticed * worth[answer]).mean()))
+        shown = np.concatenate([shown, answer])
+        clicked = np.concatenate([clicked, rng.random(answer.shape) < noticed * worth[answer]])
+    model, best = float((noticed * worth[:3]).mean()), float((noticed * worth[[9, 8, 7]]).mean())
+    assert earned[0] < 0.6 * best
+    assert np.mean(earned[-5:]) > model + 0.8 * (best - model)
+
+
 def test_thompson_is_built_from_the_impressions_of_the_data(dataset: Dataset) -> None:
     plain = ThompsonConfig(prior=1e9).build(dataset)
     order = list(range(dataset.num_items))
@@ -176,6 +196,8 @@ def test_an_engine_gives_propensities_to_those_who_ask(dataset: Dataset) -> None
     assert first["propensity"].dtype == pl.Float32
     assert first["propensity"].is_between(0, 1).all()
     assert first.equals(engine.recommend(user, n=4, rng=rng_for(0, "a")))
+    for rank, item in enumerate(first["item_id"], start=1):
+        assert engine.why(user, item, n=4, rng=rng_for(0, "a")).rank == rank
     assert any(not first.equals(engine.recommend(user, n=4, rng=rng_for(0, name))) for name in "bcdef")
     plain = engine.without_chance()
     assert not plain.explores

@@ -22,6 +22,8 @@ Order: TypeAlias = Literal["placed", "shuffled"]
 LEAST: Final = 100.0
 """Effective shown items below which nothing is estimated: with 100, an interval of a click-through of 0.1 spans about
 0.06 on either side."""
+FARTHEST: Final = 2.0
+"""By which factor the mean weight may be off what it should be, 1."""
 _BLOCK: Final = 1024
 """Lists that a model is asked for at once."""
 _PRIOR: Final = 10.0
@@ -63,8 +65,9 @@ def judge_policy(
         seed: Of these resamples.
 
     Raises:
-        DataError: A propensity is missing or impossible, or what was shown has too little in common with what the model
-            would show.
+        DataError: A propensity is missing or impossible, what was shown has too little in common with what the model
+            would show, or the weights are far from 1 on average: propensities are not what they should be, or most of
+            what the model would show was never shown to anybody.
     """
     _require_propensities(lists)
     place = lists.positions
@@ -93,6 +96,7 @@ def judge_policy(
         confidence=confidence,
         rng=np.random.default_rng(seed),
     )
+    _require_plausible(found, order)
     return OffPolicy(found, len(lists), len(same), int(same.sum()))
 
 
@@ -130,6 +134,18 @@ def _require_overlap(size: float, least: float, same: int, shown: int) -> None:
             f"weight; at least {least:g} are needed",
             place="impressions",
             remedy="Log more lists, explore more, or compare the models on users in an experiment.",
+        )
+
+
+def _require_plausible(found: Estimates, order: Order) -> None:
+    weight = found.mean_weight
+    if weight.low > FARTHEST or weight.high < 1 / FARTHEST:
+        meant = "of the item at its position" if order == "placed" else "of being in a list whose order was drawn"
+        raise DataError(
+            f"weights are {weight.mean:.2g} on average ({weight.low:.2g} to {weight.high:.2g}), 1 is to be expected",
+            place="impressions",
+            remedy=f"Make sure that each propensity is that {meant}; if it is, most of what the model would show was "
+            "never shown, and only an experiment can tell.",
         )
 
 

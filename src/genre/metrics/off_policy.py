@@ -40,6 +40,8 @@ class Estimates:
     Langford, Li: Doubly Robust Policy Evaluation and Learning. ICML 2011."""
     logged: Interval
     """What was clicked of what was shown."""
+    mean_weight: Interval
+    """Near 1 if the propensities are true and cover all that the policy shows. Below, IPS is too low by as much."""
     effective_size: float
     """How many equally weighted shown items would tell as much; see `effective_size`."""
 
@@ -98,6 +100,7 @@ def estimates(
         limit=most,
         doubly_robust=None if predicted is None else interval(5, 0),
         logged=interval(4, 0),
+        mean_weight=interval(1, 0),
         effective_size=effective_size(weight),
     )
 

@@ -60,6 +60,13 @@ def off_policy(
         f"clicked ({100 * logged.low:.2f} to {100 * logged.high:.2f})."
     )
     show(_table(found), "Clicks for each 100 shown items, with 95 % intervals", verbatim=True)
+    for name, one in found.items():
+        weight = one.estimates.mean_weight
+        if not weight.low <= 1 <= weight.high:
+            typer.echo(
+                f"The weights of {name} are not 1 on average: some of what it would show was never shown, or "
+                "propensities are not exact. SNIPS then tells of the rest only, and IPS is off by as much."
+            )
 
 
 @app.command()
@@ -132,6 +139,7 @@ def _table(found: dict[str, OffPolicy]) -> pl.DataFrame:
             "IPS": text(one.estimates.ips),
             "clipped IPS": text(one.estimates.clipped),
             "doubly robust": text(one.estimates.doubly_robust),
+            "mean weight": f"{one.estimates.mean_weight.mean:.2f}",
             "rests on": f"{one.num_same:,}, worth {one.estimates.effective_size:,.0f}",
         }
         for name, one in found.items()
