@@ -48,7 +48,7 @@ from genre.language.base import Generator
 from genre.recommenders.base import Recommender
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
-from genre.strategies.exploration import EXPLORING
+from genre.strategies.exploration import EXPLORING, check_order
 from genre.strategies.fallback import fill
 
 LIKED = "liked"
@@ -72,6 +72,17 @@ class Engine:
     """Hashes a user's id as the data's were, where they were."""
     store: Path | None = None
     """Directory of the content store, where texts that were read are kept."""
+
+    def __post_init__(self) -> None:
+        """Refuse an order of strategies that would make propensities wrong.
+
+        Raises:
+            ConfigError: One that explores is not the last.
+        """
+        try:
+            check_order(self.shaping)
+        except ValueError as error:
+            raise ConfigError(str(error), place="strategies") from None
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:

@@ -9,9 +9,11 @@ import pytest
 from genre.core.errors import DataError
 from genre.core.interactions import Interactions
 from genre.core.queries import UNKNOWN_USER, Queries, Recommendations, Source
+from genre.data.build import build_dataset
 from genre.data.dataset import Dataset
 from genre.data.feedback import FeedbackConfig
 from genre.data.sample.pages import show
+from genre.data.tables import Tables
 from genre.evaluation.logged import IMPRESSION, LoggedLists, shown_of_events
 from genre.evaluation.off_policy import OffPolicy, judge_policy
 from genre.serving.stores import events as stored
@@ -142,6 +144,17 @@ def test_clicks_are_found_by_list_and_item() -> None:
     ]
     assert shown_of_events(EVENTS)["clicked"].to_list() == [True, True, True, False, False, False, False]
     assert IMPRESSION == stored.IMPRESSION
+
+
+def test_a_data_set_can_be_built_of_what_a_service_showed() -> None:
+    tables = Tables(EVENTS.filter(pl.col("event") == "click").with_columns(pl.col("timestamp").cast(pl.Int64)),
+                    impressions=shown_of_events(EVENTS, ["click"]))  # fmt: skip
+    shown = build_dataset(tables).impressions
+    assert shown is not None
+    assert shown.timestamps.dtype == np.int64
+    assert shown.clicked.sum() == 1
+    assert shown.propensities.tolist() == [0.5, 0.25, 0.5, 0.5, 0.5, 0.5, 0.5]
+    assert shown.positions.tolist() == [0, 1, 0, 1, 0, 0, 0]
 
 
 def test_lists_are_asked_with_what_was_known_before(dataset: Dataset) -> None:

@@ -12,6 +12,7 @@ from scipy import stats
 
 from genre.answers import frame_of
 from genre.config import AnswerConfig
+from genre.core.errors import ConfigError
 from genre.core.interactions import Interactions
 from genre.core.queries import NO_ITEM, Queries, Recommendations, Source
 from genre.core.run import RunContext
@@ -199,6 +200,8 @@ def test_an_engine_gives_propensities_to_those_who_ask(dataset: Dataset) -> None
     for rank, item in enumerate(first["item_id"], start=1):
         assert engine.why(user, item, n=4, rng=rng_for(0, "a")).rank == rank
     assert any(not first.equals(engine.recommend(user, n=4, rng=rng_for(0, name))) for name in "bcdef")
+    with pytest.raises(ConfigError, match="strategies: 'cap' would move what 'epsilon' has placed"):
+        engine.shaped([EpsilonConfig(), CapConfig(column="genres")])
     plain = engine.without_chance()
     assert not plain.explores
     assert "propensity" not in plain.recommend(user, n=4).columns

@@ -136,8 +136,9 @@ def shown_of_events(events: pl.DataFrame, clicks: Collection[str] | None = None)
         clicks: The types of event that count; by default all but impressions.
 
     Returns:
-        One row for each item of each list, the first one where it was logged twice: `list_id, user_id, item_id,
-        timestamp, position, clicked, propensity`. A place that is not logged is that of the order of the log.
+        What may stand in `Tables.impressions`, one row for each item of each list, the first one where it was logged
+        twice: `list_id, user_id, item_id, timestamp, position, clicked, propensity`. A place that is not logged is that
+        of the order of the log.
     """
     impression = pl.col(EVENT) == IMPRESSION
     counts = ~impression.fill_null(value=False) if clicks is None else pl.col(EVENT).is_in(list(clicks))
@@ -151,7 +152,7 @@ def shown_of_events(events: pl.DataFrame, clicks: Collection[str] | None = None)
         LIST_ID,
         USER_ID,
         ITEM_ID,
-        TIMESTAMP,
+        pl.col(TIMESTAMP).cast(pl.Int64),
         pl.coalesce(POSITION, place).alias(POSITION),
         pl.col(CLICKED).fill_null(value=False),
         PROPENSITY,
@@ -196,5 +197,6 @@ def _histories(
 def _before(histories: Interactions, person: NDArray[np.int64], moments: NDArray[np.float64]) -> Interactions:
     """Return what each list's person had done when it was shown; all that they did where that is not known."""
     asked = histories.take(np.where(person < 0, len(histories) - 1, person))
-    limit = np.where(moments > 0, np.ceil(moments), _NEVER).astype(np.int64)
+    # What happened in the same second is left out: it may have come of the list.
+    limit = np.array([int(moment) if moment > 0 else _NEVER for moment in moments], np.int64)
     return asked.where(asked.timestamps < limit[asked.row_of_event])

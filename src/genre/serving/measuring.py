@@ -56,7 +56,7 @@ def off_policy(
     first = next(iter(found.values()))
     logged = first.estimates.logged
     typer.echo(
-        f"{first.num_shown:,} items were shown in {first.num_lists:,} lists, and {100 * logged.mean:.2f} % of them "
+        f"{first.num_shown:,} items were shown in {first.num_lists:,} lists, and {100 * logged.mean:.2f} % were "
         f"clicked ({100 * logged.low:.2f} to {100 * logged.high:.2f})."
     )
     show(_table(found), "Clicks for each 100 shown items, with 95 % intervals", verbatim=True)

@@ -202,7 +202,7 @@ def check_order(shaping: Sequence[StrategyConfig]) -> None:
     for config in acting[:-1]:
         if isinstance(config, EXPLORING):
             raise ValueError(
-                f"strategies: {acting[-1].kind!r} would move what {config.kind!r} has placed, and its propensities "
+                f"{acting[-1].kind!r} would move what {config.kind!r} has placed, and its propensities "
                 f"would be wrong: put {config.kind!r} last, and only one strategy that explores"
             )
 
