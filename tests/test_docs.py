@@ -124,6 +124,26 @@ def test_models_can_be_made_small_by_following_the_page(workplace: Path, monkeyp
     assert read_experiment(workplace / "small.yaml").models["next"].form == "int8"
 
 
+def test_exploring_can_be_followed_block_by_block(workplace: Path) -> None:
+    page = (ROOT / "docs" / "explore-and-measure.md").read_text(encoding="utf-8")
+    exploring, feedback = blocks(page, "yaml")
+    (workplace / "exploring.yaml").write_text(exploring, encoding="utf-8")
+    names: dict[str, object] = {}
+    said = ""
+    for language, code in re.findall(r"```(sh|python)\n(.*?)```", page, re.DOTALL):
+        if language == "python":
+            exec(compile(code, "explore-and-measure.md", "exec"), names)  # noqa: S102
+            continue
+        result = CliRunner().invoke(app, shlex.split(code)[1:], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        said += result.output
+    assert "800 items were shown in 400 lists" in said
+    assert "explore" in (workplace / "experiments.html").read_text(encoding="utf-8")
+    text = f"data: {{kind: sample}}\nmodels: {{popularity: {{kind: popularity}}}}\n{feedback}"
+    (workplace / "faded.yaml").write_text(text, encoding="utf-8")
+    assert read_experiment(workplace / "faded.yaml").feedback.half_life == 90
+
+
 def test_many_scenarios_answer_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "many-scenarios.md").read_text(encoding="utf-8")
     (text,) = blocks(page, "yaml")

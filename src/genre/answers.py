@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from genre.core.errors import ConfigError, ModelError
 from genre.core.queries import Recommendations, Source
-from genre.data.columns import ITEM_ID, USER_ID
+from genre.data.columns import ITEM_ID, PROPENSITY, USER_ID
 from genre.data.dataset import Dataset
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
 from genre.recommenders.growth import Unaware
@@ -32,11 +32,14 @@ def frame_of(data: Dataset, names: pl.Series, answer: Recommendations, language:
         names: (B,) ids of those who asked.
         answer: (B, n) what is recommended to them.
         language: Of titles, where the catalogue has them.
+
+    Returns:
+        `user_id, rank, item_id, title, score, source`, and `propensity` where something was left to chance.
     """
     filled = answer.filled
     places = np.broadcast_to(np.arange(1, answer.n + 1), filled.shape)
     rows = answer.item_rows[filled]
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             USER_ID: names.gather(np.nonzero(filled)[0]),
             RANK: places[filled],
@@ -46,6 +49,9 @@ def frame_of(data: Dataset, names: pl.Series, answer: Recommendations, language:
             SOURCE: pl.Series([Source(code).name.lower() for code in answer.sources[filled]], dtype=pl.String),
         }
     )
+    if answer.propensities is None:
+        return frame
+    return frame.with_columns(pl.Series(PROPENSITY, answer.propensities[filled]))
 
 
 def nearness_to_item(model: Recommender, row: int) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import typer
 
 from genre import cli_models
 from genre.cli_models import RunArgument, SetOption
+from genre.serving import measuring
 from genre.serving.commands import keys_app, serve
 
 # Everything heavy is imported inside the commands, so that `genre --help` answers at once.
@@ -24,6 +25,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(cli_models.app)
 app.add_typer(keys_app, name="keys")
 app.command()(serve)
+app.add_typer(measuring.app)
 
 CountOption = Annotated[int, typer.Option("-n", help="Answers for each user.")]
 

@@ -59,6 +59,7 @@ from genre.recommenders.two_tower import TwoTowerConfig
 from genre.recommenders.user_knn import UserKnnConfig
 from genre.strategies.caps import CapConfig
 from genre.strategies.diversity import DiversifyConfig
+from genre.strategies.exploration import EpsilonConfig, ThompsonConfig, check_order
 from genre.strategies.rules import ColumnRuleConfig, HideSeenConfig
 from genre.tuning.config import TuneConfig, model_of
 
@@ -97,7 +98,8 @@ Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
 
 AnyData: TypeAlias = Annotated[FilesConfig | SampleConfig, Field(discriminator="kind")]
 AnyStrategy: TypeAlias = Annotated[
-    HideSeenConfig | ColumnRuleConfig | DiversifyConfig | CapConfig, Field(discriminator="kind")
+    HideSeenConfig | ColumnRuleConfig | DiversifyConfig | CapConfig | EpsilonConfig | ThompsonConfig,
+    Field(discriminator="kind"),
 ]
 
 
@@ -116,7 +118,8 @@ class AnswerConfig(Config):
     pool: int = Field(default=100, ge=1)
     """Length of the list that strategies choose from."""
     strategies: tuple[AnyStrategy, ...] = (HideSeenConfig(),)
-    """Applied in this order; rules act before ranking, the others after."""
+    """Applied in this order; rules act before ranking, the others after. One that leaves something to chance comes
+    last."""
     fallback: tuple[str, ...] = (BASELINE,)
     """Models that fill, in this order, what the answering model leaves empty."""
     reasons: Literal["en", "zh"] | None = "en"
@@ -127,6 +130,11 @@ class AnswerConfig(Config):
     @model_validator(mode="after")
     def _budget_is_measured(self) -> AnswerConfig:
         check_measured(self.budget, self.writing, "answer.budget")
+        return self
+
+    @model_validator(mode="after")
+    def _chance_comes_last(self) -> AnswerConfig:
+        check_order(self.strategies)
         return self
 
 
@@ -214,6 +222,16 @@ class Experiment(Config):
             if name not in self.models:
                 raise ValueError(f"answer.fallback: there is no model {name!r}; choose from {known}")
         self.fitting_order()
+        return self
+
+    @model_validator(mode="after")
+    def _grades_do_not_fade(self) -> Experiment:
+        for name, model in self.models.items():
+            if self.feedback.half_life is not None and getattr(model, "labels", None) == "graded":
+                raise ValueError(
+                    f"models.{name}.labels: grades are the weights of events, and `feedback.half_life` lets these "
+                    "fade: leave one of the two out"
+                )
         return self
 
     @model_validator(mode="after")

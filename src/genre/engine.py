@@ -50,6 +50,7 @@ from genre.recent import Recent
 from genre.recommenders.base import Recommender
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
+from genre.strategies.exploration import EXPLORING, check_order
 from genre.strategies.fallback import fill
 
 LIKED = "liked"
@@ -76,6 +77,17 @@ class Engine:
     recent: Recent = field(default_factory=Recent)
     """What has happened since: it continues the histories that the data knows."""
 
+    def __post_init__(self) -> None:
+        """Refuse an order of strategies that would make propensities wrong.
+
+        Raises:
+            ConfigError: One that explores is not the last.
+        """
+        try:
+            check_order(self.shaping)
+        except ValueError as error:
+            raise ConfigError(str(error), place="strategies") from None
+
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
         """What narrows the choice before ranking."""
@@ -85,6 +97,15 @@ class Engine:
     def strategies(self) -> tuple[Strategy, ...]:
         """What reorders or thins the ranked list."""
         return tuple(part for part in self._parts if isinstance(part, Strategy))
+
+    @property
+    def explores(self) -> bool:
+        """Whether something is left to chance in its answers."""
+        return any(isinstance(config, EXPLORING) for config in self.shaping)
+
+    def without_chance(self) -> Engine:
+        """Return an engine that answers with what this one thinks best, and does not explore."""
+        return self.shaped([config for config in self.shaping if not isinstance(config, EXPLORING)])
 
     @cached_property
     def _reasons(self) -> Reasons:
@@ -163,12 +184,27 @@ class Engine:
             candidates = rule.narrow(queries, candidates)
         return candidates
 
-    def answer(self, queries: Queries, n: int, *, without: Ragged | None = None) -> Recommendations:
-        """Return the best n items for each query, in dense rows; none of those (B rows) that are not wanted."""
+    def answer(
+        self,
+        queries: Queries,
+        n: int,
+        *,
+        without: Ragged | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Recommendations:
+        """Return the best n items for each query, in dense rows.
+
+        Args:
+            queries: Who asks.
+            n: Answers for each.
+            without: (B rows) Items that are not wanted this time.
+            rng: Of strategies that leave something to chance. By default made of the engine's seed, the same for every
+                call; a service passes one for each request (`genre.strategies.exploration.rng_for`).
+        """
         n = min(n, self.data.num_items)
         candidates = self.candidates(queries)
         answer = self._ranked(queries, n, candidates if without is None else candidates.without(without))
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed) if rng is None else rng
         for strategy in self.strategies:
             answer = strategy(queries, answer, rng)
         return answer.first(n)
@@ -180,6 +216,7 @@ class Engine:
         histories: Sequence[Sequence[str]] | None = None,
         n: int = 10,
         reasons: Language | None = None,
+        rng: np.random.Generator | None = None,
     ) -> pl.DataFrame:
         """Recommend to known users, or to anybody by what they liked.
 
@@ -193,9 +230,11 @@ class Engine:
             histories: For each user, the ids of liked items, oldest first, in place of what the log knows.
             n: Answers for each user.
             reasons: Add a column of reasons in this language; titles are in it too where the catalogue has them.
+            rng: Of strategies that leave something to chance; see `answer`.
 
         Returns:
-            One row for each answer: `user_id, rank, item_id, title, score, source` and, if asked, `reason`.
+            One row for each answer: `user_id, rank, item_id, title, score, source`, `propensity` where a strategy left
+            something to chance and, if asked, `reason`.
 
         Raises:
             ConfigError: `n` is negative, there are not as many histories as users, or there are no reasons in this
@@ -210,7 +249,7 @@ class Engine:
                 remedy=f"Choose from {list(get_args(Language))}.",
             )
         names, queries = self.asked([users] if isinstance(users, str) else users, histories)
-        answer = self.answer(queries, n)
+        answer = self.answer(queries, n, rng=rng)
         frame = frame_of(self.data, names, answer, reasons)
         if reasons is not None:
             sentences = [why.text for row in self.reasons(queries, answer, reasons) for why in row]
@@ -325,6 +364,7 @@ class Engine:
         history: Sequence[str] | None = None,
         n: int = 10,
         language: Language = "en",
+        rng: np.random.Generator | None = None,
     ) -> Trace:
         """Tell how an item came to be recommended to somebody, or why it was not.
 
@@ -336,6 +376,7 @@ class Engine:
             history: Ids of liked items, oldest first, in place of what the log knows.
             n: Length of the list that is shown.
             language: Of titles and of the reason.
+            rng: Of strategies that leave something to chance: one like that of the answer that is asked about.
 
         Raises:
             ConfigError: There is neither a user nor a history.
@@ -354,7 +395,7 @@ class Engine:
             ],
             ranked=lambda candidates: self._ranked(query, n, candidates),
             n=n,
-            rng=np.random.default_rng(self.seed),
+            rng=np.random.default_rng(self.seed) if rng is None else rng,
             data=self.data,
             reasons=self._reasons,
             language=language,

@@ -120,6 +120,8 @@ class Recommendations:
     """(B, n), falling along a row as long as one source speaks; minus infinity where there is no item."""
     sources: NDArray[np.int8]
     """(B, n) of `Source`."""
+    propensities: NDArray[np.float32] | None = None
+    """(B, n) probability with which each item came to stand at its place; None where nothing was left to chance."""
 
     @classmethod
     def empty(cls, num_queries: int, n: int) -> Recommendations:
@@ -146,7 +148,13 @@ class Recommendations:
 
     def first(self, n: int) -> Recommendations:
         """Return the best `n` of each answer."""
-        return Recommendations(self.item_rows[:, :n], self.scores[:, :n], self.sources[:, :n])
+        chances = None if self.propensities is None else self.propensities[:, :n]
+        return Recommendations(self.item_rows[:, :n], self.scores[:, :n], self.sources[:, :n], chances)
+
+    def take(self, rows: NDArray[np.integer] | slice) -> Recommendations:
+        """Return the answers to the queries `rows`, in that order."""
+        chances = None if self.propensities is None else self.propensities[rows]
+        return Recommendations(self.item_rows[rows], self.scores[rows], self.sources[rows], chances)
 
     def reorder(self, order: NDArray[np.integer]) -> Recommendations:
         """Return the answers with their places taken in the given order (B, m)."""
@@ -154,7 +162,30 @@ class Recommendations:
             np.take_along_axis(self.item_rows, order, 1),
             np.take_along_axis(self.scores, order, 1),
             np.take_along_axis(self.sources, order, 1),
+            None if self.propensities is None else np.take_along_axis(self.propensities, order, 1),
         )
+
+    def beside(self, other: Recommendations) -> Recommendations:
+        """Return answers with this one's places first and the other's (B, m) after them."""
+        return Recommendations(
+            np.hstack([self.item_rows, other.item_rows]),
+            np.hstack([self.scores, other.scores]),
+            np.hstack([self.sources, other.sources]),
+            np.hstack([_chances(self), _chances(other)]) if _any_chance(self, other) else None,
+        )
+
+    def with_rows(self, rows: NDArray[np.integer], others: Recommendations) -> Recommendations:
+        """Return the answers with those to the queries `rows` replaced; what this holds is not changed."""
+        chances = _chances(self) if _any_chance(self, others) else None
+        changed = Recommendations(self.item_rows.copy(), self.scores.copy(), self.sources.copy(), chances)
+        changed.item_rows[rows], changed.scores[rows], changed.sources[rows] = (
+            others.item_rows,
+            others.scores,
+            others.sources,
+        )
+        if changed.propensities is not None:
+            changed.propensities[rows] = _chances(others)
+        return changed
 
     def compact(self, keep: NDArray[np.bool_]) -> Recommendations:
         """Return the answers without the places where `keep` (B, n) is false; the rest moves up."""
@@ -162,7 +193,20 @@ class Recommendations:
         moved = self.reorder(order)
         gone = ~np.take_along_axis(keep, order, 1)
         moved.item_rows[gone], moved.scores[gone], moved.sources[gone] = NO_ITEM, -np.inf, Source.NONE
+        if moved.propensities is not None:
+            moved.propensities[gone] = np.nan
         return moved
+
+
+def _chances(answer: Recommendations) -> NDArray[np.float32]:
+    """Return the propensities (B, n) of an answer, a copy; what was not left to chance is there for certain."""
+    if answer.propensities is not None:
+        return answer.propensities.copy()
+    return np.where(answer.filled, np.float32(1), np.float32(np.nan))
+
+
+def _any_chance(*answers: Recommendations) -> bool:
+    return any(answer.propensities is not None for answer in answers)
 
 
 @dataclass(frozen=True, eq=False)

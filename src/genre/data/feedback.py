@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import Annotated
+from typing import Annotated, Final
 
 import polars as pl
 from pydantic import Field
 
 from genre.core.config import Config
 from genre.core.errors import ConfigError, DataError
-from genre.data.columns import EVENT, VALUE
+from genre.data.columns import EVENT, TIMESTAMP, VALUE
 
+DAY: Final = 86_400
+"""Seconds."""
+LEAST_DECAY: Final = 2.0**-10
+"""What an old event keeps of its weight at least, after ten half-lives: no like fades into a dislike, and somebody who
+was here long ago is still answered by what they liked."""
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -28,10 +33,21 @@ class FeedbackConfig(Config):
     like_at: float | None = None
     """Values from here up are likes, values below it dislikes (weight 0). None, the default, takes no notice of the
     value. An event without a value is a like."""
+    half_life: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Days after which an event weighs half: its weight is multiplied by ``0.5 ** (age / half_life)``, down to a
+    thousandth, its age counted back from the newest event of the data. None, the default, lets nothing fade: where
+    tastes last, old events are half of what is known. An event without a time counts as the oldest. Models with a
+    half-life of their own (`popularity`, `segment`) apply both."""
 
 
-def weights(interactions: pl.DataFrame, config: FeedbackConfig) -> pl.Series:
-    """Return the weight (Float32) of each event: its type's, times its value, or 0 below `like_at`.
+def weights(interactions: pl.DataFrame, config: FeedbackConfig, *, now: float | None = None) -> pl.Series:
+    """Return the weight (Float32) of each event: its type's, times its value, or 0 below `like_at`, times its decay.
+
+    Args:
+        interactions: The events.
+        config: What they stand for.
+        now: When an event is new, in seconds; a later one is new too. By default the time of the newest one. Events
+            that join a data set are as new as its newest one: pass its `end_time`.
 
     Raises:
         ConfigError: A setting needs a column that the data does not have, or an event type has no weight.
@@ -48,6 +64,12 @@ def weights(interactions: pl.DataFrame, config: FeedbackConfig) -> pl.Series:
         _require(interactions, VALUE, "feedback.like_at", config.like_at)
         disliked = pl.col(VALUE).fill_nan(None) < config.like_at
         weight = pl.when(disliked).then(0.0).otherwise(weight)
+    if config.half_life is not None:
+        _require(interactions, TIMESTAMP, "feedback.half_life", config.half_life)
+        time = pl.col(TIMESTAMP).cast(pl.Float64)
+        newest = time.max() if now is None else pl.lit(float(now))
+        age = (newest - time.fill_null(time.min())).fill_null(0.0).clip(lower_bound=0.0) / DAY
+        weight *= (0.5 ** (age / config.half_life)).clip(lower_bound=LEAST_DECAY)
     height = pl.int_range(pl.len())  # Gives the constant weight its length.
     return interactions.select(weight=(weight + 0 * height).cast(pl.Float32))["weight"]
 

@@ -38,6 +38,17 @@ def bootstrap_means(values: NDArray[np.floating], samples: int, rng: np.random.G
     return np.concatenate([rng.multinomial(len(values), shares, size) @ different for size in sizes]) / len(values)
 
 
+def bootstrap_sums(rows: NDArray[np.floating], samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the sums (S, V) of resamples of the rows (B, V), as many as there are and drawn with replacement.
+
+    From these come intervals of ratios of sums, which are not means of rows.
+    """
+    count = len(rows)
+    chunk = max(1, _CELLS // max(1, count))
+    sizes = [min(chunk, samples - start) for start in range(0, samples, chunk)]
+    return np.concatenate([rng.multinomial(count, np.full(count, 1 / count), size) @ rows for size in sizes])
+
+
 def bootstrap_interval(
     values: NDArray[np.floating], *, samples: int = 1000, confidence: float = 0.95, rng: np.random.Generator
 ) -> Interval:
@@ -118,11 +129,8 @@ def ratio_change(
         rng: Draws the rows.
     """
     together = np.concatenate([before, after], axis=1).astype(np.float64)  # (B, 4)
-    rows = len(together)
-    chunk = max(1, _CELLS // max(1, rows))
-    sizes = [min(chunk, samples - start) for start in range(0, samples, chunk)]
-    drawn = [rng.multinomial(rows, np.full(rows, 1 / rows), size) @ together for size in sizes]
-    sums = np.concatenate([together.sum(0)[None], *drawn])  # (1 + S, 4), what was observed first
+    # (1 + S, 4), what was observed first.
+    sums = np.concatenate([together.sum(0)[None], bootstrap_sums(together, samples, rng)])
     with np.errstate(divide="ignore", invalid="ignore"):
         first, second = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
         changes = (second - first) / first if relative else second - first

@@ -25,16 +25,7 @@ def fill(
         asked = queries.take(short)
         taken = Ragged.of([row[row >= 0] for row in answer.item_rows[short]])
         more = model.recommend(asked, answer.n, candidates=candidates.take(short).without(taken))
-        joined = Recommendations(
-            np.hstack([answer.item_rows[short], more.item_rows]),
-            np.hstack([answer.scores[short], more.scores]),
-            np.hstack([answer.sources[short], more.sources]),
-        )
+        joined = answer.take(short).beside(more)
         filled = joined.compact(joined.filled).first(answer.n)
-        answer = Recommendations(answer.item_rows.copy(), answer.scores.copy(), answer.sources.copy())
-        answer.item_rows[short], answer.scores[short], answer.sources[short] = (
-            filled.item_rows,
-            filled.scores,
-            filled.sources,
-        )
+        answer = answer.with_rows(short, filled)
     return answer

@@ -124,9 +124,22 @@ def read_items(path: Path) -> pl.DataFrame:
     Raises:
         DataError: The file cannot be read, has no column of ids, or a row is wrong.
     """
+    return _read_alone(path, "items")
+
+
+def read_impressions(path: Path) -> pl.DataFrame:
+    """Read what was shown, in any layout, as in `Tables.impressions`.
+
+    Raises:
+        DataError: The file cannot be read, lacks lists, items or clicks, or a row is wrong.
+    """
+    return _read_alone(path, "impressions")
+
+
+def _read_alone(path: Path, table: TableName) -> pl.DataFrame:
     source = open_source(path)
-    raw, known = read_source(source, "items", format_of(source), None)
-    part = standardise(raw, "items", known)
+    raw, known = read_source(source, table, format_of(source), None)
+    part = standardise(raw, table, known)
     for finding in part.findings:
         if finding.severity == "error":
             raise FindingError(finding)
