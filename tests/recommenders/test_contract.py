@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from genre.adaptation.adapted import AdaptedConfig
 from genre.config import RECOMMENDERS
 from genre.core.interactions import Interactions
 from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommendations, Source
@@ -75,6 +76,7 @@ READS = {"vectors": {"encoder": {"kind": "hashing"}}}
 
 SMALLER: dict[str, Callable[[], dict[str, object]]] = {
     "adapted": lambda: {"source": other_run(), "model": "towers", "training": BRIEF},
+    "adapted_with_people": lambda: {"source": other_run(), "model": "towers", "training": BRIEF, "same_users": True},
     "distilled": lambda: {
         "teacher": "ease",
         "student": {"kind": "sasrec", "embedding_size": 16, "training": {"epochs": 3, "tracker": "none"}},
@@ -141,8 +143,16 @@ class Pretrained(SemanticIdConfig):
     kind: Literal["semantic_id_pretrained"] = "semantic_id_pretrained"  # type: ignore[assignment]
 
 
+class WithPeople(AdaptedConfig):
+    """`adapted` where everybody has a history in the source too."""
+
+    kind: Literal["adapted_with_people"] = "adapted_with_people"  # type: ignore[assignment]
+
+
 @pytest.fixture(
-    scope="module", params=[*RECOMMENDERS, Pretrained], ids=lambda config: config.model_fields["kind"].default
+    scope="module",
+    params=[*RECOMMENDERS, Pretrained, WithPeople],
+    ids=lambda config: config.model_fields["kind"].default,
 )
 def config_class(request: pytest.FixtureRequest) -> type[RecommenderConfig]:
     """Return every recommender in turn."""

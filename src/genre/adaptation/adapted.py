@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from genre.adaptation.people import with_people
 from genre.adaptation.scale import USUAL, Scale
 from genre.adaptation.search import check_shares
 from genre.adaptation.shares import Point, accuracy, accuracy_with, interpolated, questions, take
@@ -29,6 +30,7 @@ from genre.evaluation.writing import Budget, WritingConfig, WritingProfile, chec
 from genre.features.text import TextConfig, item_texts
 from genre.metrics.statistics import paired_difference
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
+from genre.recommenders.elsewhere import ReadsElsewhere
 from genre.recommenders.learning_language import LearningLanguage, check_reads, load_base
 from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.moving import Movable, shared
@@ -66,6 +68,10 @@ class AdaptedConfig(RecommenderConfig):
     """`nothing` answers as the model is, reading this catalogue by its texts (zero-shot); `all` goes on learning."""
     align: bool = True
     """Whether this catalogue's texts are first spread, as a whole, as the source's are (CORAL). It needs no event."""
+    same_users: bool | None = None
+    """Whether people whose ids stand in both scenarios are answered by what they liked in the source, too. None does so
+    where the validation questions say that the same ids mean the same people, and that it helps; True does not ask, and
+    False does not do so. Not by a language model."""
     training: TrainingConfig | None = None
     """How it goes on learning; as the source did, where nothing is said."""
     rehearse: float = Field(default=1.0, ge=0)
@@ -175,7 +181,8 @@ class Adapted:
     """Read another catalogue's items by what they say of themselves, and go on learning from its log.
 
     All that the source's model has learned but the vectors of single items is taken along; items that both
-    catalogues hold, by id and by what is said of them, keep theirs. What is learned here then changes the model of
+    catalogues hold, by id and by what is said of them, keep theirs; people who are in both have their likes there in
+    their histories here (see `Elsewhere`). What is learned here then changes the model of
     the source too, since both share it. So its own log is rehearsed in every step; and of what was learned, as much
     counts as takes no more than `keep` of the source's NDCG@10 (see `Guarded`, which does so for writing). Shares
     are compared on the validation questions of both; where none keeps the source, learning has made it worse here, or
@@ -209,6 +216,7 @@ class Adapted:
         same, told = same_items(data.items, before.train.items, origin, run)
         start: Movable = origin.moved(data.items, run, same=same, align=config.align)
         here, there = questions(run.validation, run), questions(before.validation, run)
+        start, people = with_people(start, origin, data, before.train, here, run, config.same_users)
         self._scale = _scale(config, inner, data, run)
         points = [self._point(0.0, start, accuracy(start, here), accuracy(origin, there))]
         self.model = start
@@ -226,6 +234,7 @@ class Adapted:
                 "source": str(config.source),
                 "model": config.model,
                 **told,
+                **people,
                 "points": [point.told() for point in points],
                 "share": kept.share,
             }
@@ -259,6 +268,15 @@ class Adapted:
         grown._account = self._account
         grown.model = self.model.index(items, run)  # type: ignore[attr-defined]
         return grown
+
+    def without_users(self, user_rows: NDArray[np.integer]) -> Self:
+        """Return a model that holds nothing any more of what some users (rows of this data set) liked in the source."""
+        model = type(self)(self.config)
+        model._account, model.model = self._account, self.model
+        elsewhere = getattr(self.model, "elsewhere", None)
+        if isinstance(self.model, ReadsElsewhere) and elsewhere is not None:
+            model.model = self.model.with_elsewhere(elsewhere.without(user_rows))
+        return model
 
     @property
     def language(self) -> LearningLanguage | None:
