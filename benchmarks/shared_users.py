@@ -191,7 +191,9 @@ def main() -> None:
         },
         "questions": {name: len(rows) for name, rows in groups.items()},
         "over": differences,
-        "moved": accounts,
+        "moved": {
+            label: {part: value for part, value in told.items() if part != "source"} for label, told in accounts.items()
+        },
     }
     write_result("shared-users", plain, summary)
 

@@ -14,7 +14,8 @@ from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Entities, Roles, Vocabulary
 from genre.data.growth import extended
-from genre.recommenders.elsewhere import Elsewhere, ReadsElsewhere, elsewhere_of
+from genre.recommenders.elsewhere import Elsewhere, elsewhere_of
+from genre.recommenders.moving import Movable
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.two_tower import TwoTowerConfig
 from tests.recommenders.chains import NUM_ITEMS, chain
@@ -62,7 +63,7 @@ def scored(model: Any, *rows: list[int]) -> Any:
 
 
 def test_who_is_new_here_is_answered_as_there(origin: Any, moved: Any) -> None:
-    assert isinstance(moved, ReadsElsewhere)
+    assert isinstance(moved, Movable)
     known = moved.with_elsewhere(Elsewhere.of(origin, log([9, 8], [3, 5, 4], [7, 6, 1]), np.array([1, -1, 2])))
     found = known.score(ask(log([], [2], [11, 12]), [0, 1, 2]))
     np.testing.assert_allclose(found, scored(origin, [3, 5, 4], [2], [7, 6, 1, 11, 12]), rtol=1e-5, atol=1e-6)

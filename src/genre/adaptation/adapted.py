@@ -30,7 +30,6 @@ from genre.evaluation.writing import Budget, WritingConfig, WritingProfile, chec
 from genre.features.text import TextConfig, item_texts
 from genre.metrics.statistics import paired_difference
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
-from genre.recommenders.elsewhere import ReadsElsewhere
 from genre.recommenders.learning_language import LearningLanguage, check_reads, load_base
 from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.moving import Movable, shared
@@ -71,7 +70,7 @@ class AdaptedConfig(RecommenderConfig):
     same_users: bool | None = None
     """Whether people whose ids stand in both scenarios are answered by what they liked in the source, too. None does so
     where the validation questions say that the same ids mean the same people, and that it helps; True does not ask, and
-    False does not do so. Not by a language model."""
+    False does not do so."""
     training: TrainingConfig | None = None
     """How it goes on learning; as the source did, where nothing is said."""
     rehearse: float = Field(default=1.0, ge=0)
@@ -269,13 +268,19 @@ class Adapted:
         grown.model = self.model.index(items, run)  # type: ignore[attr-defined]
         return grown
 
+    def holds(self, user_rows: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return (B,) of which users (rows of this data set) it holds what they liked in the source."""
+        elsewhere = self.model.elsewhere
+        if elsewhere is None:
+            return np.zeros(len(user_rows), bool)
+        return np.asarray(np.append(elsewhere.people, False)[user_rows])  # The last place: unknown users.
+
     def without_users(self, user_rows: NDArray[np.integer]) -> Self:
         """Return a model that holds nothing any more of what some users (rows of this data set) liked in the source."""
         model = type(self)(self.config)
         model._account, model.model = self._account, self.model
-        elsewhere = getattr(self.model, "elsewhere", None)
-        if isinstance(self.model, ReadsElsewhere) and elsewhere is not None:
-            model.model = self.model.with_elsewhere(elsewhere.without(user_rows))
+        if self.model.elsewhere is not None:
+            model.model = self.model.with_elsewhere(self.model.elsewhere.without(user_rows))
         return model
 
     @property

@@ -6,7 +6,7 @@ Shapes: U users of this scenario, Q validation questions.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,19 @@ from genre.core.queries import Holdout
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.metrics.statistics import paired_difference
-from genre.recommenders.elsewhere import Elsewhere, ReadsElsewhere
-
-ModelT = TypeVar("ModelT")
+from genre.recommenders.elsewhere import Elsewhere
+from genre.recommenders.moving import Movable
 
 
 def with_people(
-    model: ModelT, origin: Any, data: Dataset, before: Dataset, asked: Holdout | None, run: RunContext, use: bool | None
-) -> tuple[ModelT, dict[str, Any]]:
+    model: Movable,
+    origin: Movable,
+    data: Dataset,
+    before: Dataset,
+    asked: Holdout | None,
+    run: RunContext,
+    use: bool | None,
+) -> tuple[Movable, dict[str, Any]]:
     """Return a model that reads what its users liked in the other scenario, where it may, and what was found.
 
     An id that stands in both is not enough: two shops may both have a customer 17. The ids mean the same people where,
@@ -43,8 +48,6 @@ def with_people(
     told: dict[str, Any] = {"same_user_ids": int((rows >= 0).sum()), "people": 0}
     if use is False or not told["same_user_ids"]:
         return model, told
-    if not isinstance(model, ReadsElsewhere):
-        return model, told | {"people_unread": True}
     elsewhere = Elsewhere.of(origin, before.interactions, rows)
     found = model.with_elsewhere(elsewhere)
     if use is None:
@@ -55,9 +58,7 @@ def with_people(
     return found, told | {"people": int(elsewhere.people.sum())}
 
 
-def _judged(
-    model: ReadsElsewhere, elsewhere: Elsewhere, asked: Holdout | None, run: RunContext
-) -> dict[str, Any] | None:
+def _judged(model: Movable, elsewhere: Elsewhere, asked: Holdout | None, run: RunContext) -> dict[str, Any] | None:
     """Return NDCG@10 of the questions about these people: by their own likes, by those of others, and by none."""
     if asked is None:
         return None
@@ -68,7 +69,7 @@ def _judged(
     rng = run.rng("adapted.people")
 
     def values(what: Elsewhere | None) -> NDArray[np.float64]:
-        return accuracy(model.with_elsewhere(what), theirs)  # type: ignore[arg-type]
+        return accuracy(model.with_elsewhere(what), theirs)
 
     own, others, none = values(elsewhere), values(elsewhere.dealt(rng)), values(None)
     over = paired_difference(own, others, rng=rng)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 _PREFIX = "elsewhere."
 _LOG = ("offsets", "item_rows", "timestamps", "weights")
-
-
-@runtime_checkable
-class ReadsElsewhere(Protocol):
-    """Answers somebody whom it knows by what they liked in another catalogue, too."""
-
-    elsewhere: Elsewhere | None
-
-    def with_elsewhere(self, elsewhere: Elsewhere | None) -> Self:
-        """Return the same model with other histories of that sort, or none."""
 
 
 @dataclass(frozen=True, eq=False)
