@@ -7,9 +7,9 @@ Each figure is kept below `--work` as soon as it is there, so that an interrupte
 Protocol: amazon-beauty by department: skin care is the source, makeup the target, with the people of each. Both are
 split at the same two moments, where 80 and 90 % of all events lie, so that nothing is read that came after a question.
 Every person who buys makeup after the second moment is asked, whatever is known of them; seen items hidden, every
-other item ranked, equal scores count half. The source's model is a `sasrec` of 64 numbers with text. Moved, it answers
+other item ranked, equal scores count half; whom a model cannot answer is answered by what is popular. The source's model is a `sasrec` of 64 numbers with text. Moved, it answers
 as it came (`zero_shot`) or learns on (`finetune`), in both cases with and without what people liked in the source; the
-same model from scratch and `content` stand beside. Counted by how many likes are known of somebody in the target.
+same model from scratch, `content` and `popularity` stand beside. Counted by how many likes are known of somebody in the target.
 Whether the ids mean the same people is asked of the validation questions, and once more with the target's ids dealt
 at random among its people.
 """
@@ -33,6 +33,7 @@ from genre.adaptation.adapted import AdaptedConfig
 from genre.config import Experiment
 from genre.console import Bars
 from genre.core.files import atomic_file
+from genre.core.queries import Holdout
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Vocabulary
 from genre.data.files import load_split
@@ -40,6 +41,7 @@ from genre.data.splits import Split
 from genre.metrics.statistics import paired_difference
 from genre.recommenders.base import RecommenderConfig
 from genre.recommenders.content import ContentConfig
+from genre.recommenders.popularity import PopularityConfig
 from genre.recommenders.sasrec import SasrecConfig
 from genre.stages import prepare
 from genre.workspace import STORE
@@ -48,9 +50,14 @@ DATA = "amazon-beauty"
 SOURCE, TARGET = "Skin Care", "Makeup"
 MODEL = "sasrec"
 READER = SasrecConfig.model_validate({"text": {}, "embedding_size": 64, "training": {"tracker": "none"}})
-GROUPS = {"none": (0, 0), "1 or 2": (1, 2), "3 or more": (3, np.inf)}
+GROUPS = {"none": (0, 0), "1 or 2": (1, 2), "2 or less": (0, 2), "3 or more": (3, np.inf)}
 """By likes that are known in the target."""
-PAIRS = (("zero_shot with people", "zero_shot"), ("finetune with people", "finetune"))
+PAIRS = (
+    ("zero_shot with people", "zero_shot"),
+    ("finetune with people", "finetune"),
+    ("finetune with people", "from_scratch"),
+)
+POPULAR = "popularity"
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 
 
@@ -97,6 +104,7 @@ def ways(source: Path) -> dict[str, RecommenderConfig]:
         return AdaptedConfig.model_validate(settings)
 
     return {
+        POPULAR: PopularityConfig(),
         "content": ContentConfig(),
         "from_scratch": READER,
         "zero_shot": moved("nothing", same_users=False),
@@ -107,17 +115,16 @@ def ways(source: Path) -> dict[str, RecommenderConfig]:
 
 
 def measured(label: str, config: RecommenderConfig, part: Split, work: Path) -> dict[str, Any]:
-    """Return a model's NDCG@10 by test question, and its account."""
+    """Return a model's NDCG@10 by question, whom it answers at all, and its account."""
     path = work / "figures" / f"{_slug(label)}.json"
     if not path.exists():
         run = RunContext(validation=part.validation, progress=Bars(), store=work / "runs" / STORE)
         model: Any = config.build({}).fit(part.train, run)
-        found = {
-            "test": values_of(model, part.test, part.train)["NDCG@10"].tolist(),
-            "validation": float(values_of(model, part.validation, part.train)["NDCG@10"].mean()),
-            "account": model.account() if hasattr(model, "account") else {},
-        }
-        print(label, f"{found['validation']:.4f} {np.mean(found['test']):.4f}", flush=True)
+        found: dict[str, Any] = {"account": model.account() if hasattr(model, "account") else {}}
+        for name, asked in (("validation", part.validation), ("test", part.test)):
+            found[name] = values_of(model, asked, part.train)["NDCG@10"].tolist()
+            found[f"{name} answered"] = model.recommend(asked.queries, 1).filled[:, 0].tolist()
+        print(label, f"{np.mean(found['validation']):.4f} {np.mean(found['test']):.4f}", flush=True)
         path.parent.mkdir(exist_ok=True)
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(found), encoding="utf-8")
@@ -134,12 +141,18 @@ def dealt(part: Split) -> Split:
     return replace(part, train=data)
 
 
-def groups_of(part: Split, source: Split) -> dict[str, NDArray[np.int64]]:
-    """Return the test questions of people who like something in the source, by what is known of them here."""
+def filled(found: dict[str, dict[str, Any]], name: str) -> dict[str, NDArray[np.float64]]:
+    """Return NDCG@10 by question, that of what is popular where a model answers nothing."""
+    popular = np.array(found[POPULAR][name])
+    return {label: np.where(one[f"{name} answered"], one[name], popular) for label, one in found.items()}
+
+
+def groups_of(asked: Holdout, part: Split, source: Split) -> dict[str, NDArray[np.int64]]:
+    """Return the questions of people who like something in the source, by what is known of them here."""
     rows = source.train.users.vocabulary.rows(part.train.users.vocabulary.ids)
     liked = np.append(source.train.interactions.liked().lengths, 0)[rows] > 0
-    known = part.test.queries.history.liked().lengths
-    theirs = liked[part.test.queries.user_rows]
+    known = asked.queries.history.liked().lengths
+    theirs = liked[asked.queries.user_rows]
     return {name: np.flatnonzero(theirs & (known >= low) & (known <= high)) for name, (low, high) in GROUPS.items()} | {
         "nothing in the source": np.flatnonzero(~theirs)
     }
@@ -155,23 +168,27 @@ def main() -> None:
     part = prepare(experiment_of(TARGET, {"content": {"kind": "content"}}, work)).splits[0]
     found = {label: measured(label, config, part, work) for label, config in ways(source).items()}
     strangers = measured("strangers", ways(source)["zero_shot with people"], dealt(part), work)
-    groups = groups_of(part, load_split(source / "data" / "split-0"))
-    values = {label: np.array(one["test"]) for label, one in found.items()}
-
-    heads = ["model", "validation", *(f"{name} ({len(rows):,})" for name, rows in groups.items())]
-    lines: list[list[object]] = [
-        [label, f"{found[label]['validation']:.4f}", *(f"{one[rows].mean():.4f}" for rows in groups.values())]
-        for label, one in values.items()
-    ]
+    before = load_split(source / "data" / "split-0")
     rng = np.random.default_rng(0)
     differences: dict[str, dict[str, Any]] = {}
-    for first, second in PAIRS:
-        cells: list[object] = [f"{first} over {second}", ""]
-        for name, rows in groups.items():
-            over = paired_difference(values[first][rows], values[second][rows], rng=rng)
-            differences.setdefault(first, {})[name] = [over.mean, over.low, over.high]
-            cells.append(f"{over.mean:+.4f} [{over.low:+.4f}, {over.high:+.4f}]")
-        lines.append(cells)
+    means: dict[str, dict[str, Any]] = {}
+    sections = []
+    for name, asked in (("validation", part.validation), ("test", part.test)):
+        values, groups = filled(found, name), groups_of(asked, part, before)
+        heads = [name, *(f"{group} ({len(rows):,})" for group, rows in groups.items())]
+        lines: list[list[object]] = []
+        for label, one in values.items():
+            means.setdefault(name, {})[label] = {group: float(one[rows].mean()) for group, rows in groups.items()}
+            lines.append([label, *(f"{value:.4f}" for value in means[name][label].values())])
+        for first, second in PAIRS:
+            pair = f"{first} over {second}"
+            overs = {
+                group: paired_difference(values[first][rows], values[second][rows], rng=rng)
+                for group, rows in groups.items()
+            }
+            differences.setdefault(name, {})[pair] = {group: vars(over) for group, over in overs.items()}
+            lines.append([pair, *(f"{over.mean:+.4f} [{over.low:+.4f}, {over.high:+.4f}]" for over in overs.values())])
+        sections.append(table(heads, lines))
     accounts = {
         label: one["account"]["moved"] for label, one in (*found.items(), ("strangers", strangers)) if one["account"]
     }
@@ -179,22 +196,15 @@ def main() -> None:
         [label, told["same_user_ids"], *_judged(told)] for label, told in accounts.items() if "people_judged" in told
     ]
     ids = table(["model", "same ids", "questions", "own", "others'", "none", "own over others'", "used"], judged)
+    both = "\n\n".join(sections)
     summary = (
         f"On {device_name()}. {PROTOCOL}\n\n## NDCG@10 of people with likes in {SOURCE.lower()}, by likes known in "
-        f"{TARGET.lower()}\n\n{table(heads, lines)}\n\n## Whether the ids mean the same people\n\nNDCG@10 of "
-        "validation questions about people of the same id, by their own likes in the source, by those of others, and "
-        f"by none; `strangers` is `zero_shot with people` with the ids dealt at random.\n\n{ids}"
+        f"{TARGET.lower()}\n\n{both}\n\n## Whether the ids mean the same people\n\nNDCG@10 of validation questions about "
+        "people of the same id, by their own likes in the source, by those of others, and by none; `strangers` is "
+        f"`zero_shot with people` with the ids dealt at random.\n\n{ids}"
     )
-    plain = {
-        "NDCG@10": {
-            label: {name: float(one[rows].mean()) for name, rows in groups.items()} for label, one in values.items()
-        },
-        "questions": {name: len(rows) for name, rows in groups.items()},
-        "over": differences,
-        "moved": {
-            label: {part: value for part, value in told.items() if part != "source"} for label, told in accounts.items()
-        },
-    }
+    told = {label: {part: value for part, value in one.items() if part != "source"} for label, one in accounts.items()}
+    plain = {"NDCG@10": means, "over": differences, "moved": told}
     write_result("shared-users", plain, summary)
 
 
