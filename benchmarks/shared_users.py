@@ -5,13 +5,14 @@
 Each figure is kept below `--work` as soon as it is there, so that an interrupted run goes on.
 
 Protocol: amazon-beauty by department: skin care is the source, makeup the target, with the people of each. Both are
-split at the same two moments, where 80 and 90 % of all events lie, so that nothing is read that came after a question.
-Every person who buys makeup after the second moment is asked, whatever is known of them; seen items hidden, every
-other item ranked, equal scores count half; whom a model cannot answer is answered by what is popular. The source's model is a `sasrec` of 64 numbers with text. Moved, it answers
-as it came (`zero_shot`) or learns on (`finetune`), in both cases with and without what people liked in the source; the
-same model from scratch, `content` and `popularity` stand beside. Counted by how many likes are known of somebody in the target.
-Whether the ids mean the same people is asked of the validation questions, and once more with the target's ids dealt
-at random among its people.
+split at the same two moments, where 80 and 90 % of all events lie, so that nothing is read that came after a
+question. Every person who buys makeup after the second moment is asked, whatever is known of them; seen items hidden,
+every other item ranked, equal scores count half; whom a model cannot answer is answered by what is popular. The
+source's model is a `sasrec` of 64 numbers with text. Moved, it answers as it came (`zero_shot`) or learns on
+(`finetune`), in both cases with and without what people liked in the source; the same model from scratch, `content`
+and `popularity` stand beside. Counted by how many likes are known of somebody in the target. Whether the ids mean the
+same people is asked of the validation questions, and once more with the target's ids dealt at random among its
+people.
 """
 
 from __future__ import annotations
@@ -199,9 +200,9 @@ def main() -> None:
     both = "\n\n".join(sections)
     summary = (
         f"On {device_name()}. {PROTOCOL}\n\n## NDCG@10 of people with likes in {SOURCE.lower()}, by likes known in "
-        f"{TARGET.lower()}\n\n{both}\n\n## Whether the ids mean the same people\n\nNDCG@10 of validation questions about "
-        "people of the same id, by their own likes in the source, by those of others, and by none; `strangers` is "
-        f"`zero_shot with people` with the ids dealt at random.\n\n{ids}"
+        f"{TARGET.lower()}\n\n{both}\n\n## Whether the ids mean the same people\n\nNDCG@10 of validation questions "
+        "about people of the same id, by their own likes in the source, by those of others, and by none; `strangers` "
+        f"is `zero_shot with people` with the ids dealt at random.\n\n{ids}"
     )
     told = {label: {part: value for part, value in one.items() if part != "source"} for label, one in accounts.items()}
     plain = {"NDCG@10": means, "over": differences, "moved": told}

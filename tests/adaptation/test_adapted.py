@@ -15,7 +15,7 @@ from genre.core.errors import ArtifactError, ConfigError, DataError
 from genre.core.queries import Candidates, Holdout
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Roles, Vocabulary
-from genre.data.files import save_split
+from genre.data.files import save_dataset, save_split
 from genre.data.splits import Split
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.sasrec import SasrecConfig
@@ -46,9 +46,10 @@ def made(directory: Path, settings: dict[str, Any]) -> Path:
     data, asked = world("a")
     kinds: dict[str, Any] = {"sasrec": SasrecConfig, "two_tower": TwoTowerConfig, "ease": EaseConfig}
     model = kinds[settings["kind"]].model_validate(settings).build({}).fit(data, RunContext(validation=asked))
-    for part in ("data/split-0", "models/m"):
+    for part in ("data/split-0", "data/all", "models/m"):
         (directory / part).mkdir(parents=True)
     save_split(Split(data, asked, asked, np.zeros(NUM_ITEMS, bool)), directory / "data" / "split-0")
+    save_dataset(data, directory / "data" / "all")
     save_model(model, directory / "models" / "m")
     return directory
 

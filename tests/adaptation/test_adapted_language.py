@@ -15,7 +15,7 @@ from genre.adaptation.shares import accuracy
 from genre.core.errors import ConfigError, ModelError
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
-from genre.data.files import save_split
+from genre.data.files import save_dataset, save_split
 from genre.data.growth import extended
 from genre.data.splits import Split
 from genre.evaluation._moved import moved
@@ -57,9 +57,10 @@ def settings(base: Path, **changes: Any) -> dict[str, Any]:
 def write(directory: Path, model: Any) -> Path:
     """Write what a finished run has of one model."""
     data, asked = world("a")
-    for part in ("data/split-0", "models/m"):
+    for part in ("data/split-0", "data/all", "models/m"):
         (directory / part).mkdir(parents=True)
     save_split(Split(data, asked, asked, np.zeros(NUM_ITEMS, bool)), directory / "data" / "split-0")
+    save_dataset(data, directory / "data" / "all")
     save_model(model, directory / "models" / "m")
     return directory
 

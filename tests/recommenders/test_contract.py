@@ -18,7 +18,7 @@ from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommenda
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
-from genre.data.files import save_split
+from genre.data.files import save_dataset, save_split
 from genre.data.growth import extended
 from genre.data.splits import Split
 from genre.recommenders.base import (
@@ -63,10 +63,11 @@ def other_run() -> str:
     train, validation = leave_last_out(make_dataset())
     model = TwoTowerConfig.model_validate(READS | {"training": BRIEF}).build({}).fit(train, RunContext())
     directory = Path(tempfile.mkdtemp())
-    for part in ("data/split-0", "models/towers"):
+    for part in ("data/split-0", "data/all", "models/towers"):
         (directory / part).mkdir(parents=True)
     nothing = Holdout(validation.queries.take(slice(0, 0)), validation.targets.take(slice(0, 0)))
     save_split(Split(train, validation, nothing, np.zeros(train.num_items, bool)), directory / "data" / "split-0")
+    save_dataset(train, directory / "data" / "all")
     save_model(model, directory / "models" / "towers")
     return str(directory)
 

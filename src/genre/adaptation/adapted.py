@@ -24,7 +24,7 @@ from genre.core.parts import text_as_array, text_of_array
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Vocabulary
-from genre.data.files import load_split
+from genre.data.files import load_dataset, load_split
 from genre.data.splits import Split
 from genre.evaluation.writing import Budget, WritingConfig, WritingProfile, check_measured
 from genre.features.text import TextConfig, item_texts
@@ -211,11 +211,11 @@ class Adapted:
         config = self.config
         inner = config.inner()
         origin: Any = load_model(config.source / "models" / config.model, type(inner), {})
-        before = _split_of(config.source)
+        before, log = _data_of(config.source)
         same, told = same_items(data.items, before.train.items, origin, run)
         start: Movable = origin.moved(data.items, run, same=same, align=config.align)
         here, there = questions(run.validation, run), questions(before.validation, run)
-        start, people = with_people(start, origin, data, before.train, here, run, config.same_users)
+        start, people = with_people(start, origin, data, log, here, run, config.same_users)
         self._scale = _scale(config, inner, data, run)
         points = [self._point(0.0, start, accuracy(start, here), accuracy(origin, there))]
         self.model = start
@@ -388,9 +388,10 @@ def _scale(config: AdaptedConfig, inner: Inner, data: Dataset, run: RunContext) 
     return scale
 
 
-def _split_of(source: Path) -> Split:
+def _data_of(source: Path) -> tuple[Split, Dataset]:
+    """Return what the source's model was fitted and judged on, and all that is known there."""
     try:
-        return load_split(source / "data" / "split-0")
+        return load_split(source / "data" / "split-0"), load_dataset(source / "data" / "all")
     except OSError as error:
         raise ArtifactError(
             f"the data of the run cannot be read ({error})",

@@ -39,7 +39,7 @@ def with_people(
         model: Moved to this scenario.
         origin: Of the other one.
         data: This scenario.
-        before: The other one.
+        before: The other one, with all that is known by now: nothing is read that came after a question.
         asked: Questions about people of this scenario.
         run: Its seed.
         use: True does not ask whether they are the same people, and False does not use them.
