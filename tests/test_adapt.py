@@ -22,9 +22,9 @@ from genre.few_users import with_users
 from genre.language.smollm import SmolLmConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.two_tower import TwoTowerConfig
-from genre.runs import open_run
+from genre.runs import forget, open_run
 from genre.stages import Trial, prepare
-from genre.workspace import Stages
+from genre.workspace import Stages, verify
 from tests.language.models import write_tiny
 
 HASHING = {"encoder": {"kind": "hashing"}}
@@ -245,3 +245,18 @@ def test_another_method_is_refused(runs: Path) -> None:
         ConfigError, match=r"there is no method 'wish'.*Choose from zero_shot, finetune, domain, prompt, distill"
     ):
         adapt(runs / "first", Experiment.model_validate(TARGET), runs, methods=["wish"])
+
+
+def test_who_is_forgotten_is_in_no_model_of_the_run(runs: Path) -> None:
+    moved = {"kind": "adapted", "source": runs / "first", "model": "towers", "learn": "nothing", "same_users": True}
+    target = {**TARGET, "name": "known", "models": {"ease": {"kind": "ease"}, "moved": moved}, "few_users": None}
+    run = pipeline.run(Experiment.model_validate(target), runs)
+    before: Any = open_run(run, model="moved")
+    held = before.model.holds(np.arange(before.data.num_users))
+    name, other = before.data.users.vocabulary.ids.gather(np.flatnonzero(held)[:2])
+    assert forget(run, [name, "nobody"]) == ["moved"]
+    assert forget(run, [name]) == []
+    after: Any = open_run(run, model="moved")
+    assert after.model.holds(np.arange(before.data.num_users)).sum() == held.sum() - 1
+    assert after.recommend([other]).equals(before.recommend([other]))
+    verify(run)

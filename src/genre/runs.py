@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from genre.adaptation.adapted import Adapted, AdaptedConfig
+from genre.asking import asked_by
 from genre.config import Experiment
 from genre.config_file import read_experiment
 from genre.core.errors import ConfigError
+from genre.core.files import atomic_file, sha256
 from genre.data.dataset import Dataset
 from genre.data.files import load_dataset
 from genre.data.privacy import pseudonymiser
 from genre.engine import Engine
 from genre.recommenders.base import ReadsTexts, Recommender, Similar
+from genre.recommenders.store import STATE_FILE, load_model, save_model
 from genre.stages import Fitted
-from genre.workspace import STORE, read_manifest, verify
+from genre.workspace import MANIFEST, STORE, read_manifest, verify
 
 CONFIG = "config.yaml"
 
@@ -53,6 +60,42 @@ def open_engine(experiment: Experiment, run: Path, data: Dataset, name: str, *, 
     for wanted in (name, *fallback):
         load_into(models, experiment, run, wanted, finished=finished)
     return _engine(experiment, run, data, models[name], tuple(models[member] for member in fallback))
+
+
+def forget(run: str | Path, users: Sequence[str]) -> list[str]:
+    """Take what some users liked in other scenarios out of a finished run's models, and return which models held it.
+
+    Models that were moved answer people of both scenarios by that, too. Their events in this scenario stand in the
+    run's data, and what weights have learned stays learned: both go with the next run on a log without them.
+
+    Args:
+        run: Its directory.
+        users: Ids, as people give them or as they are stored.
+
+    Raises:
+        ArtifactError: There is no finished run, or its files are damaged.
+    """
+    run = Path(run)
+    manifest = read_manifest(run)
+    experiment = read_experiment(run / CONFIG)
+    _, queries = asked_by(load_dataset(run / "data" / "all"), users, None, pseudonymiser(experiment.privacy))
+    changed = []
+    for name in manifest["ranking"]:
+        config, place = experiment.models[name], run / "models" / name
+        if not isinstance(config, AdaptedConfig) or not place.exists():
+            continue
+        model = load_model(place, AdaptedConfig, {})
+        if not isinstance(model, Adapted) or not model.holds(queries.user_rows).any():
+            continue
+        with TemporaryDirectory(dir=run) as made:
+            save_model(model.without_users(queries.user_rows), Path(made))
+            state = Path(made) / STATE_FILE
+            manifest["files"][str((place / STATE_FILE).relative_to(run))] = sha256(state)
+            state.replace(place / STATE_FILE)
+        with atomic_file(run / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        changed.append(name)
+    return changed
 
 
 def load_into(

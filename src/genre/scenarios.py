@@ -139,9 +139,10 @@ def overlaps_of(found: Sequence[Standing]) -> list[Overlap]:
 class Scenarios:
     """Finished runs that answer beside each other, each for its own users and of its own items.
 
-    Nothing goes from one to another: a user of one is unknown in the others, whatever they have in common. What they
-    do share is a language model: generators of the same base have its weights once, with an adapter for each scenario
-    that has taught it something, and texts of all scenarios are written in the same batches.
+    Nothing goes from one to another: a user of one is unknown in the others, whatever they have in common; only a model
+    that was moved brought along what people of both liked (see `Adapted`). What they do share is a language model:
+    generators of the same base have its weights once, with an adapter for each scenario that has taught it something,
+    and texts of all scenarios are written in the same batches.
     """
 
     def __init__(self, engines: Mapping[str, Engine], write: Mapping[str, WriteConfig | None]) -> None:

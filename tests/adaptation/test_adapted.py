@@ -15,7 +15,7 @@ from genre.core.errors import ArtifactError, ConfigError, DataError
 from genre.core.queries import Candidates, Holdout
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Roles, Vocabulary
-from genre.data.files import save_split
+from genre.data.files import save_dataset, save_split
 from genre.data.splits import Split
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.sasrec import SasrecConfig
@@ -46,9 +46,10 @@ def made(directory: Path, settings: dict[str, Any]) -> Path:
     data, asked = world("a")
     kinds: dict[str, Any] = {"sasrec": SasrecConfig, "two_tower": TwoTowerConfig, "ease": EaseConfig}
     model = kinds[settings["kind"]].model_validate(settings).build({}).fit(data, RunContext(validation=asked))
-    for part in ("data/split-0", "models/m"):
+    for part in ("data/split-0", "data/all", "models/m"):
         (directory / part).mkdir(parents=True)
     save_split(Split(data, asked, asked, np.zeros(NUM_ITEMS, bool)), directory / "data" / "split-0")
+    save_dataset(data, directory / "data" / "all")
     save_model(model, directory / "models" / "m")
     return directory
 
@@ -202,3 +203,70 @@ def test_where_nobody_likes_two_things_it_answers_as_it_came(source: Path) -> No
     assert model.account()["moved"]["share"] == 0
     assert len(model.account()["moved"]["points"]) == 1
     assert hits(model, asked) > 0.5
+
+
+def people(source: Path, *, dealt: bool = False, **settings: Any) -> tuple[Adapted, Holdout]:
+    """Return a model moved to a world whose people the source knows and asks of, and of whom nothing else is known.
+
+    What comes next for them here is what would come next for them there.
+    """
+    data, asked = world("b")
+    likes = data.interactions.where(np.zeros(data.num_events, bool))
+    asked = Holdout(data.with_interactions(likes).queries(), asked.targets)
+    if dealt:
+        ids = data.users.vocabulary.ids.shuffle(seed=1)
+        data = Dataset(likes, data.items, Entities(Vocabulary(ids), ids.to_frame()))
+    return adapted(source, (data.with_interactions(likes), asked), learn="nothing", **settings), asked
+
+
+def test_people_of_both_scenarios_are_answered_by_what_they_liked_in_the_source(source: Path) -> None:
+    model, asked = people(source)
+    told = model.account()["moved"]
+    assert (told["same_user_ids"], told["people"], told["people_judged"]["questions"]) == (120, 120, 120)
+    assert told["people_judged"]["own"] > told["people_judged"]["others"] > told["people_judged"]["none"] == 0
+    assert hits(model, asked) > 0.5, "by chance, one in 24"
+    without, asked = people(source, same_users=False)
+    assert without.account()["moved"]["people"] == 0
+    assert hits(without, asked) == 0
+
+
+def test_ids_that_mean_other_people_are_found_out(source: Path) -> None:
+    model, asked = people(source, dealt=True)
+    told = model.account()["moved"]
+    assert (told["same_user_ids"], told["people"]) == (120, 0)
+    assert told["people_judged"]["over_others"]["low"] <= 0 < told["people_judged"]["own"], "any history is of use"
+    assert hits(model, asked) == 0
+    assert people(source, dealt=True, same_users=True)[0].account()["moved"]["people"] == 120
+
+
+def test_without_questions_about_them_people_are_used_only_when_told(source: Path) -> None:
+    data, _ = world("b")
+    for same_users, expected in ((None, 0), (True, 120)):
+        config = AdaptedConfig(source=source, model="m", learn="nothing", same_users=same_users)
+        assert config.build({}).fit(data, RunContext()).account()["moved"]["people"] == expected
+
+
+def test_it_learns_on_with_what_people_liked_in_the_source(source: Path, tmp_path: Path) -> None:
+    data, asked = world("b")
+    newest = data.interactions.where(data.interactions.steps_from_end < 2)
+    asked = Holdout(data.with_interactions(newest).queries(), asked.targets)
+    model = adapted(source, (data.with_interactions(newest), asked), same_users=True)
+    assert model.account()["moved"]["people"] == 120
+    assert hits(model, asked) > 0.6
+    save_model(model, tmp_path)
+    again = load_model(tmp_path, AdaptedConfig, {})
+    empty = data.with_interactions(newest.where(np.zeros(newest.num_events, bool))).queries()
+    answer = model.recommend(empty, 5)
+    assert answer.filled.all()
+    assert np.array_equal(again.recommend(empty, 5).item_rows, answer.item_rows)
+
+
+def test_who_is_erased_is_known_here_no_more(source: Path) -> None:
+    model, asked = people(source)
+    left = model.without_users(np.array([3, 7]))
+    answer = left.recommend(asked.queries, 3)
+    assert not answer.filled[[3, 7]].any()
+    others = np.setdiff1d(np.arange(120), [3, 7])
+    expected = model.recommend(asked.queries, 3)
+    assert np.array_equal(answer.item_rows[others], expected.item_rows[others])
+    assert left.account() == model.account()

@@ -15,7 +15,8 @@ from genre.adaptation.shares import accuracy
 from genre.core.errors import ConfigError, ModelError
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
-from genre.data.files import save_split
+from genre.data.files import save_dataset, save_split
+from genre.data.growth import extended
 from genre.data.splits import Split
 from genre.evaluation._moved import moved
 from genre.evaluation.writing import WritingConfig, WritingProfile
@@ -56,9 +57,10 @@ def settings(base: Path, **changes: Any) -> dict[str, Any]:
 def write(directory: Path, model: Any) -> Path:
     """Write what a finished run has of one model."""
     data, asked = world("a")
-    for part in ("data/split-0", "models/m"):
+    for part in ("data/split-0", "data/all", "models/m"):
         (directory / part).mkdir(parents=True)
     save_split(Split(data, asked, asked, np.zeros(NUM_ITEMS, bool)), directory / "data" / "split-0")
+    save_dataset(data, directory / "data" / "all")
     save_model(model, directory / "models" / "m")
     return directory
 
@@ -236,3 +238,27 @@ def test_what_does_not_read_is_refused(base: Path, tmp_path: Path) -> None:
         ConfigError, match=r"adapted\.read_first: `read_first` is set, and with `tuning.method` 'frozen'"
     ):
         adapted(run, read_first=1)
+
+
+def test_people_of_both_scenarios_are_answered_by_what_they_liked_in_the_source(source: Path) -> None:
+    data, asked = world("a")
+    nothing = data.with_interactions(data.interactions.where(np.zeros(data.num_events, bool)))
+    origin: Any = load_model(source / "models" / "m", LlmSequentialConfig, {})
+    known = adapted(source, nothing, learn="nothing", same_users=True)
+    assert known.account()["moved"]["people"] == data.num_users
+    found = known.score(nothing.queries())
+    np.testing.assert_allclose(found, origin.score(asked.queries), rtol=1e-3, atol=1e-3)
+    longer = known.index(extended(data.items, [{"item_id": "new", "title": "amber birch"}]), RunContext())
+    np.testing.assert_allclose(longer.score(nothing.queries())[:, :NUM_ITEMS], found, rtol=1e-4, atol=1e-4)
+
+
+def test_a_language_model_learns_on_with_them(source: Path, tmp_path: Path) -> None:
+    data, _ = world("b")
+    newest = data.with_interactions(data.interactions.where(data.interactions.steps_from_end < 2))
+    model = adapted(source, newest, same_users=True, keep=None)
+    save_model(model, tmp_path)
+    nothing = data.with_interactions(data.interactions.where(np.zeros(data.num_events, bool))).queries()
+    answer = model.recommend(nothing, 5)
+    assert answer.filled.all()
+    again = load_model(tmp_path, AdaptedConfig, {}).recommend(nothing, 5)
+    assert np.array_equal(again.item_rows, answer.item_rows)

@@ -101,3 +101,11 @@ def test_substitutes_come_from_the_table() -> None:
 def test_histories_end_with_their_event() -> None:
     found = sequences.until(log([[1, 2, 3], [], [4, 5]]), np.array([1, 2, 3, 4]))
     assert lists(found) == [[1, 2], [1, 2, 3], [4], [4, 5]]
+
+
+def test_merged_by_time_with_the_first_before_others_of_the_same_time() -> None:
+    first = Interactions.of(Ragged.of([[1, 2, 3], [], [4]]), np.array([10, 20, 30, 0]))
+    second = Interactions.of(Ragged.of([[5, 6], [7], [8, 9]]), np.array([20, 15, 1, 0, 0]))
+    found = sequences.merged(first, second)
+    assert [found.items[row].tolist() for row in range(3)] == [[1, 2, 5, 6, 3], [7], [4, 8, 9]]
+    assert found.timestamps.tolist() == [10, 20, 20, 15, 30, 1, 0, 0, 0]

@@ -69,19 +69,19 @@ def test_temporal_by_hand(cuts: dict[str, object]) -> None:
     assert [events_of(part.train.interactions, user) for user in range(3)] == [old, crossing[:1], []]
     assert asked(part.validation) == {1: (crossing[:1], [5, 0])}
     assert asked(part.test) == {1: (crossing[:3], [1]), 2: ([], [2])}
-    assert part.test.queries.user_rows.tolist() == [1, UNKNOWN_USER]
+    assert part.test.queries.user_rows.tolist() == [1, 2]
     assert part.test.queries.times.tolist() == [7, 7]
     without = split_one(data, kind="temporal", new_users=False, **cuts)
     assert asked(without.test) == {1: (crossing[:3], [1])}
 
 
-def test_somebody_who_came_during_the_validation_part_is_unknown_but_has_a_history() -> None:
+def test_somebody_who_came_during_the_validation_part_has_a_history() -> None:
     data = dataset_of([likes(*range(6)), likes(0, 1, time=4), likes(5, 4, time=5)])
     part = split_one(
         data, kind="temporal", validation_from=datetime(1970, 1, 1, 0, 0, 4), test_from=datetime(1970, 1, 1, 0, 0, 6)
     )
     assert asked(part.test)[2] == (likes(5, time=5), [4])
-    assert dict(zip(asked(part.test), part.test.queries.user_rows.tolist(), strict=True)) == {0: 0, 2: UNKNOWN_USER}
+    assert dict(zip(asked(part.test), part.test.queries.user_rows.tolist(), strict=True)) == {0: 0, 2: 2}
 
 
 def test_an_event_without_a_time_has_the_time_of_the_one_before() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import genre.evaluation
+from genre.evaluation._moved import moved
 from genre.evaluation.report import render_report
 from genre.evaluation.results import (
     AgainstBest,
@@ -445,6 +446,28 @@ def test_moved_models_and_few_users_stand_in_tables_and_a_plot() -> None:
     alone = Page(render(few_users=few | {"points": few["points"][:1]}))  # type: ignore[index]
     assert "With few users" not in alone.words, "one share is no curve"
     assert "0.0400 (+0.0200" in alone.words
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        ({"same_user_ids": 9, "people": 7}, "7 people are in both, and are answered by what they liked there, too."),
+        ({"same_user_ids": 9, "people": 0}, "9 ids of users stand in both and are not used."),
+        (
+            {
+                "same_user_ids": 9,
+                "people": 0,
+                "people_judged": {"questions": 5, "own": 0.1, "others": 0.2, "none": 0.0},
+            },
+            "9 ids of users stand in both. What they liked there is not read: 5 questions are answered with NDCG@10 "
+            "0.1000 by it, 0.2000 by what others of them liked, 0.0000 by neither.",
+        ),
+    ],
+)
+def test_people_of_both_scenarios_are_told_of(found: dict[str, object], sentence: str) -> None:
+    point = {"share": 0.0, "target": 0.05, "source": 0.15}
+    told = {"source": "films", "model": "reader", "same_ids": 0, "same_items": 0, "points": [point], "share": 0.0}
+    assert moved({"a": {"moved": told | found}})[0].sentence.endswith(f"Kept: as it came. {sentence}")
 
 
 def test_what_was_measured_of_texts_stands_in_words_columns_and_a_plot() -> None:

@@ -11,13 +11,14 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from genre.adaptation.adapted import AdaptedConfig
 from genre.config import RECOMMENDERS
 from genre.core.interactions import Interactions
 from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommendations, Source
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
-from genre.data.files import save_split
+from genre.data.files import save_dataset, save_split
 from genre.data.growth import extended
 from genre.data.splits import Split
 from genre.recommenders.base import (
@@ -62,10 +63,11 @@ def other_run() -> str:
     train, validation = leave_last_out(make_dataset())
     model = TwoTowerConfig.model_validate(READS | {"training": BRIEF}).build({}).fit(train, RunContext())
     directory = Path(tempfile.mkdtemp())
-    for part in ("data/split-0", "models/towers"):
+    for part in ("data/split-0", "data/all", "models/towers"):
         (directory / part).mkdir(parents=True)
     nothing = Holdout(validation.queries.take(slice(0, 0)), validation.targets.take(slice(0, 0)))
     save_split(Split(train, validation, nothing, np.zeros(train.num_items, bool)), directory / "data" / "split-0")
+    save_dataset(train, directory / "data" / "all")
     save_model(model, directory / "models" / "towers")
     return str(directory)
 
@@ -75,6 +77,7 @@ READS = {"vectors": {"encoder": {"kind": "hashing"}}}
 
 SMALLER: dict[str, Callable[[], dict[str, object]]] = {
     "adapted": lambda: {"source": other_run(), "model": "towers", "training": BRIEF},
+    "adapted_with_people": lambda: {"source": other_run(), "model": "towers", "training": BRIEF, "same_users": True},
     "distilled": lambda: {
         "teacher": "ease",
         "student": {"kind": "sasrec", "embedding_size": 16, "training": {"epochs": 3, "tracker": "none"}},
@@ -141,8 +144,16 @@ class Pretrained(SemanticIdConfig):
     kind: Literal["semantic_id_pretrained"] = "semantic_id_pretrained"  # type: ignore[assignment]
 
 
+class WithPeople(AdaptedConfig):
+    """`adapted` where everybody has a history in the source too."""
+
+    kind: Literal["adapted_with_people"] = "adapted_with_people"  # type: ignore[assignment]
+
+
 @pytest.fixture(
-    scope="module", params=[*RECOMMENDERS, Pretrained], ids=lambda config: config.model_fields["kind"].default
+    scope="module",
+    params=[*RECOMMENDERS, Pretrained, WithPeople],
+    ids=lambda config: config.model_fields["kind"].default,
 )
 def config_class(request: pytest.FixtureRequest) -> type[RecommenderConfig]:
     """Return every recommender in turn."""

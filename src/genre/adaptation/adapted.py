@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from genre.adaptation.people import with_people
 from genre.adaptation.scale import USUAL, Scale
 from genre.adaptation.search import check_shares
 from genre.adaptation.shares import Point, accuracy, accuracy_with, interpolated, questions, take
@@ -23,7 +24,7 @@ from genre.core.parts import text_as_array, text_of_array
 from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Vocabulary
-from genre.data.files import load_split
+from genre.data.files import load_dataset, load_split
 from genre.data.splits import Split
 from genre.evaluation.writing import Budget, WritingConfig, WritingProfile, check_measured
 from genre.features.text import TextConfig, item_texts
@@ -66,6 +67,10 @@ class AdaptedConfig(RecommenderConfig):
     """`nothing` answers as the model is, reading this catalogue by its texts (zero-shot); `all` goes on learning."""
     align: bool = True
     """Whether this catalogue's texts are first spread, as a whole, as the source's are (CORAL). It needs no event."""
+    same_users: bool | None = None
+    """Whether people whose ids stand in both scenarios are answered by what they liked in the source, too. None does so
+    where the validation questions say that the same ids mean the same people, and that it helps; True does not ask, and
+    False does not do so."""
     training: TrainingConfig | None = None
     """How it goes on learning; as the source did, where nothing is said."""
     rehearse: float = Field(default=1.0, ge=0)
@@ -175,7 +180,8 @@ class Adapted:
     """Read another catalogue's items by what they say of themselves, and go on learning from its log.
 
     All that the source's model has learned but the vectors of single items is taken along; items that both
-    catalogues hold, by id and by what is said of them, keep theirs. What is learned here then changes the model of
+    catalogues hold, by id and by what is said of them, keep theirs; people who are in both have their likes there in
+    their histories here (see `Elsewhere`). What is learned here then changes the model of
     the source too, since both share it. So its own log is rehearsed in every step; and of what was learned, as much
     counts as takes no more than `keep` of the source's NDCG@10 (see `Guarded`, which does so for writing). Shares
     are compared on the validation questions of both; where none keeps the source, learning has made it worse here, or
@@ -205,10 +211,11 @@ class Adapted:
         config = self.config
         inner = config.inner()
         origin: Any = load_model(config.source / "models" / config.model, type(inner), {})
-        before = _split_of(config.source)
+        before, log = _data_of(config.source)
         same, told = same_items(data.items, before.train.items, origin, run)
         start: Movable = origin.moved(data.items, run, same=same, align=config.align)
         here, there = questions(run.validation, run), questions(before.validation, run)
+        start, people = with_people(start, origin, data, log, here, run, config.same_users)
         self._scale = _scale(config, inner, data, run)
         points = [self._point(0.0, start, accuracy(start, here), accuracy(origin, there))]
         self.model = start
@@ -226,6 +233,7 @@ class Adapted:
                 "source": str(config.source),
                 "model": config.model,
                 **told,
+                **people,
                 "points": [point.told() for point in points],
                 "share": kept.share,
             }
@@ -259,6 +267,21 @@ class Adapted:
         grown._account = self._account
         grown.model = self.model.index(items, run)  # type: ignore[attr-defined]
         return grown
+
+    def holds(self, user_rows: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return (B,) of which users (rows of this data set) it holds what they liked in the source."""
+        elsewhere = self.model.elsewhere
+        if elsewhere is None:
+            return np.zeros(len(user_rows), bool)
+        return np.asarray(np.append(elsewhere.people, False)[user_rows])  # The last place: unknown users.
+
+    def without_users(self, user_rows: NDArray[np.integer]) -> Self:
+        """Return a model that holds nothing any more of what some users (rows of this data set) liked in the source."""
+        model = type(self)(self.config)
+        model._account, model.model = self._account, self.model
+        if self.model.elsewhere is not None:
+            model.model = self.model.with_elsewhere(self.model.elsewhere.without(user_rows))
+        return model
 
     @property
     def language(self) -> LearningLanguage | None:
@@ -365,9 +388,10 @@ def _scale(config: AdaptedConfig, inner: Inner, data: Dataset, run: RunContext) 
     return scale
 
 
-def _split_of(source: Path) -> Split:
+def _data_of(source: Path) -> tuple[Split, Dataset]:
+    """Return what the source's model was fitted and judged on, and all that is known there."""
     try:
-        return load_split(source / "data" / "split-0")
+        return load_split(source / "data" / "split-0"), load_dataset(source / "data" / "all")
     except OSError as error:
         raise ArtifactError(
             f"the data of the run cannot be read ({error})",

@@ -19,7 +19,7 @@ from genre.core.ragged import Ragged
 NO_ITEM = -1
 """Fills the places of an answer that holds fewer than n items."""
 UNKNOWN_USER = -1
-"""Stands for somebody who was not in the training data."""
+"""Stands for somebody who is not among the users, or shall not be recognised."""
 
 
 class Source(IntEnum):
@@ -43,7 +43,7 @@ class Queries:
     history: Interactions
     """B rows; what this query may be answered from, dislikes included."""
     user_rows: NDArray[np.int32]
-    """(B,) rows of the training users; `UNKNOWN_USER` for others."""
+    """(B,) rows of the users, those of whom nothing was learned included; `UNKNOWN_USER` for others."""
     times: NDArray[np.int64]
     """(B,) when the question is asked, in seconds."""
     users: pl.DataFrame | None = None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from genre.core.interactions import Interactions
 from genre.core.ragged import offsets_of, positions_of
+from genre.data._parts import running_times
 
 
 def windows(log: Interactions, length: int) -> Interactions:
@@ -114,3 +115,18 @@ def before(log: Interactions, events: NDArray[np.int64], most: int) -> Interacti
 def until(log: Interactions, events: NDArray[np.int64]) -> Interactions:
     """Return the history (B rows) that ends with each event: all of its row up to it."""
     return _cut(log, log.offsets[:-1][np.searchsorted(log.offsets, events, side="right") - 1], events + 1)
+
+
+def merged(first: Interactions, second: Interactions) -> Interactions:
+    """Return both (B rows each) row by row in the order of time, those of `first` before others of the same time.
+
+    Neither changes its own order: an event that is older than the one before it counts as no older.
+    """
+    times = np.concatenate([running_times(first), running_times(second)])
+    order = np.lexsort((times, np.concatenate([first.row_of_event, second.row_of_event])))
+    return Interactions(
+        offsets_of(first.lengths + second.lengths),
+        np.concatenate([first.item_rows, second.item_rows])[order],
+        np.concatenate([first.timestamps, second.timestamps])[order],
+        np.concatenate([first.weights, second.weights])[order],
+    )

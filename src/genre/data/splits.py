@@ -246,8 +246,9 @@ SplitConfig: TypeAlias = Annotated[
 def split(data: Dataset, config: SplitConfig, rng: np.random.Generator) -> list[Split]:
     """Return one split, or one for each fold.
 
-    A question's time is that of its first target. A user of whom nothing is learned is `UNKNOWN_USER` to the model,
-    though their columns are known. Impressions are learned from up to the first event that is held out of their user.
+    A question's time is that of its first target. A user who was kept out of training on purpose is `UNKNOWN_USER` to
+    the model, though their columns are known; somebody who is merely new is not. Impressions are learned from up to the
+    first event that is held out of their user.
 
     Raises:
         DataError: The log has too few likes, or no times, for this strategy.
@@ -267,9 +268,7 @@ def _assemble(
     log = data.interactions
     warm = ~cold[log.item_rows]
     learned = log.where((plan.parts == TRAIN) & warm & ~plan.held_out[log.row_of_event])
-    validation, test = (
-        _holdout(data, times, plan, part, warm, config, learned.lengths > 0) for part in (VALIDATION, TEST)
-    )
+    validation, test = (_holdout(data, times, plan, part, warm, config) for part in (VALIDATION, TEST))
     for part, size in (("training", learned.num_events), ("validation", len(validation)), ("test", len(test))):
         if size == 0:
             raise DataError(
@@ -288,7 +287,6 @@ def _holdout(
     part: int,
     warm: NDArray[np.bool_],
     config: SplitRules,
-    learned: NDArray[np.bool_],
 ) -> Holdout:
     """Ask for the likes of one part, from the parts before it."""
     log = data.interactions
@@ -305,7 +303,7 @@ def _holdout(
     where = where[keep]
     rows, first, counts = np.unique(users[keep], return_index=True, return_counts=True)
     queries = data.queries(rows, history=past.take(rows), times=times[where[first]])
-    known = np.where(learned[rows], rows, UNKNOWN_USER).astype(np.int32)
+    known = np.where(plan.held_out[rows], UNKNOWN_USER, rows).astype(np.int32)
     return Holdout(replace(queries, user_rows=known), Ragged(offsets_of(counts), log.item_rows[where]))
 
 

@@ -101,9 +101,27 @@ def _moved(name: str, told: Mapping[str, Any]) -> Moved:
     same = f" {told['same_items']:,} items are in both." if told["same_items"] else ""
     strange = told["same_ids"] - told["same_items"]
     other = f" {strange:,} ids stand in both and mean different items." if strange else ""
-    sentence = f"From {told['model']} of {source}. Kept: {_label(told['share'])}.{same}{other}"
+    sentence = f"From {told['model']} of {source}. Kept: {_label(told['share'])}.{same}{other}{_people(told)}"
     base = number(told["writing"]["base"][_BITS], _PLACES) if "writing" in told else ""
     return Moved(name, sentence, source, tuple(rows), base)
+
+
+def _people(told: Mapping[str, Any]) -> str:
+    """Return who of the users is in both scenarios, and what became of that."""
+    ids = told.get("same_user_ids", 0)  # Runs of earlier versions do not tell.
+    if not ids:
+        return ""
+    if told["people"]:
+        return f" {told['people']:,} people are in both, and are answered by what they liked there, too."
+    said = f" {ids:,} ids of users stand in both"
+    judged = told.get("people_judged")
+    if judged is not None:
+        own, others, none = (number(judged[name], _PLACES) for name in ("own", "others", "none"))
+        return (
+            f"{said}. What they liked there is not read: {judged['questions']:,} questions are answered with NDCG@10 "
+            f"{own} by it, {others} by what others of them liked, {none} by neither."
+        )
+    return f"{said} and are not used."
 
 
 def _writes(point: Mapping[str, Any]) -> str:

@@ -44,6 +44,11 @@ class ItemTokens:
             table[at, : len(row)] = row
         return cls(torch.from_numpy(table), torch.tensor([len(row) for row in rows], dtype=torch.long))
 
+    def with_places(self, count: int) -> Self:
+        """Return these, and behind them items that have nothing but the place of their vector."""
+        tokens = torch.cat([self.tokens, self.tokens.new_zeros(count, self.tokens.shape[1])])
+        return type(self)(tokens, torch.cat([self.lengths, self.lengths.new_ones(count)]))
+
 
 class LanguageReader(nn.Module):
     """Items as tokens of a language model, and what it expects next as a vector among the items'.
@@ -71,7 +76,7 @@ class LanguageReader(nn.Module):
             items: Vectors of the items of training.
             tuned: The language model, and what learns of it.
             tokens: Of all items.
-            known: (I,) the items of training: while it learns, items are counted among these.
+            known: (I,) the items that stand in histories of training: while it learns, items are counted among these.
             temperature: Of the cosines.
         """
         super().__init__()

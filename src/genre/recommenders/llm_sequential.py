@@ -23,6 +23,7 @@ from genre.features.vectors import TextVectors, VectorsConfig
 from genre.features.versions import VersionsConfig
 from genre.language.base import unit_rows
 from genre.recommenders.base import DataSize, Estimate, Recommender, ScoringRecommender, State, never_scored
+from genre.recommenders.elsewhere import Elsewhere, elsewhere_of
 from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage, check_reads
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, check_base, take_along
@@ -164,6 +165,10 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
     """(I, T) vectors of the items' texts, zeros for an item without."""
     table: Tensor
     """(I, D) the items as they are read."""
+    read: Tensor
+    """(I + F, D) all that may stand in histories: the items, and behind them F of the catalogue that it came from."""
+    elsewhere: Elsewhere | None = None
+    """What people liked in the catalogue that it came from; its items stand in histories without a title."""
     tokens: ItemTokens
     """What stands for each item in a history."""
     language: LearningLanguage
@@ -199,7 +204,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         if begin is None:
             self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
         else:
-            self.reader, self.text = begin.reader, begin.text
+            self.reader, self.text, self.elsewhere = begin.reader, begin.text, begin.elsewhere
         versions = self.reader.versions(data.items, self.known, config.versions, run)
         objective = self.objective(data)
         with torch.random.fork_rng():
@@ -236,12 +241,16 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         from genre.training.next_item import NextItem
 
         config = self.config
+        likes, others = among(self.known, data.interactions), None
+        if (elsewhere := self.elsewhere) is not None:
+            likes, others = elsewhere.in_training(likes, int(self.known.sum()), lambda network: network.items)
         return NextItem(
-            among(self.known, data.interactions),
+            likes,
             length=config.length,
             batch_size=config.training.batch_size,
             parts=config.training.accumulate,
             most=config.max_windows,
+            others=others,
         )
 
     def moved(self, items: Entities, run: RunContext, *, same: NDArray[np.integer], align: bool) -> Self:
@@ -263,6 +272,13 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         model.settle()
         return model
 
+    def with_elsewhere(self, elsewhere: Elsewhere | None) -> Self:
+        """Return the same model with what people liked in another catalogue, or without it."""
+        model = copy(self)
+        model.elsewhere, model.network = elsewhere, copy(self.network)
+        model.settle()
+        return model
+
     def begin_with(self, other: Self) -> None:
         """Let `fit` begin with what another model has learned, which was moved to this catalogue."""
         self._begin = other
@@ -275,7 +291,6 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         model.text = np.concatenate([self.text, self.reader.of_items(new, run)])
         model.tokens = self._tokens_of(items)
         model.network = copy(self.network)
-        model.network.tokens = model.tokens
         model.settle()
         return model
 
@@ -292,6 +307,8 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
 
         history = queries.history.liked()
         history = history.where(self.scorable[history.item_rows])
+        if self.elsewhere is not None:
+            history = self.elsewhere.joined(history, queries.user_rows, queries.times, len(self.known))
         scores = np.empty((len(queries), len(self.known)), np.float32)
         targets = self.network.targets(self.table)
         block = _BLOCK if self.table.device.type == "cpu" else _GPU_BLOCK
@@ -301,7 +318,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
                 torch.inference_mode(),
                 torch.autocast(self.table.device.type, torch.bfloat16, enabled=self.language.in_bf16),
             ):
-                hidden = last_hidden(self.network, history.take(rows), self.config.length, self.table)
+                hidden = last_hidden(self.network, history.take(rows), self.config.length, self.read)
             scores[rows] = (hidden.float() @ targets.T).cpu().numpy()
         scores[history.lengths == 0] = -np.inf
         return never_scored(scores, self.scorable)
@@ -316,8 +333,9 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         around = network_state(self.network, without="language.")
         reading = with_prefix(_READER, self.reader.state())
         tokens = {"tokens": self.tokens.tokens.numpy(), "lengths": self.tokens.lengths.numpy()}
+        elsewhere = {} if self.elsewhere is None else self.elsewhere.state()
         own = {"text": self.text, "known": self.known, "curve": self.curve}
-        return {**around, **self.language.state(), **reading, **tokens, **own}
+        return {**around, **self.language.state(), **reading, **tokens, **elsewhere, **own}
 
     def restore(self, state: State) -> None:
         """Take all of it back.
@@ -331,6 +349,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         from genre.recommenders.language_reader import ItemTokens
 
         self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
+        self.elsewhere = elsewhere_of(state)
         self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
         self.language = LearningLanguage(self.config, RunContext(), answers=True)
         tokens, lengths = (torch.from_numpy(np.array(state[name])) for name in ("tokens", "lengths"))
@@ -366,7 +385,14 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
             versions=None if versions is None else torch.from_numpy(versions),
             versions_share=config.versions.share,
         )
-        network = LanguageReader(vectors, self.language.tuned, self.tokens, self.known, temperature=config.temperature)
+        num_others = 0 if self.elsewhere is None else len(self.elsewhere.text)
+        network = LanguageReader(
+            vectors,
+            self.language.tuned,
+            self.tokens.with_places(num_others),
+            np.append(self.known, np.ones(num_others, bool)),
+            temperature=config.temperature,
+        )
         return network.to(self.language.loaded.model.device)
 
     def _start_from(self) -> None:
@@ -389,4 +415,8 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
 
     def settle(self) -> None:
         """Work out how the items are read by now."""
-        self.table = self.network.items.table(self.known, self.scorable, self.text)
+        self.table = self.read = self.network.items.table(self.known, self.scorable, self.text)
+        self.network.tokens = self.tokens
+        if self.elsewhere is not None:
+            self.read = self.elsewhere.table(self.table, self.network.items)
+            self.network.tokens = self.tokens.with_places(len(self.elsewhere.text))

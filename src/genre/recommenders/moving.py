@@ -19,6 +19,7 @@ from genre.recommenders.base import Recommender
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from genre.recommenders.elsewhere import Elsewhere
     from genre.recommenders.item_vectors import ItemVectors
     from genre.training.contracts import Objective, Term
 
@@ -32,6 +33,8 @@ class Movable(Recommender, Protocol):
 
     known: NDArray[np.bool_]
     """(I,) items that have vectors of their own."""
+    elsewhere: Elsewhere | None
+    """What people liked in the catalogue that it came from."""
 
     @property
     def network(self) -> nn.Module:
@@ -50,6 +53,9 @@ class Movable(Recommender, Protocol):
             DataError: None of the items has a text.
             ModelError: This model does not read texts.
         """
+
+    def with_elsewhere(self, elsewhere: Elsewhere | None) -> Self:
+        """Return the same model with what people liked in another catalogue, or without it."""
 
     def objective(self, data: Dataset) -> Objective[Any]:
         """Return what is learned from a log of the items that are known."""

@@ -36,6 +36,7 @@ from genre.recommenders.base import (
     never_scored,
 )
 from genre.recommenders.compact import Compact, CompactConfig
+from genre.recommenders.elsewhere import Elsewhere, elsewhere_of
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, take_along
 from genre.recommenders.sparse import best_of_rows
@@ -177,9 +178,14 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
     """(I, T) vectors of the items' texts, zeros for an item without."""
     table: Tensor
     """(I, D) the items as they are read."""
+    read: Tensor
+    """(I + F, D) all that may stand in histories: the items, and behind them F of the catalogue that it came from."""
+    elsewhere: Elsewhere | None = None
+    """What people liked in the catalogue that it came from."""
     _begin: Self | None = None
-    _of_table: tuple[Tensor, Tensor, NDArray[np.bool_]] | None = None
     """What learning begins with."""
+    _of_table: tuple[Tensor, Tensor, NDArray[np.bool_]] | None = None
+    """`table`, and what `_settled` has made of it."""
 
     def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Train until the validation events are predicted no better; without any, for all epochs.
@@ -211,6 +217,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             self._start_from_text()
             if begin is not None:
                 take_along(self, begin, all_the_same(begin))
+                self.elsewhere = begin.elsewhere
         objective = self.objective(data)
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
             self.known[:] = False
@@ -233,15 +240,19 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         """Return what is learned from a log of the items that are known."""
         from genre.training.next_item import NextItem
 
-        config, log = self.config, data.interactions
+        config, log, known = self.config, data.interactions, int(self.known.sum())
+        likes, others = among(self.known, log), None
+        if (elsewhere := self.elsewhere) is not None:
+            likes, others = elsewhere.in_training(likes, known, lambda network: network.items)
         return NextItem(
-            among(self.known, log),
+            likes,
             length=config.length,
             batch_size=config.training.batch_size,
             parts=config.training.accumulate,
             loss=self._loss(log.item_counts(data.num_items)[self.known]),
             augmentations=self._augmentations(data),
             contrastive=config.contrastive,
+            others=others,
         )
 
     def index(self, items: Entities, run: RunContext) -> Self:
@@ -275,6 +286,13 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         model.settle()
         return model
 
+    def with_elsewhere(self, elsewhere: Elsewhere | None) -> Self:
+        """Return the same model with what people liked in another catalogue, or without it."""
+        model = copy(self)
+        model.elsewhere = elsewhere
+        model.settle()
+        return model
+
     def begin_with(self, other: Self) -> None:
         """Let `fit` begin with what another model has learned, which was moved to this catalogue."""
         self._begin = other
@@ -293,8 +311,10 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         targets, scorable = self._settled()
         history = queries.history.liked()
         history = history.where(scorable[history.item_rows])
+        if self.elsewhere is not None:
+            history = self.elsewhere.joined(history, queries.user_rows, queries.times, len(self.known))
         with torch.inference_mode():
-            hidden = last_hidden(self.network, history, self.config.length, self.table)
+            hidden = last_hidden(self.network, history, self.config.length, self.read)
             scores: NDArray[np.float32] = (hidden @ targets.T).cpu().numpy()
         scores[history.lengths == 0] = -np.inf
         return never_scored(scores, scorable)
@@ -317,11 +337,13 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         """Return the network's parameters, which items are known, what texts say, and how training went."""
         reading = {} if self.reader is None else with_prefix(_READER, self.reader.state())
         text = {} if self.text is None else {"text": self.text}
-        return {**network_state(self.network), **reading, **text, "known": self.known, "curve": self.curve}
+        elsewhere = {} if self.elsewhere is None else self.elsewhere.state()
+        own = {"known": self.known, "curve": self.curve}
+        return {**network_state(self.network), **reading, **text, **elsewhere, **own}
 
     def restore(self, state: State) -> None:
         """Take the parameters back."""
-        self.known, self.curve = state["known"], state["curve"]
+        self.known, self.curve, self.elsewhere = state["known"], state["curve"], elsewhere_of(state)
         if self.config.text is not None:
             self.reader = TextVectors.restore(self.config.text.vectors, below(_READER, state))
             self.text = state["text"]
@@ -376,7 +398,9 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
 
     def settle(self) -> None:
         """Work out how the items are read by now."""
-        self.table = self.network.items.table(self.known, self.scorable, self.text)
+        self.table = self.read = self.network.items.table(self.known, self.scorable, self.text)
+        if self.elsewhere is not None:
+            self.read = self.elsewhere.table(self.table, self.network.items)
 
     def _loss(self, counts: NDArray[np.float64]) -> ItemLoss:
         from genre.training.loss import GbceLoss, SampledSoftmaxLoss, softmax_loss
@@ -406,4 +430,6 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         both.setdiag(0)
         both.eliminate_zeros()
         both.data /= np.repeat(norms, np.diff(both.indptr)) * norms[both.indices]
-        return best_of_rows(both, _NUM_SIMILAR)[0]
+        found = best_of_rows(both, _NUM_SIMILAR)[0]
+        others = 0 if self.elsewhere is None else len(self.elsewhere.text)  # Nothing here is like those.
+        return np.concatenate([found, np.full((others, found.shape[1]), -1, found.dtype)])

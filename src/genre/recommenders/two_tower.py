@@ -31,6 +31,7 @@ from genre.recommenders.base import (
     never_scored,
 )
 from genre.recommenders.compact import Compact, CompactConfig
+from genre.recommenders.elsewhere import Elsewhere, elsewhere_of
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, take_along
 from genre.recommenders.nearest import Nearest
@@ -129,8 +130,12 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
     """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
     table: Tensor
     """(I, D) the items as histories read them."""
+    read: Tensor
+    """(I + F, D) the same, and behind them F items of the catalogue that it came from."""
     items: Nearest
     """The items as histories are compared with them."""
+    elsewhere: Elsewhere | None = None
+    """What people liked in the catalogue that it came from."""
     _begin: Self | None = None
     """What learning begins with."""
 
@@ -161,6 +166,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             self.network = self._new_network(versions)
             if begin is not None:
                 take_along(self, begin, all_the_same(begin))
+                self.elsewhere = begin.elsewhere
         self.curve = fit_network(
             self.network,
             self.objective(data),
@@ -178,16 +184,20 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         """Return what is learned from a log of the items that are known."""
         from genre.training.towers import InBatch
 
-        config = self.config
+        config, known = self.config, int(self.known.sum())
+        likes, others = among(self.known, data.interactions), None
+        if (elsewhere := self.elsewhere) is not None:
+            likes, others = elsewhere.in_training(likes, known, lambda network: network.vectors)
         return InBatch(
-            among(self.known, data.interactions),
-            int(self.known.sum()),
+            likes,
+            known,
             length=config.length,
             batch_size=config.training.batch_size,
             parts=config.training.accumulate,
             temperature=config.temperature,
             neighbours=_neighbours(self.text[self.known]) if config.num_hard else None,
             num_hard=config.num_hard,
+            others=others,
         )
 
     def index(self, items: Entities, run: RunContext) -> Self:
@@ -211,6 +221,13 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         model.network = model._new_network()
         take_along(model, self, same)
         model.settle()
+        return model
+
+    def with_elsewhere(self, elsewhere: Elsewhere | None) -> Self:
+        """Return the same model with what people liked in another catalogue, or without it."""
+        model = copy(self)
+        model.elsewhere = elsewhere
+        model.settle(self.items)
         return model
 
     def begin_with(self, other: Self) -> None:
@@ -249,11 +266,14 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
     def state(self) -> State:
         """Return the network's parameters, what is known, what texts say, and how training went."""
         reading = with_prefix(_READER, self.reader.state())
-        return {**network_state(self.network), **reading, "text": self.text, "known": self.known, "curve": self.curve}
+        elsewhere = {} if self.elsewhere is None else self.elsewhere.state()
+        own = {"text": self.text, "known": self.known, "curve": self.curve}
+        return {**network_state(self.network), **reading, **elsewhere, **own}
 
     def restore(self, state: State) -> None:
         """Take the parameters back."""
         self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
+        self.elsewhere = elsewhere_of(state)
         self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
         self.network = self._new_network()
         take_parameters(self.network, state)
@@ -291,7 +311,9 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         """Work out how items are read and compared by now; those of `before` stand first, and are as they were."""
         import torch
 
-        self.table = self.network.vectors.table(self.known, self.scorable, self.text)
+        self.table = self.read = self.network.vectors.table(self.known, self.scorable, self.text)
+        if self.elsewhere is not None:
+            self.read = self.elsewhere.table(self.table, self.network.vectors)
         with torch.inference_mode():
             found: Floats = self.network.of_items(self.table).cpu().numpy()
         found[~self.scorable] = 0
@@ -307,15 +329,18 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         from genre.training.towers import Histories
 
         likes = queries.history.liked()
-        likes = likes.where(self.scorable[likes.item_rows]).last(self.config.length)
+        likes = likes.where(self.scorable[likes.item_rows])
+        if self.elsewhere is not None:
+            likes = self.elsewhere.joined(likes, queries.user_rows, queries.times, len(self.known))
+        likes = likes.last(self.config.length)
         wanted = np.zeros((len(queries), self.config.embedding_size), np.float32)
         filled = np.flatnonzero(likes.lengths)
         with torch.inference_mode():
             for start in range(0, len(filled), _BLOCK):
                 rows = filled[start : start + _BLOCK]
                 part = likes.take(rows)
-                histories = Histories.of(part, part.item_rows).to(self.table.device)
-                wanted[rows] = self.network.of_histories(self.table, histories).float().cpu().numpy()
+                histories = Histories.of(part, part.item_rows).to(self.read.device)
+                wanted[rows] = self.network.of_histories(self.read, histories).float().cpu().numpy()
         return wanted
 
 

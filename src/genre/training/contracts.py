@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -70,3 +70,13 @@ class Term(ABC):
 
 class Protection(Term):
     """Something that a model shall not lose while it learns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Others:
+    """Items of another catalogue, F of them, which stand in histories and never come next."""
+
+    num_items: int
+    """Of this catalogue; the others are the rows from there on."""
+    vectors: Callable[[nn.Module], Tensor]
+    """What they are read as (F, D) by the model that learns."""

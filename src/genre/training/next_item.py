@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from genre.core.interactions import Interactions
 from genre.data.sequences import windows
-from genre.training.contracts import Loss
+from genre.training.contracts import Loss, Others
 from genre.training.loss import ItemLoss, softmax_loss
 from genre.training.packing import Packed
 
@@ -51,14 +51,31 @@ class Steps:
     """Two altered copies of each history, for the contrastive term."""
 
     @classmethod
-    def of(cls, sequences: Interactions, length: int, views: tuple[Packed, Packed] | None = None) -> Steps:
-        """Build from B sequences of at most `length + 1` events, each with two at least."""
+    def of(
+        cls,
+        sequences: Interactions,
+        length: int,
+        views: tuple[Packed, Packed] | None = None,
+        *,
+        num_items: int | None = None,
+    ) -> Steps:
+        """Build from B sequences of at most `length + 1` events, each with two at least.
+
+        Args:
+            sequences: What is learned from.
+            length: Places of a row.
+            views: Two altered copies.
+            num_items: Items from this row on stand in histories, and are nothing that came next.
+        """
         inputs = sequences.where(sequences.steps_from_end > 0)
         packed = Packed.of(inputs, length)
         first = np.zeros(sequences.num_events, bool)
         first[sequences.offsets[:-1][sequences.lengths > 0]] = True
-        targets = torch.from_numpy(sequences.item_rows[~first].astype(np.int64))
-        return cls(packed, packed.places, targets, views)
+        targets, places = torch.from_numpy(sequences.item_rows[~first].astype(np.int64)), packed.places
+        if num_items is not None:
+            own = targets < num_items
+            targets, places = targets[own], places[own]
+        return cls(packed, places, targets, views)
 
 
 class NextItem:
@@ -75,6 +92,7 @@ class NextItem:
         augmentations: Sequence[Augmentation] = (),
         contrastive: float = 0.0,
         most: int | None = None,
+        others: Others | None = None,
     ) -> None:
         """Cut the log.
 
@@ -87,8 +105,12 @@ class NextItem:
             augmentations: One of them, chosen at random, alters each batch; with `contrastive`, each view of it.
             contrastive: Weight of the term that draws two altered copies of a history together (Xie et al., ICDE 2022).
             most: Windows of an epoch, drawn anew for each; by default all.
+            others: Items of another catalogue that stand in the log too.
         """
+        self.others = others
         self.sequences = windows(log, length)
+        if others is not None:
+            self.sequences = _with_target(self.sequences, others.num_items)
         self.length, self.batch_size, self.parts = length, batch_size, parts
         self.item_loss, self.augmentations, self.contrastive = loss, tuple(augmentations), contrastive
         self.most = len(self.sequences) if most is None else min(most, len(self.sequences))
@@ -110,25 +132,37 @@ class NextItem:
     def loss(self, model: nn.Module, batch: Steps, device: torch.device) -> Loss:
         """Return the mean loss over the targets."""
         reader: SequenceModel = model  # type: ignore[assignment]
-        vectors = reader.item_vectors()
+        own = reader.item_vectors()
+        vectors = own if self.others is None else torch.cat([own, self.others.vectors(model)])
         hidden = reader(batch.inputs.to(device), vectors).flatten(0, 1)[batch.places.to(device)].float()
         targets = batch.targets.to(device)
-        value = self.item_loss(hidden, reader.targets(vectors).float(), targets)
+        if not len(targets):  # An altered history may have lost all that can come next.
+            return Loss(hidden.sum(), 0)
+        value = self.item_loss(hidden, reader.targets(own).float(), targets)
         if batch.views is not None:
             first, second = (ends(reader, view.to(device), vectors) for view in batch.views)
             value = value + self.contrastive * _agreement(first, second)
         return Loss(value, len(targets))
 
     def _steps(self, sequences: Interactions, rng: np.random.Generator) -> Steps:
+        num_items = None if self.others is None else self.others.num_items
         if self.contrastive:
             pair = [self._altered(sequences, rng).last(self.length) for _ in range(2)]
-            return Steps.of(sequences, self.length, (Packed.of(pair[0], self.length), Packed.of(pair[1], self.length)))
-        return Steps.of(self._altered(sequences, rng), self.length)
+            views = Packed.of(pair[0], self.length), Packed.of(pair[1], self.length)
+            return Steps.of(sequences, self.length, views, num_items=num_items)
+        return Steps.of(self._altered(sequences, rng), self.length, num_items=num_items)
 
     def _altered(self, sequences: Interactions, rng: np.random.Generator) -> Interactions:
         if not self.augmentations:
             return sequences
         return self.augmentations[int(rng.integers(len(self.augmentations)))](sequences, rng)
+
+
+def _with_target(sequences: Interactions, num_items: int) -> Interactions:
+    """Return the sequences in which an item below a row came next at least once."""
+    own = sequences.item_rows < num_items
+    own[sequences.offsets[:-1][sequences.lengths > 0]] = False
+    return sequences.take(np.flatnonzero(np.bincount(sequences.row_of_event[own], minlength=len(sequences))))
 
 
 def ends(model: SequenceModel, packed: Packed, vectors: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from genre.core.interactions import Interactions
 from genre.data.sequences import before
-from genre.training.contracts import Loss
+from genre.training.contracts import Loss, Others
 
 
 class Towers(Protocol):
@@ -97,6 +97,7 @@ class InBatch:
         temperature: float,
         neighbours: NDArray[np.int32] | None = None,
         num_hard: int = 0,
+        others: Others | None = None,
     ) -> None:
         """Take the log.
 
@@ -109,12 +110,14 @@ class InBatch:
             temperature: Cosines are divided by it.
             neighbours: (I, K) items that are like each item, -1 where there are fewer; the source of hard negatives.
             num_hard: H, drawn from the neighbours of each target.
+            others: Items of another catalogue that stand in the log too, and are no choices.
         """
+        self.others = others
         self.log, self.length, self.batch_size, self.parts = log, length, batch_size, parts
         self.temperature, self.neighbours, self.num_hard = temperature, neighbours, num_hard
         first = np.zeros(log.num_events, bool)
         first[log.offsets[:-1][log.lengths > 0]] = True
-        self.events = np.flatnonzero(~first)
+        self.events = np.flatnonzero(~first & (log.item_rows < num_items))
         counts = np.bincount(log.item_rows[self.events], minlength=num_items)
         share = counts / max(1, len(self.events))
         size = max(1, batch_size // max(1, parts))
@@ -137,7 +140,7 @@ class InBatch:
         """Return the mean over the choices."""
         towers: Towers = model  # type: ignore[assignment]
         rows = batch.rows.to(device)
-        vectors = towers.items(rows)
+        vectors = self._read(towers, rows)
         asked = towers.of_histories(vectors, batch.histories.to(device)).float() / self.temperature
         found = towers.of_items(vectors).float()
         targets, candidates, hard = (part.to(device) for part in (batch.targets, batch.candidates, batch.hard))
@@ -148,6 +151,14 @@ class InBatch:
             near = (asked[:, None] * found[hard.clamp(min=0)]).sum(2)
             scores = torch.cat([scores, near.masked_fill(hard < 0, -torch.inf)], 1)
         return Loss(functional.cross_entropy(scores, targets), len(targets))
+
+    def _read(self, towers: Towers, rows: Tensor) -> Tensor:
+        """Return what the items `rows` (C,), which rise, are read as."""
+        if self.others is None:
+            return towers.items(rows)
+        own = rows < self.others.num_items
+        others = self.others.vectors(cast(nn.Module, towers))
+        return torch.cat([towers.items(rows[own]), others[rows[~own] - self.others.num_items]])
 
     def _choices(self, events: NDArray[np.int64], rng: np.random.Generator) -> Choices:
         log = self.log
