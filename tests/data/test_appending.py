@@ -102,14 +102,10 @@ EVENTS = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(old=EVENTS.filter(lambda rows: any(item != "x" for _, item, _ in rows)), new=EVENTS)
-def test_the_same_as_building_from_all_events(
-    old: list[tuple[str, str, int]], new: list[tuple[str, str, int]]
-) -> None:
+def test_the_same_as_building_from_all_events(old: list[tuple[str, str, int]], new: list[tuple[str, str, int]]) -> None:
     old = list(dict.fromkeys(row for row in old if row[1] != "x"))
     data = built(old)
-    frame = pl.DataFrame(
-        new, schema={"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}, orient="row"
-    )
+    frame = pl.DataFrame(new, schema={"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}, orient="row")
     found = appended(data, frame)
     kept = list(dict.fromkeys(row for row in new if row[1] != "x" and row not in old))
     assert histories(found.data) == histories(built([*old, *kept]))

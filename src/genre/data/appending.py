@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import reduce
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -22,9 +23,14 @@ from genre.data.dataset import Dataset, Entities, Vocabulary
 from genre.data.feedback import FeedbackConfig, weights
 from genre.data.growth import extended
 
-_TYPES = {USER_ID: pl.String, ITEM_ID: pl.String, TIMESTAMP: pl.Int64, EVENT: pl.String, VALUE: pl.Float64}
-_CUT = {pl.Int64: pl.Float64}
-"""Seconds may come with a fraction, which is cut off."""
+_TYPES: Final[Mapping[str, tuple[type[pl.DataType], ...]]] = {
+    USER_ID: (pl.String,),
+    ITEM_ID: (pl.String,),
+    TIMESTAMP: (pl.Float64, pl.Int64),
+    EVENT: (pl.String,),
+    VALUE: (pl.Float64,),
+}
+"""What columns are brought to, one type after the other: of seconds, a fraction is cut off."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,13 +125,15 @@ def _typed(events: pl.DataFrame) -> pl.DataFrame:
                 remedy="Give the columns user_id and item_id, and timestamp, event and value where they are known.",
             )
     columns = []
-    for name, dtype in _TYPES.items():
+    for name, types in _TYPES.items():
         if name in events.columns:
             try:
-                columns.append(events[name].cast(_CUT.get(dtype, dtype)).cast(dtype))
+                columns.append(reduce(pl.Series.cast, types, events[name]))
             except pl.exceptions.PolarsError as error:
                 raise DataError(
-                    f"a value is no {dtype}: {error}", place=f"new events, column `{name}`", remedy="Correct it."
+                    f"a value is no {types[-1].__name__}: {error}",
+                    place=f"new events, column `{name}`",
+                    remedy="Correct it.",
                 ) from error
     frame = pl.DataFrame(columns)
     for column in (USER_ID, ITEM_ID):
@@ -180,7 +188,10 @@ def _merged(
     # The old events keep their order, even where it is not that of their times.
     keys = np.concatenate([running_times(log), times])
     order = np.lexsort((keys, rows))  # Stable: of equal times, the old ones stand first.
-    parts = ((log.item_rows, items), (log.timestamps, times), (log.weights, values))
-    columns = [np.concatenate(part)[order] for part in parts]
-    offsets = offsets_of(np.bincount(rows, minlength=num_users))
-    return Interactions(offsets, *columns), order >= log.num_events
+    longer = Interactions(
+        offsets_of(np.bincount(rows, minlength=num_users)),
+        np.concatenate([log.item_rows, items])[order],
+        np.concatenate([log.timestamps, times])[order],
+        np.concatenate([log.weights, values])[order],
+    )
+    return longer, order >= log.num_events
