@@ -1,0 +1,141 @@
+"""Shadow questions: the newest events, asked of two models before either has learned them.
+
+Shapes: B questions, I items, E events, U users.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genre.core.queries import Candidates, Holdout
+from genre.core.ragged import Ragged, offsets_of
+from genre.data._parts import running_times
+from genre.data.dataset import Dataset
+from genre.evaluation.config import EvaluationConfig
+from genre.evaluation.gate import Asked
+from genre.metrics.beyond import exposure
+from genre.metrics.ranking import METRICS
+from genre.metrics.ranks import list_ranks
+from genre.recommenders.base import Recommender, Scorer
+
+_TURNS = 15
+"""Single questions that both models are timed with."""
+_SCORED = 32
+"""Questions of which every score is looked at, and not those of the answers alone."""
+_AT_ONCE = 256
+"""Questions whose scores are held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shadow:
+    """What is held back of new events."""
+
+    questions: Holdout
+    """Of established users: what they liked in the newest events, after all that came before these."""
+    held: NDArray[np.bool_]
+    """(E,) the newest events, which nothing learns from yet."""
+    backing: NDArray[np.float64]
+    """(I,) share of the established users with new likes who liked the item among these."""
+
+
+def hold_back(
+    data: Dataset,
+    new: NDArray[np.bool_],
+    *,
+    share: float,
+    established: int,
+    most: int,
+    repeats: bool,
+    rng: np.random.Generator,
+) -> Shadow:
+    """Hold the newest of the new events back, and make questions of those of established users.
+
+    Whoever wants to push an item can make accounts and let them ask for it: what new accounts like says nothing of how
+    good a model is, nor who wants an item.
+
+    Args:
+        data: With all events.
+        new: (E,) which of them have just come.
+        share: Of the new events, those held back.
+        established: Events that somebody must have had before the new ones.
+        most: Questions; of more, some are drawn.
+        repeats: Whether an item of the history can be asked for.
+        rng: Draws them.
+    """
+    log = data.interactions
+    rows, times = log.row_of_event, running_times(log)
+    came = np.flatnonzero(new)
+    came = came[np.argsort(times[came], kind="stable")]
+    held = np.zeros(log.num_events, bool)
+    held[came[len(came) - round(share * len(came)) :]] = True
+    old = np.bincount(rows[~new], minlength=len(log)) >= established
+    first = np.full(len(log), log.num_events)
+    np.minimum.at(first, rows[held], np.flatnonzero(held))
+    past = log.where(np.arange(log.num_events) < first[rows])
+    wanted = np.flatnonzero(held & old[rows] & (log.weights > 0))
+    pairs = rows[wanted] * data.num_items + log.item_rows[wanted]
+    keep = np.zeros(len(wanted), bool)
+    keep[np.unique(pairs, return_index=True)[1]] = True
+    if not repeats:
+        keep &= ~np.isin(pairs, past.row_of_event * data.num_items + past.item_rows)
+    wanted = wanted[keep]
+    users, start, counts = np.unique(rows[wanted], return_index=True, return_counts=True)
+    queries = data.queries(users, history=past.take(users), times=times[wanted[start]])
+    questions = Holdout(queries, Ragged(offsets_of(counts), log.item_rows[wanted]))
+    if len(questions) > most:
+        questions = questions.take(np.sort(rng.choice(len(questions), most, replace=False)))
+    return Shadow(questions, held, _backing(data, new & (log.weights > 0) & old[rows]))
+
+
+def ask(model: Recommender, questions: Holdout, num_items: int, config: EvaluationConfig) -> Asked:
+    """Ask a model all questions, and look at what it answers."""
+    name, k = config.primary.split("@")
+    seen = questions.queries.history.items
+    candidates = Candidates(excluded=seen if config.hide_seen else None)
+    accuracy, shown, unsound, empty = [np.empty(0)], np.zeros(num_items, np.int64), 0, 0
+    for start, queries in questions.queries.blocks(_AT_ONCE):
+        part = slice(start, start + len(queries))
+        answer = model.recommend(queries, int(k), candidates=candidates.take(part))
+        targets = questions.targets.take(np.arange(len(questions))[part])
+        accuracy.append(np.asarray(METRICS[name](list_ranks(answer.item_rows, targets), targets.offsets, int(k))))
+        shown += exposure(answer.item_rows, num_items)
+        unsound += int((answer.filled & ~np.isfinite(answer.scores)).any(axis=1).sum())
+        empty += int((~answer.filled[:, 0]).sum())
+    if isinstance(model, Scorer) and len(questions):
+        scores = model.score(questions.queries.take(slice(0, _SCORED)))
+        unsound = max(unsound, int((np.isnan(scores) | (scores == np.inf)).any(axis=1).sum()))
+    return Asked(np.concatenate(accuracy), shown, unsound, empty)
+
+
+def time_both(
+    live: Recommender, candidate: Recommender, questions: Holdout, config: EvaluationConfig
+) -> tuple[float, float]:
+    """Return the median seconds of an answer to one question, of both models in turns.
+
+    In turns, so that whatever else the machine does falls on both; the first answer of each does not count.
+    """
+    if not len(questions):
+        return float("nan"), float("nan")
+    excluded = Candidates(excluded=questions.queries.history.items if config.hide_seen else None)
+    times: tuple[list[float], list[float]] = ([], [])
+    for row in np.linspace(0, len(questions) - 1, _TURNS + 1).astype(np.int64):
+        one = np.array([row])
+        queries, candidates = questions.queries.take(one), excluded.take(one)
+        for model, found in zip((live, candidate), times, strict=True):
+            began = time.perf_counter()
+            model.recommend(queries, config.primary_k, candidates=candidates)
+            found.append(time.perf_counter() - began)
+    first, second = (float(np.median(found[1:])) for found in times)
+    return first, second
+
+
+def _backing(data: Dataset, likes: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of these likes' users who liked each item (I,)."""
+    log = data.interactions.where(likes)
+    matrix = log.to_binary_csr(data.num_items)
+    active = int((log.lengths > 0).sum())
+    return np.asarray(matrix.sum(axis=0), np.float64).ravel() / max(1, active)
