@@ -18,7 +18,7 @@ def asked(
     accuracy: np.ndarray | float = 0.2, shown: np.ndarray | None = None, unsound: int = 0, empty: int = 0
 ) -> Asked:
     values = np.full(B, accuracy) if isinstance(accuracy, float) else accuracy
-    return Asked(values, np.full(ITEMS, B * 10 // ITEMS) if shown is None else shown, unsound, empty)
+    return Asked(values, np.full(ITEMS, B * 10 // ITEMS) if shown is None else shown, B, unsound, empty)
 
 
 def evidence(**changes: object) -> Evidence:
@@ -67,15 +67,15 @@ def test_the_bound_of_the_accuracy_is_one_sided() -> None:
 
 
 def test_too_few_questions_tell_nothing() -> None:
-    few = Asked(np.full(20, 0.2), np.full(ITEMS, 4), 0, 0)
+    few = Asked(np.full(20, 0.2), np.full(ITEMS, 4), 20, 0, 0)
     assert failed(evidence(live=few, candidate=few)) == ["questions"]
-    none = Asked(np.empty(0), np.zeros(ITEMS, int), 0, 0)
+    none = Asked(np.empty(0), np.zeros(ITEMS, int), 0, 0, 0)
     assert failed(evidence(live=none, candidate=none)) == ["questions", "accuracy"]
 
 
 def test_a_broken_model_is_refused() -> None:
     assert failed(evidence(candidate=asked(unsound=1))) == ["sound"]
-    nothing = Asked(np.zeros(B), np.zeros(ITEMS, int), 0, B)
+    nothing = Asked(np.zeros(B), np.zeros(ITEMS, int), B, 0, B)
     assert failed(evidence(candidate=nothing)) == ["answered", "variety", "accuracy"]
     same = np.where(np.arange(ITEMS) < 10, B, 0)
     assert failed(evidence(candidate=asked(shown=same)), drift=1.0) == ["variety"]
@@ -101,3 +101,10 @@ def test_writing_and_time_have_budgets() -> None:
     assert failed(evidence(seconds=(0.01, 0.03))) == ["latency"]
     assert failed(evidence(seconds=(0.01, 0.03)), latency_ms=40) == []
     assert failed(evidence(seconds=(0.01, 0.03)), latency=4) == []
+
+
+def test_a_handful_of_lists_is_no_evidence() -> None:
+    shown = asked().shown.copy()
+    shown[7] += 5
+    few = [replace(one, lists=40) for one in (asked(), asked(shown=shown))]
+    assert failed(evidence(live=few[0], candidate=few[1])) == []

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from genre.core.interactions import Interactions
-from genre.core.queries import NO_ITEM
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
@@ -37,6 +36,8 @@ def test_the_newest_are_held_back_and_asked_of_those_who_were_there() -> None:
     assert [list(found.questions.queries.history.items[row]) for row in (0, 1)] == [[0, 1, 2, 3], [0, 1, 5, 1]]
     assert [list(found.questions.targets[row]) for row in (0, 1)] == [[4], [6]]
     assert found.questions.queries.times.tolist() == [9, 10]
+    assert found.audience.user_rows.tolist() == [0, 1]
+    assert [list(found.audience.history.items[row]) for row in (0, 1)] == [[0, 1, 2, 3], [0, 1, 5, 1]]
     assert found.backing.tolist() == [0, 0.5, 0, 0.5, 0.5, 0, 0.5, 0, 0], "the newcomer's like of 7 counts for nothing"
 
 
@@ -52,12 +53,12 @@ def test_who_counts_how_many_and_what_can_be_asked_for() -> None:
 def test_a_model_is_asked_and_timed() -> None:
     model = PopularityConfig().build({}).fit(data(), RunContext())
     questions = held().questions
-    found = ask(model, questions, 9, EvaluationConfig(ks=(2,), primary="NDCG@2"))
+    found = ask(model, held(), 9, EvaluationConfig(ks=(2,), primary="NDCG@2"))
     answer = model.recommend(questions.queries, 9).item_rows
     assert answer[0, 0] == 1
     # Seen items are hidden; of the others all have one like, so that the lower rows come first.
     assert found.accuracy.tolist() == pytest.approx([1.0, 0.0])
-    assert found.shown.sum() == 4
+    assert (found.shown.sum(), found.lists) == (4, 2)
     assert (found.unsound, found.empty) == (0, 0)
     first, second = time_both(model, model, questions, EvaluationConfig())
     assert 0 < first < 1
@@ -68,7 +69,7 @@ def test_scores_that_are_no_numbers_are_found() -> None:
     model = PopularityConfig().build({}).fit(data(), RunContext())
     assert isinstance(model, Popularity)
     model.scores[4] = np.nan
-    assert ask(model, held().questions, 9, EvaluationConfig()).unsound == 2
+    assert ask(model, held(), 9, EvaluationConfig()).unsound == 2
     model.scores[:] = -np.inf
-    nothing = ask(model, held().questions, 9, EvaluationConfig())
-    assert (nothing.empty, nothing.shown.sum(), NO_ITEM) == (2, 0, -1)
+    nothing = ask(model, held(), 9, EvaluationConfig())
+    assert (nothing.empty, nothing.shown.sum()) == (2, 0)

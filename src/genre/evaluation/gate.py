@@ -17,6 +17,9 @@ from genre.core.config import Config
 from genre.metrics.beyond import entropy
 from genre.metrics.statistics import bootstrap_means
 
+_FEW = 5
+"""Lists that may always be more, so that a handful of users is no evidence."""
+
 
 class GateConfig(Config):
     """What a new version must keep to."""
@@ -50,7 +53,9 @@ class Asked:
     accuracy: NDArray[np.float64]
     """(B,)"""
     shown: NDArray[np.int64]
-    """(I,) lists that show each item."""
+    """(I,) lists that show each item, of those that established users would get now."""
+    lists: int
+    """How many these lists are."""
     unsound: int
     """Questions with a score that is no number, or an item that is not there."""
     empty: int
@@ -178,16 +183,16 @@ def _accurate(evidence: Evidence, config: GateConfig, rng: np.random.Generator) 
 
 def _exposed(evidence: Evidence, config: GateConfig) -> Check:
     """Look at the item that has risen furthest beyond what may explain it."""
-    questions = max(1, len(evidence.candidate.accuracy))
-    rise = (evidence.candidate.shown - evidence.live.shown) / questions
+    lists = max(1, evidence.candidate.lists)
+    rise = (evidence.candidate.shown - evidence.live.shown) / lists
     if not len(rise):
         return Check("exposure", 0.0, config.drift, True, "nothing is shown")
-    allowed = config.drift + config.backing * evidence.backing
+    allowed = max(config.drift, _FEW / lists) + config.backing * evidence.backing
     item = int(np.argmax(rise - allowed))
     name = evidence.items[item] if len(evidence.items) else item
     words = (
-        f"item {name!r} stands in {evidence.candidate.shown[item] / questions:.1%} of the lists after "
-        f"{evidence.live.shown[item] / questions:.1%}, and a rise of {allowed[item]:.1%} could be explained: "
+        f"item {name!r} stands in {evidence.candidate.shown[item] / lists:.1%} of the lists after "
+        f"{evidence.live.shown[item] / lists:.1%}, and a rise of {allowed[item]:.1%} could be explained: "
         f"{evidence.backing[item]:.1%} of the established users liked it"
     )
     over = int(np.count_nonzero(rise > allowed))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from genre.core.queries import Candidates, Holdout
+from genre.core.queries import Candidates, Holdout, Queries, Recommendations
 from genre.core.ragged import Ragged, offsets_of
 from genre.data._parts import running_times
 from genre.data.dataset import Dataset
@@ -26,8 +26,6 @@ _TURNS = 15
 """Single questions that both models are timed with."""
 _SCORED = 32
 """Questions of which every score is looked at, and not those of the answers alone."""
-_AT_ONCE = 256
-"""Questions whose scores are held at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +34,8 @@ class Shadow:
 
     questions: Holdout
     """Of established users: what they liked in the newest events, after all that came before these."""
+    audience: Queries
+    """Established users as they could ask now, to see what they would be shown."""
     held: NDArray[np.bool_]
     """(E,) the newest events, which nothing learns from yet."""
     backing: NDArray[np.float64]
@@ -88,27 +88,26 @@ def hold_back(
     questions = Holdout(queries, Ragged(offsets_of(counts), log.item_rows[wanted]))
     if len(questions) > most:
         questions = questions.take(np.sort(rng.choice(len(questions), most, replace=False)))
-    return Shadow(questions, held, _backing(data, new & (log.weights > 0) & old[rows]))
+    there = np.flatnonzero(old)
+    if len(there) > most:
+        there = np.sort(rng.choice(there, most, replace=False))
+    audience = data.queries(there, history=log.where(~held).take(there))
+    return Shadow(questions, audience, held, _backing(data, new & (log.weights > 0) & old[rows]))
 
 
-def ask(model: Recommender, questions: Holdout, num_items: int, config: EvaluationConfig) -> Asked:
-    """Ask a model all questions, and look at what it answers."""
+def ask(model: Recommender, shadow: Shadow, num_items: int, config: EvaluationConfig) -> Asked:
+    """Ask a model all questions, and what it would show the audience now."""
     name, k = config.primary.split("@")
-    seen = questions.queries.history.items
-    candidates = Candidates(excluded=seen if config.hide_seen else None)
-    accuracy, shown, unsound, empty = [np.empty(0)], np.zeros(num_items, np.int64), 0, 0
-    for start, queries in questions.queries.blocks(_AT_ONCE):
-        part = slice(start, start + len(queries))
-        answer = model.recommend(queries, int(k), candidates=candidates.take(part))
-        targets = questions.targets.take(np.arange(len(questions))[part])
-        accuracy.append(np.asarray(METRICS[name](list_ranks(answer.item_rows, targets), targets.offsets, int(k))))
-        shown += exposure(answer.item_rows, num_items)
-        unsound += int((answer.filled & ~np.isfinite(answer.scores)).any(axis=1).sum())
-        empty += int((~answer.filled[:, 0]).sum())
+    questions = shadow.questions
+    answer = _answers(model, questions.queries, int(k), config)
+    ranks = list_ranks(answer.item_rows, questions.targets)
+    accuracy = np.asarray(METRICS[name](ranks, questions.targets.offsets, int(k)), np.float64)
+    unsound = int((answer.filled & ~np.isfinite(answer.scores)).any(axis=1).sum())
     if isinstance(model, Scorer) and len(questions):
         scores = model.score(questions.queries.take(slice(0, _SCORED)))
         unsound = max(unsound, int((np.isnan(scores) | (scores == np.inf)).any(axis=1).sum()))
-    return Asked(np.concatenate(accuracy), shown, unsound, empty)
+    shown = exposure(_answers(model, shadow.audience, int(k), config).item_rows, num_items)
+    return Asked(accuracy, shown, len(shadow.audience), unsound, int((~answer.filled.any(axis=1)).sum()))
 
 
 def time_both(
@@ -131,6 +130,11 @@ def time_both(
             found.append(time.perf_counter() - began)
     first, second = (float(np.median(found[1:])) for found in times)
     return first, second
+
+
+def _answers(model: Recommender, queries: Queries, k: int, config: EvaluationConfig) -> Recommendations:
+    excluded = queries.history.items if config.hide_seen else None
+    return model.recommend(queries, k, candidates=Candidates(excluded=excluded))
 
 
 def _backing(data: Dataset, likes: NDArray[np.bool_]) -> NDArray[np.float64]:
