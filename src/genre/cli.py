@@ -10,6 +10,7 @@ import typer
 from genre import cli_models
 from genre.cli_models import RunArgument, SetOption
 from genre.serving.commands import keys_app
+from genre.serving.learning_commands import learning_app
 
 # Everything heavy is imported inside the commands, so that `genre --help` answers at once.
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at data before it is used.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(cli_models.app)
+app.add_typer(learning_app)
 app.add_typer(keys_app, name="keys")
 
 CountOption = Annotated[int, typer.Option("-n", help="Answers for each user.")]

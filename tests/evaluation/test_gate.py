@@ -22,7 +22,7 @@ def asked(
 
 
 def evidence(**changes: object) -> Evidence:
-    return replace(Evidence("NDCG@10", asked(), asked(), np.zeros(ITEMS), (0.01, 0.012)), **changes)  # type: ignore[arg-type]
+    return replace(Evidence("NDCG@10", asked(), asked(), np.zeros(ITEMS), np.zeros(ITEMS), 0, (0.01, 0.012)), **changes)  # type: ignore[arg-type]
 
 
 def check(found: Decision, name: str) -> Check:
@@ -83,15 +83,19 @@ def test_a_broken_model_is_refused() -> None:
 
 def test_an_item_may_rise_as_far_as_established_users_like_it() -> None:
     shown = asked().shown.copy()
-    shown[[7, 8]] += 40  # a tenth of the lists.
-    given = evidence(candidate=asked(shown=shown))
+    shown[:] = 0
+    before = shown.copy()
+    shown[[7, 8]] = 40  # a tenth of the lists.
+    given = evidence(live=asked(shown=before), candidate=asked(shown=shown))
     assert failed(given) == ["exposure"]
-    assert "item 7 stands in 30.0% of the lists after 20.0%" in verdict(given).reason
+    assert "item 7 stands in 10.0% of the lists after 0.0%, and 5.0% could be explained" in verdict(given).reason
     assert "1 other items are over their bound" in verdict(given).reason
     backing = np.zeros(ITEMS)
     backing[[7, 8]] = 0.01
     assert failed(replace(given, backing=backing)) == []
     assert failed(replace(given, backing=backing), backing=1.0) == ["exposure"]
+    half = asked(shown=np.where(shown > 0, 12, 0))
+    assert failed(replace(given, live=half)) == [], "twice as often as before is no surprise"
     assert "item 'dune'" in verdict(replace(given, items=["dune"] * ITEMS)).reason
 
 
@@ -108,3 +112,18 @@ def test_a_handful_of_lists_is_no_evidence() -> None:
     shown[7] += 5
     few = [replace(one, lists=40) for one in (asked(), asked(shown=shown))]
     assert failed(evidence(live=few[0], candidate=few[1])) == []
+
+
+def test_newcomers_do_not_want_one_thing_alone() -> None:
+    newcomers, backing = np.full(ITEMS, 0.01), np.full(ITEMS, 0.01)
+    assert failed(evidence(newcomers=newcomers, num_newcomers=1000, backing=backing)) == []
+    newcomers[3] = 0.1
+    given = evidence(newcomers=newcomers, num_newcomers=1000, backing=backing)
+    assert failed(given) == ["origin"]
+    assert (
+        "item 3 is liked by 10.0% of 1,000 newcomers, and by 1.0% of the established users: 4.5%"
+        in verdict(given).reason
+    )
+    assert failed(replace(given, num_newcomers=50)) == [], "five people may always agree"
+    backing[3] = 0.03
+    assert failed(given) == [], "who was there before wants it too"

@@ -39,6 +39,10 @@ def test_the_newest_are_held_back_and_asked_of_those_who_were_there() -> None:
     assert found.audience.user_rows.tolist() == [0, 1]
     assert [list(found.audience.history.items[row]) for row in (0, 1)] == [[0, 1, 2, 3], [0, 1, 5, 1]]
     assert found.backing.tolist() == [0, 0.5, 0, 0.5, 0.5, 0, 0.5, 0, 0], "the newcomer's like of 7 counts for nothing"
+    assert (found.newcomers.tolist(), found.num_newcomers) == ([0, 0, 0, 0, 0, 0, 0, 1, 0], 1)
+    few = held(established=4)
+    assert few.newcomers[[1, 3, 4, 6, 7]].tolist() == [1 / 3] * 5
+    assert few.num_newcomers == 3
 
 
 def test_who_counts_how_many_and_what_can_be_asked_for() -> None:

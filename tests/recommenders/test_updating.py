@@ -80,13 +80,17 @@ def test_windows_hold_the_new_likes_and_some_old_ones() -> None:
     data = data_of([[0, 1, 2, 3, 4, 5], [6, 7], [8, 0, 1], [3, 4]])
     new = np.zeros(13, bool)
     new[[4, 5, 7]] = True  # 4 and 5 of the first, 7 of the second.
-    found = windows_to_learn(data.interactions, new, 2, replay=0, rng=np.random.default_rng(0))
+    found = windows_to_learn(data.interactions, new, 2, context=5, replay=0, rng=np.random.default_rng(0))
     assert [list(found.items[row]) for row in range(len(found))] == [[2, 3], [3, 4, 5], [6, 7]]
-    more = windows_to_learn(data.interactions, new, 2, replay=0.7, rng=np.random.default_rng(0))
+    short = windows_to_learn(data.interactions, new, 3, context=1, replay=0, rng=np.random.default_rng(0))
+    assert [list(short.items[row]) for row in range(len(short))] == [[3, 4, 5], [6, 7]]
+    more = windows_to_learn(data.interactions, new, 2, context=5, replay=0.7, rng=np.random.default_rng(0))
     assert len(more) == 5
     old = {(1, 2, 3), (0, 1), (8, 0, 1), (3, 4)}
     assert {tuple(map(int, more.items[row])) for row in (3, 4)} <= old
-    nothing = windows_to_learn(data.interactions, np.zeros(13, bool), 2, replay=1, rng=np.random.default_rng(0))
+    nothing = windows_to_learn(
+        data.interactions, np.zeros(13, bool), 2, context=5, replay=1, rng=np.random.default_rng(0)
+    )
     assert len(nothing) == 0
 
 

@@ -31,14 +31,15 @@ def windows(log: Interactions, length: int) -> Interactions:
 
 
 def windows_to_learn(
-    log: Interactions, new: NDArray[np.bool_], length: int, *, replay: float, rng: np.random.Generator
+    log: Interactions, new: NDArray[np.bool_], length: int, *, context: int, replay: float, rng: np.random.Generator
 ) -> Interactions:
-    """Return the windows that hold new likes, with as much as can be before them, and some old ones drawn at random.
+    """Return the windows that hold new likes, with some likes before them, and old windows drawn at random.
 
     Args:
         log: Events of both times.
         new: (E,) which are new.
         length: Steps of a window.
+        context: Likes before a user's first new one.
         replay: Old windows for each that holds something new.
         rng: Draws the old windows.
     """
@@ -48,7 +49,7 @@ def windows_to_learn(
     rows = likes.row_of_event
     first = np.full(len(likes), likes.num_events + length)  # Rows without anything new hold no event that is so late.
     np.minimum.at(first, rows[fresh], np.flatnonzero(fresh))
-    latest = windows(likes.where(np.arange(likes.num_events) >= first[rows] - length), length)
+    latest = windows(likes.where(np.arange(likes.num_events) >= first[rows] - min(context, length)), length)
     old = windows(log.where(~new), length)
     number = min(len(old), round(replay * len(latest)))
     return stacked([latest, old.take(np.sort(rng.choice(len(old), number, replace=False)))])

@@ -30,12 +30,17 @@ class GateConfig(Config):
     """How sure it must be that accuracy has fallen, for that to be a reason."""
     tolerance: float = Field(default=0.0, ge=0, lt=1)
     """Share of the live model's accuracy that may be lost even where that is sure."""
-    drift: float = Field(default=0.02, ge=0, le=1)
-    """By how much the share of lists that show an item may rise whatever the reason: updates without any attack move
-    single items by so much."""
-    backing: float = Field(default=10.0, ge=0)
-    """By how much more it may rise, for each share of the established users who liked the item lately. Who has just
-    come does not count: accounts are cheap."""
+    growth: float = Field(default=2.0, ge=1)
+    """How many times as many lists as before may show an item."""
+    drift: float = Field(default=0.05, ge=0, le=1)
+    """Share of the lists that may show it beyond that, whatever the reason."""
+    backing: float = Field(default=40.0, ge=0)
+    """Share of the lists that may show it beyond that, for each share of the established users who liked it lately:
+    what 1 % of them like, 40 % of the lists may hold. Who has just come does not count: accounts are cheap."""
+    origin: float = Field(default=0.015, ge=0, le=1)
+    """Share of the newcomers who may like one item whatever the established users do."""
+    origin_backing: float = Field(default=3.0, ge=0)
+    """How many times as large it may be beyond that as the share of the established users who liked the item."""
     variety: float = Field(default=0.5, ge=0, le=1)
     """Least number of items that are shown, as evenly shown ones, beside the live model's."""
     latency: float = Field(default=2.0, gt=0)
@@ -71,6 +76,9 @@ class Evidence:
     candidate: Asked
     backing: NDArray[np.float64]
     """(I,) share of the established users with new likes who liked the item among these."""
+    newcomers: NDArray[np.float64]
+    """(I,) the same of users who have just come."""
+    num_newcomers: int
     seconds: tuple[float, float]
     """Median time of an answer, of the live model and of the candidate, measured in turns."""
     breaches: Sequence[str] | None = None
@@ -124,6 +132,7 @@ def decide(evidence: Evidence, config: GateConfig, rng: np.random.Generator) -> 
         _varied(evidence, config),
         _accurate(evidence, config, rng),
         _exposed(evidence, config),
+        _wanted_by_all(evidence, config),
         _quick(evidence, config),
     ]
     if evidence.breaches is not None:
@@ -182,22 +191,44 @@ def _accurate(evidence: Evidence, config: GateConfig, rng: np.random.Generator) 
 
 
 def _exposed(evidence: Evidence, config: GateConfig) -> Check:
-    """Look at the item that has risen furthest beyond what may explain it."""
+    """Look at the item that is shown furthest beyond what may explain it."""
     lists = max(1, evidence.candidate.lists)
-    rise = (evidence.candidate.shown - evidence.live.shown) / lists
-    if not len(rise):
+    before, after = evidence.live.shown / lists, evidence.candidate.shown / lists
+    if not len(after):
         return Check("exposure", 0.0, config.drift, True, "nothing is shown")
-    allowed = max(config.drift, _FEW / lists) + config.backing * evidence.backing
-    item = int(np.argmax(rise - allowed))
-    name = evidence.items[item] if len(evidence.items) else item
+    allowed = config.growth * before + max(config.drift, _FEW / lists) + config.backing * evidence.backing
+    item = int(np.argmax(after - allowed))
     words = (
-        f"item {name!r} stands in {evidence.candidate.shown[item] / lists:.1%} of the lists after "
-        f"{evidence.live.shown[item] / lists:.1%}, and a rise of {allowed[item]:.1%} could be explained: "
-        f"{evidence.backing[item]:.1%} of the established users liked it"
+        f"item {_name(evidence, item)} stands in {after[item]:.1%} of the lists after {before[item]:.1%}, and "
+        f"{allowed[item]:.1%} could be explained: {evidence.backing[item]:.1%} of the established users liked it"
     )
-    over = int(np.count_nonzero(rise > allowed))
+    over = int(np.count_nonzero(after > allowed))
     words += f"; {over - 1:,} other items are over their bound" if over > 1 else ""
-    return Check("exposure", float(rise[item]), float(allowed[item]), over == 0, words)
+    return Check("exposure", float(after[item]), float(allowed[item]), over == 0, words)
+
+
+def _wanted_by_all(evidence: Evidence, config: GateConfig) -> Check:
+    """Look at the item that newcomers like most beyond what established users do: as accounts made to push it would.
+
+    What is pushed need not be shown yet to be learned: this looks at the events, where the exposure looks at what the
+    model made of them.
+    """
+    if not evidence.newcomers.any():
+        return Check("origin", 0.0, config.origin, True, "nobody new likes anything")
+    allowed = max(config.origin, _FEW / evidence.num_newcomers) + config.origin_backing * evidence.backing
+    item = int(np.argmax(evidence.newcomers - allowed))
+    words = (
+        f"item {_name(evidence, item)} is liked by {evidence.newcomers[item]:.1%} of {evidence.num_newcomers:,} "
+        f"newcomers, and by {evidence.backing[item]:.1%} of the established users: {allowed[item]:.1%} could be "
+        "explained"
+    )
+    over = int(np.count_nonzero(evidence.newcomers > allowed))
+    words += f"; {over - 1:,} other items are over their bound" if over > 1 else ""
+    return Check("origin", float(evidence.newcomers[item]), float(allowed[item]), over == 0, words)
+
+
+def _name(evidence: Evidence, item: int) -> str:
+    return repr(evidence.items[item]) if len(evidence.items) else str(item)
 
 
 def _quick(evidence: Evidence, config: GateConfig) -> Check:

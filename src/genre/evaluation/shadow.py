@@ -22,7 +22,7 @@ from genre.metrics.ranking import METRICS
 from genre.metrics.ranks import list_ranks
 from genre.recommenders.base import Recommender, Scorer
 
-_TURNS = 15
+_TURNS = 31
 """Single questions that both models are timed with."""
 _SCORED = 32
 """Questions of which every score is looked at, and not those of the answers alone."""
@@ -40,6 +40,10 @@ class Shadow:
     """(E,) the newest events, which nothing learns from yet."""
     backing: NDArray[np.float64]
     """(I,) share of the established users with new likes who liked the item among these."""
+    newcomers: NDArray[np.float64]
+    """(I,) the same of users who are not established."""
+    num_newcomers: int
+    """Of these, those with new likes."""
 
 
 def hold_back(
@@ -92,19 +96,32 @@ def hold_back(
     if len(there) > most:
         there = np.sort(rng.choice(there, most, replace=False))
     audience = data.queries(there, history=log.where(~held).take(there))
-    return Shadow(questions, audience, held, _backing(data, new & (log.weights > 0) & old[rows]))
+    liked = new & (log.weights > 0)
+    (backing, _), (newcomers, count) = (_shares(data, liked & whose[rows]) for whose in (old, ~old))
+    return Shadow(questions, audience, held, backing, newcomers, count)
 
 
-def ask(model: Recommender, shadow: Shadow, num_items: int, config: EvaluationConfig) -> Asked:
-    """Ask a model all questions, and what it would show the audience now."""
+def ask(
+    model: Recommender, shadow: Shadow, num_items: int, config: EvaluationConfig, *, scorer: object = None
+) -> Asked:
+    """Ask a model all questions, and what it would show the audience now.
+
+    Args:
+        model: Answers.
+        shadow: What it is asked.
+        num_items: I.
+        config: The metric, and whether seen items are hidden.
+        scorer: Whose scores are looked at, where the model only passes on what others answer.
+    """
+    scorer = scorer or model
     name, k = config.primary.split("@")
     questions = shadow.questions
     answer = _answers(model, questions.queries, int(k), config)
     ranks = list_ranks(answer.item_rows, questions.targets)
     accuracy = np.asarray(METRICS[name](ranks, questions.targets.offsets, int(k)), np.float64)
     unsound = int((answer.filled & ~np.isfinite(answer.scores)).any(axis=1).sum())
-    if isinstance(model, Scorer) and len(questions):
-        scores = model.score(questions.queries.take(slice(0, _SCORED)))
+    if isinstance(scorer, Scorer) and len(questions):
+        scores = scorer.score(questions.queries.take(slice(0, _SCORED)))
         unsound = max(unsound, int((np.isnan(scores) | (scores == np.inf)).any(axis=1).sum()))
     shown = exposure(_answers(model, shadow.audience, int(k), config).item_rows, num_items)
     return Asked(accuracy, shown, len(shadow.audience), unsound, int((~answer.filled.any(axis=1)).sum()))
@@ -115,21 +132,22 @@ def time_both(
 ) -> tuple[float, float]:
     """Return the median seconds of an answer to one question, of both models in turns.
 
-    In turns, so that whatever else the machine does falls on both; the first answer of each does not count.
+    In turns, so that whatever else the machine does falls on both; the first answer of each does not count. The second
+    number is the first times the median of their ratios, which a burst of other work does not move.
     """
     if not len(questions):
         return float("nan"), float("nan")
     excluded = Candidates(excluded=questions.queries.history.items if config.hide_seen else None)
     times: tuple[list[float], list[float]] = ([], [])
-    for row in np.linspace(0, len(questions) - 1, _TURNS + 1).astype(np.int64):
+    for turn, row in enumerate(np.linspace(0, len(questions) - 1, _TURNS + 1).astype(np.int64)):
         one = np.array([row])
         queries, candidates = questions.queries.take(one), excluded.take(one)
-        for model, found in zip((live, candidate), times, strict=True):
+        for model, found in ((live, times[0]), (candidate, times[1]))[:: 1 if turn % 2 else -1]:
             began = time.perf_counter()
             model.recommend(queries, config.primary_k, candidates=candidates)
             found.append(time.perf_counter() - began)
-    first, second = (float(np.median(found[1:])) for found in times)
-    return first, second
+    first, second = (np.array(found[1:]) for found in times)
+    return float(np.median(first)), float(np.median(first) * np.median(second / first))
 
 
 def _answers(model: Recommender, queries: Queries, k: int, config: EvaluationConfig) -> Recommendations:
@@ -137,9 +155,9 @@ def _answers(model: Recommender, queries: Queries, k: int, config: EvaluationCon
     return model.recommend(queries, k, candidates=Candidates(excluded=excluded))
 
 
-def _backing(data: Dataset, likes: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the share of these likes' users who liked each item (I,)."""
+def _shares(data: Dataset, likes: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
+    """Return the share of these likes' users who liked each item (I,), and how many users they are."""
     log = data.interactions.where(likes)
     matrix = log.to_binary_csr(data.num_items)
     active = int((log.lengths > 0).sum())
-    return np.asarray(matrix.sum(axis=0), np.float64).ravel() / max(1, active)
+    return np.asarray(matrix.sum(axis=0), np.float64).ravel() / max(1, active), active

@@ -76,8 +76,8 @@ def learned_on(model: ModelT, data: Dataset, new: NDArray[np.bool_], run: RunCon
 
     config, kind = model.config, model.config.kind
     longer: ModelT = model.index(data.items, run)
-    replay, rng = config.updating.replay, run.rng(f"{kind}.replay")
-    windows = windows_to_learn(data.interactions, new, config.length, replay=replay, rng=rng)
+    how, rng = config.updating, run.rng(f"{kind}.replay")
+    windows = windows_to_learn(data.interactions, new, config.length, context=how.context, replay=how.replay, rng=rng)
     if not len(windows):
         return longer
     found: ModelT = copy(longer)

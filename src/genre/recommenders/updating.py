@@ -56,12 +56,12 @@ def updated(
         return model.update_with(members, data, new, run), "updated"
     if isinstance(model, Updatable):
         return model.update(data, new, run), "updated"
+    if isinstance(model, Indexable) and not model.config.answers_with:
+        return model.index(data.items, run), "indexed"
     if model.config.member_names:
         raise ModelError(
-            "it is put together on validation questions, and cannot learn from new events",
+            "it is made of other models in a way that cannot learn from new events",
             place=model.config.kind,
             remedy="Run the experiment again with all events, or let a `fusion` answer.",
         )
-    if isinstance(model, Indexable):
-        return model.index(data.items, run), "indexed"
     return model.config.build({}).fit(data, run), "fitted anew"

@@ -39,7 +39,7 @@ def create(
     from genre.serving.stores.keys import StoredKeys
 
     daily, second = _limit(quota, "quota", "day"), _limit(rate, "rate", "s")
-    with _opened(database) as opened:
+    with opened_database(database) as opened:
         secret, key = create_key(
             StoredKeys(opened), name, scope, scenario=scenario, rate=second, quota=None if daily is None else int(daily)
         )
@@ -60,7 +60,7 @@ def list_keys(
     from genre.serving.limits import day_of
     from genre.serving.stores.keys import StoredKeys
 
-    with _opened(database) as opened:
+    with opened_database(database) as opened:
         keys = StoredKeys(opened)
         found = [key for key in keys.all() if revoked or key.revoked is None]
         used = keys.used(day_of(time.time()))
@@ -90,7 +90,7 @@ def revoke(
     """Make a key invalid for good; a running service notices within seconds."""
     from genre.serving.stores.keys import StoredKeys
 
-    with _opened(database) as opened:
+    with opened_database(database) as opened:
         key = StoredKeys(opened).revoke(name, at=time.time(), actor="command line")
     typer.echo(f"Revoked {key.name} ({key.key_id}).")
 
@@ -99,14 +99,14 @@ def _date(seconds: float | None) -> str:
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
-def _opened(url: str) -> Database:
+def opened_database(url: str) -> Database:
     """Open the database, or say which libraries are missing."""
     from genre.core.errors import DependencyError
 
     if missing := next((name for name in ("sqlalchemy", "alembic") if find_spec(name) is None), None):
         raise DependencyError(
             f"needs the library {missing!r}, which is not installed",
-            place="genre keys",
+            place="the database",
             remedy="Install it with `pip install 'genre-rec[serve]'`.",
         )
     from genre.serving.stores.database import Database

@@ -65,6 +65,8 @@ class UpdatingConfig(Config):
     """Passes over the new events and what is replayed beside them; the learning rate falls to 0 in their course."""
     learning_rate: float | None = Field(default=None, gt=0)
     """At the beginning; that of the training where it is not given."""
+    context: int = Field(default=10, ge=1)
+    """Likes before the first new one of a user that are read with it, and learned again: the more, the slower."""
     replay: float = Field(default=1.0, ge=0)
     """Old histories that are learned again, for each with new events: without any, what is not among the newest events
     is forgotten."""
