@@ -361,8 +361,9 @@ def main() -> None:
     )
     text = (
         f"{given.users:,} users, {len(log):,} events, {log['item_id'].n_unique():,} items; {asked} questions. "
-        f"sasrec: {epochs} epochs anew; {updating}. {PROTOCOL}\n\nIn the first period all three are the same model; gains are those of the "
-        f"others.\n\n{table(head, lines)}\n\n"
+        f"sasrec: {epochs} epochs anew; {updating}. {PROTOCOL}\n\n"
+        "In the first period all three are the same model, and gains are those of the others."
+        f"\n\n{table(head, lines)}\n\n"
         f"{table(GATE_HEAD, gates)}\n\n"
         f"{table(['model', 'period', *WAYS], curve)}"
     )

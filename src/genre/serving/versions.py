@@ -78,7 +78,7 @@ class Versions:
             first = Version(FIRST, self.run.name, "live", "it is the run", now(), now(), seq=manifest.get("seq", 0))
             self._write([first])
         if models is not None and not models.all(self.scenario):
-            for one in self._noted():
+            for one in sorted(self._noted(), key=lambda one: one.state == "live"):  # The last that is moved stays live.
                 if one.state in ("live", "retired"):
                     models.add(self.scenario, one.version, str(self.directory(one)), reason=one.reason)
                     models.move(self.scenario, one.version, "live", reason=one.reason)
