@@ -11,6 +11,7 @@ from genre import cli_models
 from genre.cli_models import RunArgument, SetOption
 from genre.serving import measuring
 from genre.serving.commands import keys_app, serve
+from genre.serving.learning_commands import learning_app
 
 # Everything heavy is imported inside the commands, so that `genre --help` answers at once.
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at data before it is used.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(cli_models.app)
+app.add_typer(learning_app)
 app.add_typer(keys_app, name="keys")
 app.command()(serve)
 app.add_typer(measuring.app)

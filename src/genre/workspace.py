@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -116,26 +116,13 @@ class Workspace(Stages):
 
     def describe(self, **facts: Any) -> dict[str, Any]:
         """Return what the run says of itself: versions, hashes, and `facts`."""
-        return {
-            "format": FORMAT,
-            "genre": __version__,
-            "python": platform.python_version(),
-            "libraries": {name: _version(name) for name in _LIBRARIES},
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "key": self.key,
-            **facts,
-        }
+        return described(self.key, **facts)
 
     def finish(self, manifest: dict[str, Any], *, discard: Sequence[str] = ()) -> None:
         """Throw away the stages in `discard`, write the manifest, and give the run its name."""
         for name in discard:
             shutil.rmtree(self.directory / name, ignore_errors=True)
-        files = {
-            str(path.relative_to(self.directory)): sha256(path)
-            for path in sorted(self.directory.rglob("*"))
-            if path.is_file() and path.name not in (MANIFEST, KEY)
-        }
-        self.write(MANIFEST, json.dumps({**manifest, "files": files}, indent=2))
+        seal(self.directory, manifest)
         old = self.final.with_name(f".{self.final.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         if self.final.exists():
@@ -144,6 +131,30 @@ class Workspace(Stages):
         (self.final / KEY).unlink()
         shutil.rmtree(old, ignore_errors=True)
         self.finished = True
+
+
+def described(key: Mapping[str, str], **facts: Any) -> dict[str, Any]:
+    """Return what a run says of itself: versions, the hashes in `key`, and `facts`."""
+    return {
+        "format": FORMAT,
+        "genre": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "key": dict(key),
+        **facts,
+    }
+
+
+def seal(directory: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest of a run that is whole, with the hash of every file."""
+    files = {
+        str(path.relative_to(directory)): sha256(path)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name not in (MANIFEST, KEY)
+    }
+    with atomic_file(directory / MANIFEST) as path:
+        path.write_text(json.dumps({**manifest, "files": files}, indent=2), encoding="utf-8")
 
 
 def read_manifest(run: Path) -> dict[str, Any]:

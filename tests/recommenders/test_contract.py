@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import polars as pl
 import pytest
 
 from genre.adaptation.adapted import AdaptedConfig
@@ -17,6 +18,7 @@ from genre.core.interactions import Interactions
 from genre.core.queries import NO_ITEM, Candidates, Holdout, Queries, Recommendations, Source
 from genre.core.ragged import Ragged
 from genre.core.run import RunContext
+from genre.data.appending import appended
 from genre.data.dataset import Dataset, Entities
 from genre.data.files import save_dataset, save_split
 from genre.data.growth import extended
@@ -27,17 +29,20 @@ from genre.recommenders.base import (
     RecommenderConfig,
     Scorer,
     Similar,
+    Updatable,
 )
 from genre.recommenders.ease import EaseConfig
 from genre.recommenders.growth import grown
 from genre.recommenders.popularity import PopularityConfig
 from genre.recommenders.semantic_id import SemanticIdConfig
-from genre.recommenders.store import save_model
+from genre.recommenders.store import load_model, save_model
 from genre.recommenders.two_tower import TwoTowerConfig
 from tests.conftest import make_dataset
 from tests.language.models import write_tiny
 
 N = 5
+EXACT = ("popularity", "item_knn", "graph")
+"""Models whose update is what fitting on all events would give."""
 
 
 @cache
@@ -310,6 +315,69 @@ def test_new_items_join_without_learning(model: Recommender, dataset: Dataset) -
         assert scores.shape == (8, len(items))
         if "members" not in type(model.config).model_fields:
             np.testing.assert_allclose(scores[:, : dataset.num_items], model.score(known), rtol=1e-4, atol=1e-5)
+
+
+def events_that_came(dataset: Dataset) -> tuple[Dataset, np.ndarray]:
+    """Return the data with three new items, somebody new, and likes of both; and which events the models did not see.
+
+    The last event of each user was held out where the models were fitted: it is new to them too.
+    """
+    rows = [{"item_id": f"new-{number}", "title": "western story 1", "genres": ["western"]} for number in range(2)]
+    events = pl.DataFrame(
+        [
+            ("somebody", "new-0", 1.0),
+            ("somebody", str(dataset.items.vocabulary.ids[0]), 2.0),
+            (str(dataset.users.vocabulary.ids[0]), "new-0", dataset.end_time + 5.0),
+            (str(dataset.users.vocabulary.ids[1]), "new-0", dataset.end_time + 6.0),
+        ],
+        schema=["user_id", "item_id", "timestamp"],
+        orient="row",
+    )
+    found = appended(dataset, events, items=rows)
+    held_out = np.isin(found.data.interactions.row_of_event, np.arange(dataset.num_users)) & ~found.new
+    newest = np.zeros(len(found.new), bool)
+    for user in range(dataset.num_users):
+        newest[np.flatnonzero(held_out & (found.data.interactions.row_of_event == user))[-1]] = True
+    return found.data, found.new | newest
+
+
+def test_new_events_are_learned(model: Recommender, dataset: Dataset) -> None:
+    if not isinstance(model, Updatable):
+        pytest.skip("learns nothing after it was fitted")
+    data, new = events_that_came(dataset)
+    old = dataset.queries(np.arange(8))
+    before = model.recommend(old, N)
+    fingerprint = data.fingerprint()
+    found = model.update(data, new, RunContext())
+    again = model.update(data, new, RunContext())
+    queries = data.queries()
+    answer = found.recommend(queries, data.num_items)
+    assert_sound(answer, queries, data.num_items, data.num_items)
+    assert (answer.item_rows == dataset.num_items).any(), "an item that was liked is not recommended to anybody"
+    np.testing.assert_array_equal(again.recommend(queries, N).item_rows, found.recommend(queries, N).item_rows)
+    np.testing.assert_array_equal(model.recommend(old, N).item_rows, before.item_rows)
+    assert data.fingerprint() == fingerprint
+    with tempfile.TemporaryDirectory() as directory:
+        save_model(found, Path(directory))
+        members = getattr(found, "members", {})
+        if not isinstance(members, dict):
+            members = dict(zip(found.config.member_names, members, strict=True))
+        loaded = load_model(Path(directory), type(found.config), members)
+    kept = loaded.recommend(queries, N)  # Items with equal texts may change places.
+    np.testing.assert_allclose(kept.scores, found.recommend(queries, N).scores, rtol=1e-3, atol=1e-4)
+
+
+def test_counts_are_those_of_all_events(config_class: type[RecommenderConfig], dataset: Dataset) -> None:
+    if config_class.model_fields["kind"].default not in EXACT:
+        pytest.skip("learns on, and does not count")
+    data, new = events_that_came(dataset)
+    model = fit(config_class, dataset)
+    assert isinstance(model, Updatable)
+    found, anew = model.update(data, new, RunContext()), config_class().build({}).fit(data, RunContext())
+    queries = data.queries()
+    assert isinstance(found, Scorer)
+    assert isinstance(anew, Scorer)
+    np.testing.assert_allclose(found.score(queries), anew.score(queries), rtol=1e-5)
 
 
 def test_estimate_is_positive_and_grows(model: Recommender) -> None:

@@ -5,6 +5,8 @@ Shapes: B sequences, E events in all, I items.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,39 @@ def windows(log: Interactions, length: int) -> Interactions:
     ends = likes.offsets[1:][row] - (counts[row] - 1 - number) * length
     starts = np.maximum(likes.offsets[:-1][row], ends - length - 1)
     return _cut(likes, starts, ends)
+
+
+def windows_to_learn(
+    log: Interactions, new: NDArray[np.bool_], length: int, *, context: int, replay: float, rng: np.random.Generator
+) -> Interactions:
+    """Return the windows that hold new likes, with some likes before them, and old windows drawn at random.
+
+    Args:
+        log: Events of both times.
+        new: (E,) which are new.
+        length: Steps of a window.
+        context: Likes before a user's first new one.
+        replay: Old windows for each that holds something new.
+        rng: Draws the old windows.
+    """
+    fresh = new & (log.weights > 0)
+    likes = log.liked()
+    fresh = fresh[log.weights > 0]
+    rows = likes.row_of_event
+    first = np.full(len(likes), likes.num_events + length)  # Rows without anything new hold no event that is so late.
+    np.minimum.at(first, rows[fresh], np.flatnonzero(fresh))
+    latest = windows(likes.where(np.arange(likes.num_events) >= first[rows] - min(context, length)), length)
+    old = windows(log.where(~new), length)
+    number = min(len(old), round(replay * len(latest)))
+    return stacked([latest, old.take(np.sort(rng.choice(len(old), number, replace=False)))])
+
+
+def stacked(parts: Sequence[Interactions]) -> Interactions:
+    """Return the rows of all parts, one below the other."""
+    return Interactions(
+        offsets_of(np.concatenate([part.lengths for part in parts])),
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("item_rows", "timestamps", "weights")),
+    )
 
 
 def crop(sequences: Interactions, rng: np.random.Generator, share: float) -> Interactions:

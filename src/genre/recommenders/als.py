@@ -29,6 +29,9 @@ from genre.recommenders.base import (
 if TYPE_CHECKING:
     from implicit.cpu.als import AlternatingLeastSquares
 
+_SMALL = 0.01
+"""Largest number that the vector of a new item begins with, as in the library."""
+
 
 class AlsConfig(RecommenderConfig):
     """Settings of `als`. The defaults suit Amazon Beauty and MovieLens 100K both, the newest like held out."""
@@ -85,6 +88,20 @@ class Als(ScoringRecommender[AlsConfig]):
             solver.fit(data.interactions.to_csr(data.num_items), show_progress=False)
         self.restore({"vectors": solver.item_factors, "known": data.interactions.item_counts(data.num_items) > 0})
         return self
+
+    def update(self, data: Dataset, new: NDArray[np.bool_], run: RunContext) -> Self:
+        """Return the vectors after one more turn over all events, which begins with those of now."""
+        more = data.num_items - len(self.vectors)
+        solver = self._new_solver(int(run.rng("als").integers(2**31)))
+        solver.iterations = 1
+        start = run.rng("als.new").random((more, self.config.embedding_size), np.float32) * _SMALL
+        solver.item_factors = np.concatenate([self.vectors, start])
+        with threadpool_limits(1, "blas"):
+            solver.fit(data.interactions.to_csr(data.num_items), show_progress=False)
+        model = type(self)(self.config)
+        known = data.interactions.item_counts(data.num_items) > 0
+        model.restore({"vectors": solver.item_factors, "known": known})
+        return model
 
     def score(self, queries: Queries) -> NDArray[np.float32]:
         """Return (B, I) products x.y; nothing for a history without a like of a known item."""

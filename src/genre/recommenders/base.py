@@ -89,6 +89,21 @@ class Indexable(Protocol):
 
 
 @runtime_checkable
+class Updatable(Protocol):
+    """Learns from what came since it was fitted, at a small part of what fitting takes."""
+
+    def update(self, data: Dataset, new: NDArray[np.bool_], run: RunContext) -> Self:
+        """Return a model that has learned from the new events too; this one stays as it is, and goes on answering.
+
+        Args:
+            data: All that may be learned from by now: the items that this model knows in their rows and new ones
+                behind, the users likewise, and the events of both times.
+            new: (E,) events of the log that this model has not learned from; the others are there to be learned again.
+            run: Seed, progress, and where texts that were read are kept.
+        """
+
+
+@runtime_checkable
 class Accounts(Protocol):
     """Tells how it came about."""
 

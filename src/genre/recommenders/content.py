@@ -97,6 +97,10 @@ class Content(ScoringRecommender[ContentConfig]):
         model.items = self.items.with_more(self.reader.of_items(items.behind(len(self.items.vectors)), run))
         return model
 
+    def update(self, data: Dataset, new: NDArray[np.bool_], run: RunContext) -> Self:
+        """Return a model that knows the new items; there is nothing to learn of who liked what."""
+        return self.index(data.items, run)
+
     def score(self, queries: Queries) -> Floats:
         """Return (B, I); nothing for somebody of whom neither a readable like nor a profile is known."""
         return self.items.score(self._wanted(queries))

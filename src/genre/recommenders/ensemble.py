@@ -24,6 +24,7 @@ from genre.data.dataset import Dataset, Entities
 from genre.recommenders.base import Recommender, RecommenderConfig, ScoringRecommender, State
 from genre.recommenders.growth import grown
 from genre.recommenders.members import named_members, scores_of, standardised
+from genre.recommenders.updating import updated
 
 _APART = 1_000_003
 """Between the seeds of two fits, so that an experiment's own seeds 0, 1, 2 ... do not meet them."""
@@ -112,6 +113,24 @@ class Ensemble(ScoringRecommender[EnsembleConfig]):
             longer = {place: grown(model, items, self.num_items, run) for place, model in models.items()}
             setattr(ensemble, name, longer)
         ensemble.num_items = len(items)
+        return ensemble
+
+    def update(self, data: Dataset, new: NDArray[np.bool_], run: RunContext) -> Self:
+        """Return an ensemble of models that have learned from the new events."""
+        members = {name: updated(member, data, new, run)[0] for name, member in self.members.items()}
+        return self.update_with(members, data, new, run)
+
+    def update_with(
+        self, members: Mapping[str, Recommender], data: Dataset, new: NDArray[np.bool_], run: RunContext
+    ) -> Self:
+        """Return an ensemble of updated members; the further models are updated here."""
+        ensemble = copy(self)
+        ensemble.members = {name: members[name] for name in self.members}
+        ensemble.others = {}
+        for place, model in self.others.items():
+            again = replace(run, seed=run.seed + int(place.rpartition(".")[2]) * _APART)
+            ensemble.others[place] = updated(model, data, new, again)[0]
+        ensemble.num_items = data.num_items
         return ensemble
 
     def state(self) -> State:

@@ -32,6 +32,7 @@ from genre.recommenders.members import (
     standardised,
 )
 from genre.recommenders.new_items import choose_within, reading_weights, reads_new_items, show_new
+from genre.recommenders.updating import updated
 
 Weights = NDArray[np.float64]
 _BLOCK_BYTES = 1 << 25
@@ -235,6 +236,23 @@ class Fusion(ScoringRecommender[FusionConfig]):
         fusion = copy(self)
         fusion.members = [grown(member, items, self.num_items, run) for member in self.members]
         fusion.new = np.concatenate([self.new, np.ones(len(items) - self.num_items, bool)])
+        return fusion
+
+    def update(self, data: Dataset, new: NDArray[np.bool_], run: RunContext) -> Self:
+        """Return a fusion of members that have learned from the new events."""
+        members = [updated(member, data, new, run)[0] for member in self.members]
+        return self.update_with(dict(zip(self.config.members, members, strict=True)), data, new, run)
+
+    def update_with(
+        self, members: Mapping[str, Recommender], data: Dataset, new: NDArray[np.bool_], run: RunContext
+    ) -> Self:
+        """Return a fusion of updated members. The weights stay.
+
+        They say how far a member can be trusted on events that it has not learned from, and none of these are left.
+        """
+        fusion = copy(self)
+        fusion.members = [members[name] for name in self.config.members]
+        fusion.new = data.interactions.item_counts(data.num_items) == 0
         return fusion
 
     def state(self) -> State:

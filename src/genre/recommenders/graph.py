@@ -23,7 +23,10 @@ from genre.recommenders.base import (
     State,
     from_evidence,
 )
-from genre.recommenders.sparse import decayed_likes, recommend_from_evidence
+from genre.recommenders.sparse import decayed_likes, recommend_from_evidence, widened
+
+_NOTHING = 1e-6
+"""Less than any pair counts that could be seen in an answer."""
 
 
 class GraphConfig(RecommenderConfig):
@@ -61,20 +64,45 @@ class Graph(ScoringRecommender[GraphConfig]):
 
     transitions: sparse.csr_matrix
     """(I, I) where to go from the row's item; a row sums to 1, or to 0 for an item liked only alone."""
+    sums: NDArray[np.float32] | None = None
+    """(I,) what each row was divided by, so that more can be added; None in models of versions that did not keep it."""
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Add up the pairs, gap by gap."""
-        likes = data.interactions.liked()
-        longest = int(likes.lengths.max(initial=0))
-        forward = _pairs(likes, 1, data.num_items)
-        for gap in range(2, min(self.config.max_gap, longest - 1) + 1):
-            forward = forward + self.config.gap_decay ** (gap - 1) * _pairs(likes, gap, data.num_items)
-        edges = sparse.csr_matrix(forward + self.config.reverse_weight * forward.T)
-        edges.eliminate_zeros()
-        sums = np.asarray(edges.sum(axis=1)).ravel()
-        edges.data /= np.repeat(sums, np.diff(edges.indptr))
-        self.transitions = edges
+        self._divide(self._edges(data.interactions, data.num_items))
         return self
+
+    def update(self, data: Dataset, new: NDArray[np.bool_], run: RunContext) -> Self:
+        """Return the graph of all events: only the histories that have grown are counted, as they are and were."""
+        model = type(self)(self.config)
+        if self.sums is None:
+            return model.fit(data, run)
+        log, size = data.interactions, data.num_items
+        grown = np.unique(log.row_of_event[new])
+        now, before = log.take(grown), log.where(~new).take(grown)
+        edges = widened(self.transitions, size).astype(np.float64)
+        edges.data *= np.repeat(self.sums, np.diff(self.transitions.indptr))
+        more = self._edges(now, size, np.float64) - self._edges(before, size, np.float64)
+        edges = sparse.csr_matrix(edges + more)
+        edges.data[edges.data < _NOTHING] = 0  # What is left of an edge that is no more is a rounding.
+        model._divide(edges.astype(np.float32))
+        return model
+
+    def _edges(self, log: Interactions, num_items: int, dtype: type[np.floating] = np.float32) -> sparse.csr_matrix:
+        """Return (I, I) what each pair counts in all."""
+        likes = log.liked()
+        longest = int(likes.lengths.max(initial=0))
+        forward = _pairs(likes, 1, num_items, dtype)
+        for gap in range(2, min(self.config.max_gap, longest - 1) + 1):
+            forward = forward + self.config.gap_decay ** (gap - 1) * _pairs(likes, gap, num_items, dtype)
+        return sparse.csr_matrix(forward + self.config.reverse_weight * forward.T)
+
+    def _divide(self, edges: sparse.csr_matrix) -> None:
+        """Let each row sum to 1."""
+        edges.eliminate_zeros()
+        sums: NDArray[np.float32] = np.asarray(edges.sum(axis=1), np.float32).ravel()
+        edges.data /= np.repeat(sums, np.diff(edges.indptr))
+        self.transitions, self.sums = edges, sums
 
     def evidence(self, queries: Queries) -> sparse.csr_matrix:
         """Return (B, I) sums of the edges that leave the liked items."""
@@ -95,16 +123,16 @@ class Graph(ScoringRecommender[GraphConfig]):
 
     def state(self) -> State:
         """Return the edges."""
-        return {"transitions": self.transitions}
+        return {"transitions": self.transitions} | ({} if self.sums is None else {"sums": self.sums})
 
     def restore(self, state: State) -> None:
         """Take the edges back."""
-        self.transitions = state["transitions"]
+        self.transitions, self.sums = state["transitions"], state.get("sums")
 
 
-def _pairs(likes: Interactions, gap: int, num_items: int) -> sparse.csr_matrix:
+def _pairs(likes: Interactions, gap: int, num_items: int, dtype: type[np.floating]) -> sparse.csr_matrix:
     """Return (I, I) how often the column's item was liked `gap` steps after the row's; 0 for an item and itself."""
     earlier = np.flatnonzero(likes.steps_from_end >= gap)
     rows, columns = likes.item_rows[earlier], likes.item_rows[earlier + gap]
-    ones = (rows != columns).astype(np.float32)
+    ones = (rows != columns).astype(dtype)
     return sparse.csr_matrix((ones, (rows, columns)), shape=(num_items, num_items))

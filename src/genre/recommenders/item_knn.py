@@ -6,7 +6,7 @@ Mukund Deshpande, George Karypis: Item-Based Top-N Recommendation Algorithms. AC
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from genre.recommenders.base import (
     State,
     from_evidence,
 )
-from genre.recommenders.sparse import BLOCK_CELLS, decayed_likes, in_blocks, keep_best, recommend_from_evidence
+from genre.recommenders.sparse import BLOCK_CELLS, decayed_likes, in_blocks, keep_best, recommend_from_evidence, widened
 
 
 class ItemKnnConfig(RecommenderConfig):
@@ -68,21 +68,51 @@ class ItemKnn(ScoringRecommender[ItemKnnConfig]):
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Count who liked both, and keep the nearest neighbours."""
-        users = data.interactions.to_binary_csr(data.num_items)
-        items = users.T.tocsr()
-        norms = np.sqrt(np.diff(items.indptr)).astype(np.float32)
+        likes = _Likes(data, self.config.shrinkage)
+        self.similarity = self._nearest(likes, np.arange(data.num_items))
+        return self
+
+    def update(self, data: Dataset, new: NDArray[np.bool_], run: RunContext) -> Self:
+        """Return what `fit` would find on all events, counting anew only what the new ones may have changed.
+
+        A similarity has changed only where one of the two items was liked by somebody new. So the rows of these items
+        are counted, and what they say of the other items is put into those items' rows. That is exact while a row's
+        last neighbour is no worse than before: what was left out then was worse still. Where it is worse, the row is
+        counted too.
+        """
+        log, k = data.interactions, self.config.k
+        likes = _Likes(data, self.config.shrinkage)
+        touched = np.zeros(data.num_items, bool)
+        touched[log.item_rows[new & (log.weights > 0)]] = True
+        rows = np.flatnonzero(touched)
+        before = widened(self.similarity, data.num_items)
+        least = _last(before, k)
+
+        def count(block: slice) -> tuple[sparse.csr_matrix, tuple[NDArray[Any], ...]]:
+            found = likes.similarities(rows[block])
+            every = found.tocoo()
+            put = ~touched[every.col] & (every.data >= least[every.col])
+            # A similarity is the same in both directions: counted rows, laid on their side, are columns.
+            return keep_best(found, k), (every.data[put], every.col[put], rows[block][every.row[put]])
+
+        counted = in_blocks(count, len(rows), data.num_items)
+        merged = keep_best(_merged(before, [columns for _, columns in counted], touched), k)
+        worse = np.flatnonzero(_worse_last(before, merged, k) & ~touched)
+        model = type(self)(self.config)
+        model.similarity = _with_rows(
+            _with_rows(merged, worse, self._nearest(likes, worse)),
+            rows,
+            _stacked([nearest for nearest, _ in counted], before),
+        )
+        return model
+
+    def _nearest(self, likes: _Likes, rows: NDArray[np.int64]) -> sparse.csr_matrix:
+        """Return the k nearest neighbours (len(rows), I) of these items."""
 
         def neighbours(block: slice) -> sparse.csr_matrix:
-            both = items[block] @ users
-            lengths = np.diff(both.indptr)
-            both.data /= np.repeat(norms[block], lengths) * norms.take(both.indices) + np.float32(self.config.shrinkage)
-            own = np.repeat(np.arange(block.start, block.stop, dtype=np.int32), lengths)
-            both.data[both.indices == own] = -np.inf
-            return keep_best(both, self.config.k)
+            return keep_best(likes.similarities(rows[block]), self.config.k)
 
-        blocks = in_blocks(neighbours, data.num_items, data.num_items)
-        self.similarity = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
-        return self
+        return _stacked(in_blocks(neighbours, len(rows), likes.users.shape[1]), likes.users)
 
     def evidence(self, queries: Queries) -> sparse.csr_matrix:
         """Return (B, I) sums of the similarities to the liked items."""
@@ -108,3 +138,65 @@ class ItemKnn(ScoringRecommender[ItemKnnConfig]):
     def restore(self, state: State) -> None:
         """Take the neighbours back."""
         self.similarity = state["similarity"]
+
+
+class _Likes:
+    """Who liked what, to count who liked both."""
+
+    def __init__(self, data: Dataset, shrinkage: float) -> None:
+        self.users = data.interactions.to_binary_csr(data.num_items)
+        self.items = self.users.T.tocsr()
+        self.norms = np.sqrt(np.diff(self.items.indptr)).astype(np.float32)
+        self.shrinkage = np.float32(shrinkage)
+
+    def similarities(self, rows: NDArray[np.int64]) -> sparse.csr_matrix:
+        """Return (len(rows), I) all similarities of these items, minus infinity to themselves."""
+        both = self.items[rows] @ self.users
+        lengths = np.diff(both.indptr)
+        both.data /= np.repeat(self.norms[rows], lengths) * self.norms.take(both.indices) + self.shrinkage
+        both.data[both.indices == np.repeat(rows, lengths)] = -np.inf
+        return sparse.csr_matrix(both)
+
+
+def _stacked(blocks: list[sparse.csr_matrix], empty: sparse.csr_matrix) -> sparse.csr_matrix:
+    return sparse.csr_matrix(sparse.vstack(blocks, format="csr")) if blocks else empty[:0]
+
+
+def _last(matrix: sparse.csr_matrix, k: int) -> NDArray[np.float32]:
+    """Return (I,) the k-th value of each row, 0 where there are fewer."""
+    full = np.diff(matrix.indptr) == k
+    found = np.zeros(len(full), np.float32)
+    found[full] = matrix.data[matrix.indptr[1:][full] - 1]
+    return found
+
+
+def _merged(
+    before: sparse.csr_matrix,
+    counted: list[tuple[NDArray[Any], ...]],
+    touched: NDArray[np.bool_],
+) -> sparse.csr_matrix:
+    """Return the neighbours of before, with what was counted (values, rows, columns) in those of the touched items."""
+    old = before.tocoo()
+    kept = ~touched[old.col]
+    parts = [(old.data[kept], old.row[kept], old.col[kept]), *counted]
+    data, rows, columns = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return sparse.csr_matrix((data, (rows, columns)), shape=before.shape)
+
+
+def _worse_last(before: sparse.csr_matrix, merged: sparse.csr_matrix, k: int) -> NDArray[np.bool_]:
+    """Return (I,) where there were k neighbours, and the last is now worse, by value and then by column, or missing."""
+    full = np.diff(before.indptr) == k
+    still = np.diff(merged.indptr) == k
+    both = full & still
+    old, now = before.indptr[1:][both] - 1, merged.indptr[1:][both] - 1
+    worse: NDArray[np.bool_] = full & ~still
+    equal = merged.data[now] == before.data[old]
+    worse[both] = (merged.data[now] < before.data[old]) | (equal & (merged.indices[now] > before.indices[old]))
+    return worse
+
+
+def _with_rows(matrix: sparse.csr_matrix, rows: NDArray[np.int64], other: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return the matrix with some rows from another one, in the order in which they are stored there."""
+    place = np.arange(matrix.shape[0])
+    place[rows] = matrix.shape[0] + np.arange(len(rows))
+    return sparse.csr_matrix(sparse.vstack([matrix, other], format="csr")[place])

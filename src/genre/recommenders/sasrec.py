@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from genre.core.config import Config
 from genre.core.errors import ModelError
+from genre.core.interactions import Interactions
 from genre.core.parts import below, with_prefix
 from genre.core.queries import Queries
 from genre.core.run import RunContext
@@ -37,11 +38,12 @@ from genre.recommenders.base import (
 )
 from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.elsewhere import Elsewhere, elsewhere_of
+from genre.recommenders.learning_on import learned_on
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, take_along
 from genre.recommenders.sparse import best_of_rows
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
-from genre.training.config import TrainingConfig
+from genre.training.config import TrainingConfig, UpdatingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,6 +119,8 @@ class SasrecConfig(CompactConfig):
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
     training: TrainingConfig = TrainingConfig()
+    updating: UpdatingConfig = UpdatingConfig()
+    """How it learns on from new events."""
 
     @model_validator(mode="after")
     def _heads_divide_size(self) -> SasrecConfig:
@@ -213,7 +217,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             versions = self.reader.versions(data.items, self.known, config.text.versions, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("sasrec").integers(2**63)))
-            self.network = self._new_network(versions)
+            self.network = self.new_network(versions)
             self._start_from_text()
             if begin is not None:
                 take_along(self, begin, all_the_same(begin))
@@ -222,7 +226,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
             self.known[:] = False
             self.text = None if self.text is None else np.zeros_like(self.text)
-            self.network = self._new_network()
+            self.network = self.new_network()
         self.curve = fit_network(
             self.network,
             objective,
@@ -236,13 +240,17 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         self.settle()
         return self
 
-    def objective(self, data: Dataset) -> NextItem:
-        """Return what is learned from a log of the items that are known."""
+    def update(self, data: Dataset, new: NDArray[np.bool_], run: RunContext) -> Self:
+        """Return a model that has learned on from the new events, beside old ones; see `learned_on`."""
+        return learned_on(self, data, new, run)
+
+    def objective(self, data: Dataset, windows: Interactions | None = None) -> NextItem:
+        """Return what is learned from a log of the items that are known, or from some windows of it."""
         from genre.training.next_item import NextItem
 
         config, log, known = self.config, data.interactions, int(self.known.sum())
-        likes, others = among(self.known, log), None
-        if (elsewhere := self.elsewhere) is not None:
+        likes, others = among(self.known, log if windows is None else windows), None
+        if (elsewhere := self.elsewhere) is not None and windows is None:
             likes, others = elsewhere.in_training(likes, known, lambda network: network.items)
         return NextItem(
             likes,
@@ -281,7 +289,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         model = copy(self)
         model.reader, model.text = self.reader.moved(items, run, align=align)
         model.known = (same >= 0) & self.known[same]
-        model.network = model._new_network()
+        model.network = model.new_network()
         take_along(model, self, same)
         model.settle()
         return model
@@ -347,7 +355,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         if self.config.text is not None:
             self.reader = TextVectors.restore(self.config.text.vectors, below(_READER, state))
             self.text = state["text"]
-        self.network = self._new_network()
+        self.network = self.new_network()
         take_parameters(self.network, state)
         self.settle()
 
@@ -359,9 +367,10 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         """
         self.known = np.ones(1, bool)
         self.text = None if text_size is None else np.zeros((1, text_size), np.float32)
-        return self._new_network()
+        return self.new_network()
 
-    def _new_network(self, versions: NDArray[np.float32] | None = None) -> Transformer:
+    def new_network(self, versions: NDArray[np.float32] | None = None) -> Transformer:
+        """Return a network that has learned nothing, of the items that are known; `versions` as in `ItemVectors`."""
         import torch
 
         from genre.recommenders.item_vectors import ItemVectors

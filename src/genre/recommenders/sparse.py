@@ -82,6 +82,14 @@ def keep_best(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((values[kept], columns[kept], offsets_of(kept.sum(axis=1))), shape=matrix.shape)
 
 
+def widened(matrix: sparse.csr_matrix, size: int) -> sparse.csr_matrix:
+    """Return a square matrix (size, size) with this one in its corner; what is stored stays in its order."""
+    more = np.full(size - matrix.shape[0], matrix.indptr[-1], matrix.indptr.dtype)
+    return sparse.csr_matrix(
+        (matrix.data, matrix.indices, np.concatenate([matrix.indptr, more])), shape=(size, size), copy=True
+    )
+
+
 def recommend_from_evidence(
     evidence: Callable[[Queries], sparse.csr_matrix],
     queries: Queries,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from genre.core.interactions import Interactions
 from genre.core.parts import below, with_prefix
 from genre.core.queries import Candidates, Queries, Recommendations, Source
 from genre.core.run import RunContext
@@ -32,11 +33,12 @@ from genre.recommenders.base import (
 )
 from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.elsewhere import Elsewhere, elsewhere_of
+from genre.recommenders.learning_on import learned_on
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, take_along
 from genre.recommenders.nearest import Nearest
 from genre.recommenders.trained import among, fit_network, network_state, take_parameters
-from genre.training.config import TrainingConfig
+from genre.training.config import TrainingConfig, UpdatingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,6 +81,8 @@ class TwoTowerConfig(CompactConfig):
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
     training: TrainingConfig = TrainingConfig(epochs=40, batch_size=1024, learning_rate=3e-3, patience=4)
     """A batch's choices are each other's negatives: small batches make the task too easy."""
+    updating: UpdatingConfig = UpdatingConfig()
+    """How it learns on from new events."""
 
     @property
     def reads(self) -> VectorsConfig:
@@ -163,7 +167,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         versions = self.reader.versions(data.items, self.known, config.versions, run)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("two_tower").integers(2**63)))
-            self.network = self._new_network(versions)
+            self.network = self.new_network(versions)
             if begin is not None:
                 take_along(self, begin, all_the_same(begin))
                 self.elsewhere = begin.elsewhere
@@ -180,13 +184,18 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         self.settle()
         return self
 
-    def objective(self, data: Dataset) -> InBatch:
-        """Return what is learned from a log of the items that are known."""
+    def update(self, data: Dataset, new: NDArray[np.bool_], run: RunContext) -> Self:
+        """Return a model that has learned on from the new events, beside old ones; see `learned_on`."""
+        return learned_on(self, data, new, run)
+
+    def objective(self, data: Dataset, windows: Interactions | None = None) -> InBatch:
+        """Return what is learned from a log of the items that are known, or from some windows of it."""
         from genre.training.towers import InBatch
 
         config, known = self.config, int(self.known.sum())
-        likes, others = among(self.known, data.interactions), None
-        if (elsewhere := self.elsewhere) is not None:
+        likes, others = among(self.known, data.interactions if windows is None else windows), None
+        occurring = np.unique(likes.item_rows)
+        if (elsewhere := self.elsewhere) is not None and windows is None:
             likes, others = elsewhere.in_training(likes, known, lambda network: network.vectors)
         return InBatch(
             likes,
@@ -195,7 +204,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             batch_size=config.training.batch_size,
             parts=config.training.accumulate,
             temperature=config.temperature,
-            neighbours=_neighbours(self.text[self.known]) if config.num_hard else None,
+            neighbours=_neighbours(self.text[self.known], occurring) if config.num_hard else None,
             num_hard=config.num_hard,
             others=others,
         )
@@ -218,7 +227,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         model = copy(self)
         model.reader, model.text = self.reader.moved(items, run, align=align)
         model.known = (same >= 0) & self.known[same]
-        model.network = model._new_network()
+        model.network = model.new_network()
         take_along(model, self, same)
         model.settle()
         return model
@@ -275,7 +284,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         self.known, self.text, self.curve = state["known"], state["text"], state["curve"]
         self.elsewhere = elsewhere_of(state)
         self.reader = TextVectors.restore(self.config.vectors, below(_READER, state))
-        self.network = self._new_network()
+        self.network = self.new_network()
         take_parameters(self.network, state)
         self.settle()
 
@@ -287,9 +296,10 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         """
         self.known = np.ones(1, bool)
         self.text = np.zeros((1, text_size), np.float32)
-        return self._new_network()
+        return self.new_network()
 
-    def _new_network(self, versions: Floats | None = None) -> TwoTowers:
+    def new_network(self, versions: Floats | None = None) -> TwoTowers:
+        """Return a network that has learned nothing, of the items that are known; `versions` as in `ItemVectors`."""
         import torch
 
         from genre.recommenders.item_vectors import ItemVectors
@@ -344,11 +354,14 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         return wanted
 
 
-def _neighbours(text: Floats) -> NDArray[np.int32]:
-    """Return the items (I, K) whose texts are nearest to each item's, itself left out; -1 where there are fewer."""
+def _neighbours(text: Floats, asked: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return the items (I, K) whose texts are nearest to each item's, itself left out.
+
+    -1 where there are fewer, and for items that are not `asked` for.
+    """
     near = np.full((len(text), _NEIGHBOURS), -1, np.int32)
-    for start in range(0, len(text), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(text)))
+    for start in range(0, len(asked), _BLOCK):
+        rows = asked[start : start + _BLOCK]
         scores = text[rows] @ text.T
         scores[np.arange(len(rows)), rows] = -np.inf
         near[rows] = top_n(scores, _NEIGHBOURS)[0]

@@ -56,3 +56,31 @@ class TrainingConfig(Config):
     """Seconds of work that a kill may cost: how often all that is needed to go on is written down."""
     tracker: Literal["tensorboard", "wandb", "none"] = "tensorboard"
     """Who is told loss, learning rate and validation, in runs that keep a directory."""
+
+
+class UpdatingConfig(Config):
+    """How a network that has learned learns on from new events, with old ones beside them."""
+
+    epochs: int = Field(default=2, ge=1)
+    """Passes over the new events and what is replayed beside them; the learning rate falls to 0 in their course."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """At the beginning; that of the training where it is not given."""
+    context: int = Field(default=10, ge=1)
+    """Likes before the first new one of a user that are read with it, and learned again: the more, the slower."""
+    replay: float = Field(default=1.0, ge=0)
+    """Old histories that are learned again, for each with new events: without any, what is not among the newest events
+    is forgotten."""
+
+    def of(self, training: TrainingConfig) -> TrainingConfig:
+        """Return how to train on, for a network that was trained in this way."""
+        changes = {
+            "epochs": self.epochs,
+            "learning_rate": self.learning_rate or training.learning_rate,
+            "schedule": "linear",
+            "warm_up_steps": 0,
+            "unfreeze_every": None,
+            "patience": None,
+            "average": 1,
+            "tracker": "none",
+        }
+        return training.model_copy(update=changes)

@@ -1,0 +1,218 @@
+"""The loop back: what has come since a version was made is learned, judged, and goes live or does not.
+
+`learn` takes events as a table, `learn_from_store` those of a service; both are what a background job calls. The
+version that is judged is the one that goes live: the newest events, by which it was judged, are learned the next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from pydantic import Field
+
+from genre.core.config import Config
+from genre.core.errors import ResourceError
+from genre.core.files import atomic_directory
+from genre.core.run import Progress, RunContext, Silent
+from genre.data.columns import ITEM_ID
+from genre.evaluation.gate import Decision, GateConfig, decide
+from genre.evaluation.shadow import hold_back
+from genre.guarding import over_budget
+from genre.serving.candidates import Live, candidate_of, evidence_of, finish, longer_log, write_models
+from genre.serving.versions import BASE, Version, Versions
+
+if TYPE_CHECKING:
+    from genre.serving.stores.database import Database
+
+
+class LearnConfig(Config):
+    """How new events become a new version."""
+
+    shadow: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the new events, the newest, by which the new version is judged and which it does not learn yet."""
+    established: int = Field(default=3, ge=1)
+    """Events that somebody must have had before, for what they do to count as a question or a reason."""
+    questions: int = Field(default=2000, ge=1)
+    """Questions at most, and users whose lists are looked at."""
+    gate: GateConfig = GateConfig()
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of it."""
+
+    version: Version | None
+    """The new version, rejected ones included; None where there was nothing new, or nothing was to be written."""
+    decision: Decision | None = None
+    account: dict[str, Any] = field(default_factory=dict)
+    """What was read, and how each model came to learn it in how many seconds, as plain values."""
+
+
+class _RejectedError(Exception):
+    """Ends the writing of a version that does not pass."""
+
+
+def learn(
+    run: Path,
+    events: pl.DataFrame,
+    *,
+    items: pl.DataFrame | Sequence[Mapping[str, Any]] = (),
+    config: LearnConfig | None = None,
+    versions: Versions | None = None,
+    canary: float | None = None,
+    seq: int | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    actor: str = "command line",
+) -> Learned:
+    """Update the model of a run that answers now, judge the new one, and let it answer if it passes.
+
+    Args:
+        run: The run, or one of its versions.
+        events: What has happened, as `appended` takes it; what the version knows already is left alone.
+        items: Rows of items that may be new.
+        config: How it is judged.
+        versions: Where versions are noted; by default in the file beside the run.
+        canary: Share of the users whom the new version answers at first; None lets it answer all.
+        seq: Number of the last of the events, where they are numbered.
+        dry_run: Decide, and write nothing.
+        progress: Shows how far it has come.
+        actor: Who does it, for the database's audit log.
+
+    Raises:
+        ArtifactError: There is no finished run, or its files are damaged.
+        ConfigError: Users are pseudonyms, and the key is not at hand.
+        DataError: The events cannot be read.
+        ModelError: A model cannot learn from new events.
+        ResourceError: Another update of the run is under way, or the disk is full.
+    """
+    config, progress = config or LearnConfig(), progress or Silent()
+    versions = versions or Versions(run)
+    with _alone(versions.run):
+        before, _ = versions.on_duty()
+        live = Live.open(versions.directory(before))
+        longer = longer_log(live, events, items)
+        data = longer.data
+        account: dict[str, Any] = {"events": longer.account()}
+        if not longer.new.any():
+            return Learned(None, None, account)
+        rng = RunContext(seed=live.experiment.seeds[0]).rng("learning")
+        shadow = hold_back(
+            data,
+            longer.new,
+            share=config.shadow,
+            established=config.established,
+            most=config.questions,
+            repeats=live.experiment.split.repeats,
+            rng=rng,
+        )
+        known = data.with_interactions(data.interactions.where(~shadow.held))
+        candidate, how = candidate_of(live, known, progress)
+        evidence = evidence_of(live, candidate, data, shadow)
+        name, seq = versions.next_name(), before.seq if seq is None else seq
+        facts = {"name": versions.directory_of(name).name, "version": name, "parent": before.version, "seq": seq}
+        facts[BASE] = versions.run.name
+        account["models"] = how
+        decision: Decision | None = None
+        try:
+            with atomic_directory(versions.directory_of(name)) as directory:
+                write_models(live, candidate, directory)
+                if live.experiment.answer.budget is not None:
+                    over = over_budget(live.experiment, directory, [live.chosen], data, progress)
+                    evidence = replace(evidence, breaches=over.get(live.chosen, []))
+                decision = decide(evidence, config.gate, rng)
+                if dry_run or not decision.promoted:
+                    raise _RejectedError
+                finish(
+                    directory,
+                    live,
+                    data=data,
+                    known=known,
+                    shadow=shadow,
+                    decision=decision,
+                    account=account,
+                    facts=facts,
+                )
+        except _RejectedError:
+            pass
+        assert decision is not None  # noqa: S101 - whatever else ends the block is raised.
+        if dry_run:
+            return Learned(None, decision, account)
+        noted = versions.add(
+            name,
+            "rejected" if not decision.promoted else "live" if canary is None else "canary",
+            reason=decision.reason,
+            share=canary if decision.promoted else None,
+            seq=seq,
+            accuracy=_mean(evidence.candidate.accuracy),
+            before=_mean(evidence.live.accuracy),
+            actor=actor,
+        )
+        return Learned(noted, decision, account)
+
+
+def learn_from_store(
+    run: Path,
+    database: Database,
+    scenario: str,
+    *,
+    config: LearnConfig | None = None,
+    canary: float | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    actor: str = "background job",
+) -> Learned:
+    """Update a run's model from the events and items of a service since the version that answers now; see `learn`.
+
+    Impressions are not learned from. What the scenario's table of models says of states counts.
+    """
+    from genre.serving.stores.events import SCHEMA, Events
+    from genre.serving.stores.items import Items
+    from genre.serving.stores.models import Models
+
+    versions = Versions(run, models=Models(database), scenario=scenario)
+    after = versions.on_duty()[0].seq
+    frames = list(Events(database).since(scenario, after, impressions=False))
+    events = pl.concat([pl.DataFrame(schema=SCHEMA), *frames])
+    items = [{ITEM_ID: item.item_id, **item.data} for part in Items(database).since(scenario) for item in part]
+    last = int(events["seq"].max() or after) if len(events) else after  # type: ignore[arg-type]
+    return learn(
+        run,
+        events,
+        items=items,
+        config=config,
+        versions=versions,
+        canary=canary,
+        seq=last,
+        dry_run=dry_run,
+        progress=progress,
+        actor=actor,
+    )
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    """Keep other processes from updating the same run."""
+    lock = FileLock(run.with_name(f".{run.name}.learning.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ResourceError(
+            "another update is under way", place=str(run), remedy="Wait until it has ended, and try again."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
