@@ -17,7 +17,8 @@ from genre.data.tables import Tables
 from genre.evaluation.logged import IMPRESSION, LoggedLists, shown_of_events
 from genre.evaluation.off_policy import OffPolicy, judge_policy
 from genre.serving.stores import events as stored
-from genre.strategies.exploration import Epsilon
+from genre.strategies.base import Strategy
+from genre.strategies.exploration import Epsilon, ItemClicks, Thompson
 
 POOL, PLACES = 8, 4
 NOTICED = (1.0 + np.arange(PLACES)) ** -0.7
@@ -48,11 +49,11 @@ def lists_of(items: np.ndarray, clicked: np.ndarray, propensities: np.ndarray, p
     )
 
 
-def explored(count: int, seed: int = 0) -> LoggedLists:
-    """Return lists that epsilon made of the pool 0, 1, 2, ..., clicked by the position-based model."""
+def explored(count: int, strategy: Strategy | None = None, seed: int = 0) -> LoggedLists:
+    """Return lists that a strategy made of the pool 0, 1, 2, ..., clicked by the position-based model."""
     rng = np.random.default_rng(seed)
     pool = answering(list(range(POOL)))(Queries.of(Interactions.empty(count)), POOL)
-    shown = Epsilon(0.6)(Queries.of(Interactions.empty(count)), pool, rng).first(PLACES)
+    shown = (strategy or Epsilon(0.6))(Queries.of(Interactions.empty(count)), pool, rng).first(PLACES)
     assert shown.propensities is not None
     clicked = rng.random(shown.item_rows.shape) < NOTICED * APPEAL[shown.item_rows]
     return lists_of(shown.item_rows, clicked, shown.propensities)
@@ -74,6 +75,19 @@ def test_the_click_through_of_another_list_is_found(order: list[int]) -> None:
     assert found.num_lists == 6000
     assert found.num_shown == 24_000
     assert 100 < found.estimates.effective_size <= found.num_same
+
+
+def test_propensities_that_were_counted_do_too() -> None:
+    # Some is known of two items, and little of the others.
+    clicks = ItemClicks(np.array([4.0, 0, 0, 0, 9, 0, 0, 0]), np.array([9.0, 0, 0, 0, 4, 0, 0, 0]))
+    lists = explored(3000, Thompson(clicks, prior=3, samples=1000))
+    order = [4, 1, 0, 5]
+    truth = float((NOTICED * APPEAL[order]).mean())
+    found = judge_policy(lists, answering(order), samples=300, confidence=0.99)
+    for low, mean, high in all_of(found):
+        assert mean == pytest.approx(truth, abs=0.04)
+        assert low < truth < high
+    assert found.estimates.mean_weight.mean == pytest.approx(1, abs=0.1)
 
 
 def test_lists_whose_order_was_drawn_are_judged_by_what_is_in_them() -> None:

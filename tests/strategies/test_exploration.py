@@ -233,3 +233,16 @@ def test_a_config_names_them_and_chance_comes_last() -> None:
         AnswerConfig(strategies=(EpsilonConfig(), CapConfig(column="genres")))
     with pytest.raises(ValidationError, match="put 'epsilon' last"):
         AnswerConfig(strategies=(EpsilonConfig(), ThompsonConfig()))
+
+
+def test_the_inverse_of_a_counted_propensity_is_right_on_average() -> None:
+    clicks, rng = ItemClicks(np.zeros(3), np.array([0.0, 5, 0])), np.random.default_rng(0)
+    told = Thompson(clicks, prior=4, samples=20)(nobody(6000), ranked(*[[0, 1, 2]] * 6000), rng)
+    assert told.propensities is not None
+    draws = rng.gamma(4, 1 / (4 + clicks.expected), (200_000, 3)) / np.log2(np.arange(2, 5))
+    chances = np.bincount(draws.argmax(axis=1), minlength=3) / len(draws)
+    for item, chance in enumerate(chances):
+        inverse = 1 / told.propensities[told.item_rows[:, 0] == item, 0]
+        assert len(inverse) > 100
+        wanted = (1 - (1 - chance) ** 21) / chance
+        assert inverse.mean() == pytest.approx(wanted, abs=4 * inverse.std() / np.sqrt(len(inverse)))
