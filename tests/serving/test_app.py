@@ -37,7 +37,7 @@ def test_everybody_gets_a_list_and_its_source_is_named(client: TestClient, servi
     body = known.json()
     assert [item["rank"] for item in body["items"]] == [1, 2, 3, 4, 5]
     assert body["items"][0]["source"] == "personal"
-    assert (body["scenario"], body["version"], body["answered_by"]) == ("films", "first", "model")
+    assert (body["scenario"], body["version"], body["answered_by"]) == ("films", "v1", "model")
     engine = service.scenario(None).live.engine
     assert ids(known) == engine.recommend(user_of(service), n=5)["item_id"].to_list()
     stranger = client.post("/v1/recommend", json={"user_id": "nobody", "n": 3}).json()
@@ -215,9 +215,9 @@ def test_what_watches_finds_what_it_looks_for(client: TestClient) -> None:
     assert 'genre_requests_total{route="/v1/recommend",status="200"} 1.0' in page
     assert 'genre_requests_total{route="/v1/recommend",status="422"} 1.0' in page
     assert 'genre_answers_total{answered_by="model",scenario="films"} 1.0' in page
-    assert 'genre_version{scenario="films",state="live",version="first"} 1.0' in page
+    assert 'genre_version{scenario="films",state="live",version="v1"} 1.0' in page
     ready = client.get("/health/ready").json()
-    assert (ready["status"], ready["scenarios"]) == ("ok", {"films": "first"})
+    assert (ready["status"], ready["scenarios"]) == ("ok", {"films": "v1"})
     schema = client.get("/openapi.json").json()
     assert {"/v1/recommend", "/v1/events", "/v1/users/{user_id}"} <= set(schema["paths"])
     assert schema["components"]["schemas"]["RecommendRequest"]["examples"]

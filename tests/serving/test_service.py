@@ -18,9 +18,8 @@ from genre.core.queries import Recommendations
 from genre.engine import Engine
 from genre.language.base import Completion, Prompt
 from genre.serving.app import make_app
-from genre.serving.scenario import arm_of
+from genre.serving.experiments import arm_of
 from genre.serving.service import Service
-from genre.serving.stores.experiments import Experiment
 from genre.serving.stores.models import Models
 from tests.serving.test_app import event, ids, user_of
 
@@ -196,7 +195,7 @@ def test_a_version_goes_live_is_tried_and_taken_back(
 
     refused = client.post("/v1/models/damaged", json={"state": "live"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "damaged")
-    assert scenario.live.name == "first"
+    assert scenario.live.name == "v1"
     assert client.post("/v1/models/second", json={"state": "canary", "share": 0.3}).status_code == 200
     client.post("/v1/events", json={"events": [event(1, "somebody", "spirited-away-2001")]})
     by = {user: recommend(client, user_id=user).json()["version"] for user in map(str, range(200))}
@@ -206,11 +205,11 @@ def test_a_version_goes_live_is_tried_and_taken_back(
     assert recommend(client, user_id="somebody").json()["version"] == "second"
     assert [one.item_id for one in scenario.live.engine.recent.of("somebody")] == ["spirited-away-2001"]
     begun = time.monotonic()
-    client.post("/v1/models/first", json={"state": "live", "reason": "back"})
-    assert recommend(client, user_id="somebody").json()["version"] == "first"
+    client.post("/v1/models/v1", json={"state": "live", "reason": "back"})
+    assert recommend(client, user_id="somebody").json()["version"] == "v1"
     assert time.monotonic() - begun < 1
     states = {one["version"]: one["state"] for one in client.get("/v1/models").json()["versions"]}
-    assert states == {"first": "live", "second": "retired", "damaged": "candidate"}
+    assert states == {"v1": "live", "second": "retired", "damaged": "candidate"}
 
 
 def test_a_version_that_another_process_lets_go_live_takes_over_unless_it_is_damaged(
@@ -225,10 +224,10 @@ def test_a_version_that_another_process_lets_go_live_takes_over_unless_it_is_dam
     while not scenario.problems and time.monotonic() < until:
         time.sleep(0.02)
     assert "not what the run wrote" in scenario.problems["damaged"]
-    assert recommend(client, user_id="u").json()["version"] == "first"
+    assert recommend(client, user_id="u").json()["version"] == "v1"
     assert client.get("/health/ready").json()["problems"] == ["damaged"]
     assert 'genre_broken_versions{scenario="films"} 1.0' in client.get("/metrics").text
-    models.move("films", "first", "live")
+    models.move("films", "v1", "live")
     while scenario.problems and time.monotonic() < until:
         time.sleep(0.02)
     assert not scenario.problems
@@ -240,14 +239,27 @@ def test_arms_of_an_experiment_are_fixed_and_of_their_sizes(asking: Callable[...
     arms = {}
     for user in map(str, range(300)):
         body = recommend(client, user_id=user, n=1).json()
-        assert (body["experiment"], body["version"]) == ("spring", "first")
+        assert (body["experiment"], body["version"]) == ("spring", "v1")
         arms[user] = body["arm"]
     share = float(np.mean([arm == "other" for arm in arms.values()]))
     assert abs(share - 0.25) < 4 * (0.25 * 0.75 / 300) ** 0.5
-    planned = Experiment("films", "spring", {"other": 0.25, "live": 0.75}, "running", "", 0, 0)
-    assert arms == {user: arm_of(planned, user) for user in arms}
+    assert arms == {user: arm_of("spring", "films", {"live": 0.75, "other": 0.25}, user) for user in arms}
     assert client.post("/v1/experiments/spring/stop").json()["state"] == "stopped"
     assert recommend(client, user_id="7").json()["experiment"] is None
+
+
+def test_chance_is_told_with_its_odds(asking: Callable[..., tuple[TestClient, Service]]) -> None:
+    client, service = asking()
+    user = user_of(service)
+    plain = recommend(client, user_id=user).json()["items"]
+    assert all(item["propensity"] is None for item in plain)
+    lists = [recommend(client, user_id=user, explore=0.5, diversity=0.3).json()["items"] for _ in range(40)]
+    assert len({tuple(item["item_id"] for item in items) for items in lists}) > 20
+    firsts = [items[0] for items in lists]
+    assert all(0 < item["propensity"] < 1 for item in firsts)
+    usual = max(firsts, key=lambda item: item["propensity"])
+    share = float(np.mean([item["item_id"] == usual["item_id"] for item in firsts]))
+    assert abs(share - usual["propensity"]) < 4 * (share * (1 - share) / 40) ** 0.5 + 0.01
 
 
 def test_without_its_database_a_service_reads_on_and_takes_no_events(

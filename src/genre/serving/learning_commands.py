@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,8 @@ def update(
     from genre.data.readers import read_items
     from genre.serving.learning import LearnConfig, learn, learn_from_store
 
+    if events is None and database is None:
+        database = os.environ.get("GENRE_DATABASE")
     if (events is None) == (database is None):
         raise ConfigError(
             "it is not clear what to learn from", place="update", remedy="Give --events FILE or --database URL."

@@ -25,6 +25,7 @@ from genre.data.columns import ITEM_ID
 from genre.engine import Engine
 from genre.features.text import Language
 from genre.recent import Happened
+from genre.serving.drift import DriftWatch
 from genre.serving.stores.items import Item
 from genre.strategies.base import StrategyConfig
 from genre.strategies.rules import ColumnRuleConfig
@@ -46,8 +47,6 @@ class Ask:
     """Ids that are not wanted this time."""
     shaping: tuple[StrategyConfig, ...] | None = None
     """Rules and strategies in place of the scenario's own."""
-    seed: int | None = None
-    """Of what is left to chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,8 @@ class LiveVersion:
     """Number of the last event that is in its data."""
     revision: int = 0
     """Number of the last change of the catalogue that is in its data."""
+    watch: DriftWatch = field(init=False)
+    """Tells whether what comes in and goes out still looks as it did."""
     problem: str = ""
     """What went wrong when the catalogue was changed last; the version answers with what it had."""
     _applied: int = field(init=False)
@@ -85,6 +86,7 @@ class LiveVersion:
         """Get ready what is asked often."""
         self._applied, self._shaping = self.seq, self.engine.shaping
         self._popular = _popular_of(self.engine)
+        self.watch = DriftWatch(self.engine.data)
 
     @property
     def applied(self) -> int:
@@ -140,7 +142,7 @@ class LiveVersion:
         answers: list[list[Recommended] | Exception] = [[] for _ in asks]
 
         def alike(at: int) -> Any:
-            return hash(asks[at].shaping), asks[at].seed or 0
+            return hash(asks[at].shaping)
 
         for _, group in groupby(sorted(range(len(asks)), key=alike), key=alike):
             places = list(group)
@@ -175,7 +177,9 @@ class LiveVersion:
             n = max(ask.n for ask in asks)
             known = engine.data.items.vocabulary
             without = Ragged.of([[row for row in known.rows(ask.exclude).tolist() if row >= 0] for ask in asks])
-            answer = engine.answer(queries, n, without=without)
+            # What is left to chance is drawn anew for each batch: nobody can foresee it, and each list tells its odds.
+            answer = engine.answer(queries, n, without=without, rng=np.random.default_rng())
+            self.watch.answered(answer.scores, queries.history.lengths)
         except Exception as error:
             if len(asks) == 1:
                 return [error]
@@ -185,9 +189,16 @@ class LiveVersion:
         ids, titles = items.vocabulary.ids.gather(places).to_list(), items.title.gather(places).to_list()
         rows, width = answer.item_rows.tolist(), answer.n
         scores, sources = answer.scores.tolist(), answer.sources.tolist()
+        odds = None if answer.propensities is None else answer.propensities.tolist()
         return [
             [
-                Recommended(ids[at * width + place], titles[at * width + place], scores[at][place], _SOURCES[source])
+                Recommended(
+                    ids[at * width + place],
+                    titles[at * width + place],
+                    scores[at][place],
+                    _SOURCES[source],
+                    None if odds is None else odds[at][place],
+                )
                 for place, source in enumerate(sources[at][: ask.n])
                 if rows[at][place] >= 0
             ]

@@ -68,7 +68,7 @@ class Metrics:
         )  # fmt: skip
         self.gate = Counter("genre_gate", "Decisions on new versions.", ["scenario", "decision"], registry=registry)
         self.drift = Gauge(
-            "genre_drift", "Population stability index of the newest against the reference.", ["scenario", "what"],
+            "genre_drift", "How far the newest observations are from the reference.", ["scenario", "what"],
             registry=registry,
         )  # fmt: skip
         self.database = Gauge("genre_database_up", "Whether the database answered last time.", registry=registry)

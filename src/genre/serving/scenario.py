@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from genre.core.errors import ArtifactError, DataError, GenreError
 from genre.data.feedback import FeedbackConfig, weight_of
 from genre.recent import Happened
 from genre.runs import CONFIG, open_run
+from genre.serving.experiments import arm_of
 from genre.serving.live import LiveVersion
 from genre.serving.stores.database import Database
 from genre.serving.stores.events import IMPRESSION, Event, Events, Outcome
@@ -23,13 +24,13 @@ from genre.serving.stores.experiments import Experiments
 from genre.serving.stores.items import Items
 from genre.serving.stores.models import Models
 from genre.serving.stores.models import Version as StoredVersion
+from genre.serving.versions import Versions
 from genre.strategies.base import StrategyConfig
 from genre.strategies.diversity import DiversifyConfig
+from genre.strategies.exploration import EXPLORING, EpsilonConfig
 from genre.workspace import read_manifest
 
-FIRST: Final = "first"
-"""The version that a run itself is."""
-SEQ, REVISION = "events_seq", "items_revision"
+SEQ: Final = "seq"
 """Where the manifest of a version says how far its data goes."""
 _STANDBY: Final = 1
 """Retired versions that stay in memory, so that going back to one takes no time."""
@@ -46,13 +47,14 @@ class Arm:
 class Scenario:
     """The versions of one scenario's model in memory. Any thread may ask; `follow` is called by one."""
 
-    def __init__(self, name: str, run: Path, database: Database) -> None:
+    def __init__(self, name: str, run: Path, database: Database, decided: Callable[[str, str], object]) -> None:
         """Load the live version, and the canary if there is one; a run that is new here goes live.
 
         Args:
             name: What clients call it.
             run: The run that it begins with.
             database: Where events, items and versions are.
+            decided: Told the scenario's name, and "promoted" or "rejected", when a new version has been judged.
 
         Raises:
             ArtifactError: The run cannot be read, and no other version is live.
@@ -64,14 +66,23 @@ class Scenario:
         self._loaded: dict[str, LiveVersion] = {}
         self.problems: dict[str, str] = {}
         """Why versions that are on duty could not be loaded, by their names."""
+        self.behind = 0
+        """Events of the store that the live version does not know."""
         self._loading = threading.Lock()
         self._running: tuple[Comparison, ...] = ()
         self._canary: tuple[LiveVersion, float] | None = None
         self.experiment: Experiment = read_experiment(run / CONFIG)
+        self._decided = decided
+        self._judged: set[str] | None = None
+        """Versions that were judged when they were looked at last."""
+        Versions(run.absolute(), models=self._models, scenario=name)
         live, _ = self._models.on_duty(name)
         if live is None:
-            self._models.add(name, FIRST, str(run.absolute()), reason="the run that was served first", actor="service")
-            live = self._models.move(name, FIRST, "live", reason="the first one", actor="service")
+            raise ArtifactError(
+                "no version is live",
+                place=str(run),
+                remedy="Name one: `genre rollback RUN --to VERSION --database URL`.",
+            )
         self.live = self._load(live)
         self.follow()
 
@@ -106,6 +117,12 @@ class Scenario:
             kept = [one for one in kept if not isinstance(one, DiversifyConfig)]
             if strength := round(20 * diversity) / 20:
                 kept.append(DiversifyConfig(strength=strength))
+        if explore is not None:
+            kept = [one for one in kept if not isinstance(one, EXPLORING)]
+            if epsilon := round(20 * explore) / 20:
+                kept.append(EpsilonConfig(epsilon=epsilon))
+        # One that explores must be the last.
+        kept.sort(key=lambda one: isinstance(one, EXPLORING))
         return tuple(kept)
 
     def stored_id(self, user_id: str) -> str:
@@ -118,7 +135,7 @@ class Scenario:
         if user_id is None:
             return self.live, None
         for comparison in self._running:
-            arm = arm_of(comparison, user_id)
+            arm = arm_of(comparison.name, self.name, comparison.arms, user_id)
             return self._loaded.get(arm, self.live), Arm(comparison.name, arm)
         if self._canary is not None:
             version, share = self._canary
@@ -146,6 +163,10 @@ class Scenario:
         ]
         for version in list(self._loaded.values()):
             version.happened(told)
+        new = [event for event, outcome in zip(events, outcomes, strict=True) if outcome.status == "new"]
+        self.live.watch.happened(
+            [event.item_id for event in new], [event.event for event in new], [event.position for event in new]
+        )
 
     def forget(self, user_id: str) -> None:
         """Keep nothing of somebody in memory."""
@@ -159,11 +180,12 @@ class Scenario:
             ResourceError: The database cannot be read; everything goes on as it was.
         """
         with self._loading:
+            running = [one for one in self._experiments.all(self.name) if one.state == "running"]
+            self._running = tuple(running)
             self._follow_versions()
             for version in list(self._loaded.values()):
                 self._catch_up(version)
-            running = [one for one in self._experiments.all(self.name) if one.state == "running"]
-            self._running = tuple(running)
+            self.behind = max(0, self._events.last(self.name) - self.live.applied)
 
     def move(self, version: str, state: Any, *, share: float | None, reason: str, actor: str) -> StoredVersion:
         """Bring a version to a state; one that shall answer is loaded first, so that nobody waits for it.
@@ -196,7 +218,15 @@ class Scenario:
             self.live = loaded
         tried = None if canary is None else self._tried(canary)
         self._canary = None if canary is None or tried is None or canary.share is None else (tried, canary.share)
+        for arm in {arm for one in self._running for arm in one.arms} & stored.keys():
+            if stored[arm].state != "rejected":
+                self._tried(stored[arm])
         self._release(stored)
+        judged = {one.version: one.state == "rejected" for one in stored.values() if one.state != "candidate"}
+        if self._judged is not None:
+            for version in judged.keys() - self._judged:
+                self._decided(self.name, "rejected" if judged[version] else "promoted")
+        self._judged = set(judged)
 
     def _release(self, stored: dict[str, StoredVersion]) -> None:
         """Keep in memory what is on duty, what an experiment asks, and the one that answered last."""
@@ -225,9 +255,7 @@ class Scenario:
         path = Path(stored.path)
         try:
             manifest = read_manifest(path)
-            version = LiveVersion(
-                stored.version, open_run(path), int(manifest.get(SEQ, 0)), int(manifest.get(REVISION, 0))
-            )
+            version = LiveVersion(stored.version, open_run(path), int(manifest.get(SEQ, 0)))
             self._catch_up(version)
             version.warm()
         except GenreError:
@@ -262,17 +290,6 @@ class Scenario:
             return Happened(event.item_id, int(timestamp), weight_of(event.event, event.value, self.feedback), seq)
         except DataError:
             return None
-
-
-def arm_of(comparison: Comparison, user_id: str) -> str:
-    """Return the arm of an experiment that somebody is in, which is the same each time and by every process."""
-    part, upto = _part("experiment", comparison.scenario, comparison.name, user_id), 0.0
-    arms = sorted(comparison.arms.items())
-    for arm, share in arms:
-        upto += share
-        if part < upto:
-            return arm
-    return arms[-1][0]
 
 
 def _part(*names: str) -> float:

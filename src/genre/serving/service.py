@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from secrets import randbits
 from typing import Any, Final, Literal, TypeAlias
 from uuid import uuid4
 
@@ -26,6 +25,7 @@ from genre.generation.scenarios import ScenarioName
 from genre.language.base import Generator
 from genre.serving.batching import Batcher, BusyError
 from genre.serving.keys import Keyring
+from genre.serving.learner import Learner
 from genre.serving.live import Ask, LiveVersion, Recommended
 from genre.serving.metrics import Metrics
 from genre.serving.scenario import Arm, Scenario
@@ -77,7 +77,7 @@ class Service:
         self.database = Database.open(config.database)
         self.events, self.items, self.users = Events(self.database), Items(self.database), Users(self.database)
         self.keys = Keyring(StoredKeys(self.database))
-        self.scenarios = {name: Scenario(name, run, self.database) for name, run in runs.items()}
+        self.scenarios = {name: Scenario(name, run, self.database, self._decided) for name, run in runs.items()}
         self.intake = Intake(self.events)
         self.slow = SlowLane(config.writers, config.most_writing)
         self.batcher: Batcher[tuple[LiveVersion, Ask], list[Recommended]] = Batcher(
@@ -89,8 +89,12 @@ class Service:
         self._conversations: dict[tuple[str, ScenarioName, bool], tuple[Engine, Conversation]] = {}
         self._making: set[tuple[str, ScenarioName, bool]] = set()
         self._stop = threading.Event()
-        self._follower = threading.Thread(target=self._follow, name="genre-follows", daemon=True)
-        self._follower.start()
+        self._threads = [threading.Thread(target=self._follow, name="genre-follows", daemon=True)]
+        if config.learn_every is not None:
+            learner = Learner(config, self.scenarios)
+            self._threads.append(threading.Thread(target=learner.work, args=(self._stop,), name="genre-learns"))
+        for thread in self._threads:
+            thread.start()
 
     @property
     def is_open(self) -> bool:
@@ -223,7 +227,8 @@ class Service:
         self.batcher.close()
         self.slow.close()
         self.intake.close()
-        self._follower.join(timeout=self.config.drain)
+        for thread in self._threads:
+            thread.join(timeout=self.config.drain)
         try:
             self.keys.save()
         except ResourceError as error:
@@ -244,6 +249,9 @@ class Service:
             if scenario.canary is not None:
                 self.metrics.version.labels(scenario.name, scenario.canary[0].name, "canary").set(1)
             self.metrics.broken.labels(scenario.name).set(len(scenario.problems))
+            self.metrics.behind.labels(scenario.name).set(scenario.behind)
+            for what, value in scenario.live.watch.gauges().items():
+                self.metrics.drift.labels(scenario.name, what).set(value)
 
     def _answered(self, asked: Sequence[tuple[LiveVersion, Ask]]) -> Sequence[list[Recommended] | Exception]:
         answers: list[list[Recommended] | Exception] = [[] for _ in asked]
@@ -271,6 +279,9 @@ class Service:
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
 
+    def _decided(self, scenario: str, decision: str) -> None:
+        self.metrics.gate.labels(scenario, decision).inc()
+
     def _watched(self, size: int, waited: float, took: float) -> None:
         self.metrics.batch.observe(size)
         self.metrics.stages.labels("queue").observe(waited)
@@ -297,8 +308,3 @@ class Service:
             log.exception("following the stores failed")
             return False
         return True
-
-
-def seed_for_chance() -> int:
-    """Return a seed that nobody can foresee."""
-    return randbits(63)

@@ -43,6 +43,11 @@ class ServeConfig(Config):
     """Seconds between two looks at what other processes have written: events, items, versions."""
     drain: PositiveFloat = 15.0
     """Seconds that requests which have begun may take when the service ends."""
+    learn_every: PositiveFloat | None = None
+    """Hours between two lessons: what has come is learned by a process of its own, and goes live if it passes the gate.
+    None leaves it to whoever calls `genre update`."""
+    learn_canary: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the users whom what was learned answers at first; None lets it answer all."""
     write: WriteConfig = WriteConfig(candidates=2, draws=1)
     """How texts are written. Fewer are drawn than elsewhere, since somebody waits."""
 

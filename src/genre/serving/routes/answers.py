@@ -13,7 +13,7 @@ from genre.serving.live import Ask, LiveVersion
 from genre.serving.routes.asker import PROBLEMS, Asker, may
 from genre.serving.scenario import Scenario
 from genre.serving.schemas import Question, Recommendation, RecommendRequest, SimilarRequest, Similars
-from genre.serving.service import Answer, Service, seed_for_chance
+from genre.serving.service import Answer, Service
 
 router = APIRouter(prefix="/v1", tags=["answers"], responses=PROBLEMS)
 Reader = Annotated[Asker, Depends(may("read"))]
@@ -63,7 +63,7 @@ def ask_of(body: RecommendRequest, scenario: Scenario) -> Ask:
     """Return the question in a request."""
     shaping = scenario.shaping(body.diversity, body.explore)
     user_id = None if body.user_id is None else scenario.stored_id(body.user_id)
-    return Ask(user_id, body.history, body.n, body.exclude, shaping, None if shaping is None else seed_for_chance())
+    return Ask(user_id, body.history, body.n, body.exclude, shaping)
 
 
 def seconds_of(body: Question, service: Service) -> float:

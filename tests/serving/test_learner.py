@@ -1,0 +1,76 @@
+"""The loop in whole: events come in, are learned by a process of its own, and a version goes live or not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from starlette.testclient import TestClient
+
+from genre.serving.app import make_app
+from genre.serving.learner import Learner
+from genre.serving.service import Service
+from tests.serving.test_app import event
+
+
+def test_what_comes_back_is_learned_and_goes_live(serving: Callable[..., Service], own_films: Path) -> None:
+    service = serving(own_films)
+    scenario = service.scenario(None)
+    users, items = scenario.live.engine.data.users.vocabulary.ids, scenario.live.engine.data.items.vocabulary.ids
+    rng = np.random.default_rng(0)
+    events = [
+        event(number, str(users[int(rng.integers(len(users)))]), str(items[int(rng.integers(60))]))
+        for number in range(400)
+    ]
+    with TestClient(make_app(service), base_url="http://localhost") as client:
+        assert client.post("/v1/events", json={"events": events}).json()["new"] == 400
+        learner = Learner(service.config, service.scenarios)
+        ended = learner.learn("films", scenario, threading.Event())
+        assert ended in {0, 1}
+        until = time.monotonic() + 10
+        while len(scenario.versions()) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        new = scenario.versions()[-1]
+        assert (new.version, new.state) == ("v2", "live" if ended == 0 else "rejected")
+        assert new.reason
+        while ended == 0 and scenario.live.name != "v2" and time.monotonic() < until:
+            time.sleep(0.05)
+        assert scenario.live.name == ("v2" if ended == 0 else "v1")
+        page = client.get("/metrics").text
+        decision = "promoted" if ended == 0 else "rejected"
+        assert f'genre_gate_total{{decision="{decision}",scenario="films"}} 1.0' in page
+        assert client.post("/v1/recommend", json={"user_id": str(users[0])}).json()["answered_by"] == "model"
+
+
+def test_a_lesson_ends_with_the_service(serving: Callable[..., Service], own_films: Path) -> None:
+    service = serving(own_films)
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    begun = time.monotonic()
+    assert Learner(service.config, service.scenarios).learn("films", service.scenario(None), stop) is None
+    assert time.monotonic() - begun < 15
+
+
+def test_a_service_learns_every_so_often(serving: Callable[..., Service]) -> None:
+    lessons: list[str] = []
+    done = threading.Event()
+
+    class Told(Learner):
+        def learn(self, name: str, *_: object) -> int:
+            lessons.append(name)
+            if len(lessons) == 3:
+                done.set()
+            return 0
+
+    service = serving()
+    told = Told(service.config.model_copy(update={"learn_every": 0.1 / 3600}), service.scenarios)
+    stop = threading.Event()
+    thread = threading.Thread(target=told.work, args=(stop,))
+    thread.start()
+    assert done.wait(10)
+    stop.set()
+    thread.join()
+    assert set(lessons) == {"films"}
