@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, Strict, model_validator
 
 from genre.serving.stores.events import Event
 from genre.serving.stores.values import Id, JsonObject
@@ -17,6 +17,9 @@ LONGEST_HISTORY = 2_000
 """Items of a history that comes with a question, at most."""
 MOST_EVENTS = 20_000
 """Events of one JSON body at most; JSON lines may have any number."""
+Whole: TypeAlias = Annotated[int, Strict()]
+Number: TypeAlias = Annotated[float, Strict()]
+"""Neither a text nor true or false can pass for a number."""
 Ids: TypeAlias = Annotated[tuple[Id, ...], Field(max_length=LONGEST_HISTORY)]
 
 
@@ -35,7 +38,7 @@ class Question(Form):
     """Who asks. Somebody unknown is answered too."""
     history: Ids | None = None
     """Ids of liked items, oldest first, in place of what is known of the user."""
-    deadline_ms: Annotated[int, Field(ge=1, le=600_000)] | None = None
+    deadline_ms: Annotated[Whole, Field(ge=1, le=600_000)] | None = None
     """Milliseconds until an answer is of use; what is popular comes in place of one that takes longer."""
 
     @model_validator(mode="after")
@@ -49,13 +52,13 @@ class RecommendRequest(Question):
     """What to recommend to somebody."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "u1", "n": 5}, {"history": ["i1"], "n": 5}]})
-    n: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 10
+    n: Annotated[Whole, Field(ge=1, le=MOST_ITEMS)] = 10
     """How many items."""
     exclude: Ids = ()
     """Ids of items that are not wanted this time."""
-    diversity: Annotated[float, Field(ge=0, le=1)] | None = None
+    diversity: Annotated[Number, Field(ge=0, le=1)] | None = None
     """0 leaves the order to the model, 1 looks at difference alone; by default as the scenario has it."""
-    explore: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    explore: Annotated[Number, Field(ge=0, le=0.5)] | None = None
     """Probability with which a place holds an item that the model would not have put there; each item's `propensity`
     says how probable it was. By default as the scenario has it."""
     reasons: Language | None = None
@@ -102,7 +105,7 @@ class SimilarRequest(Form):
     scenario: Id | None = None
     item_id: Id | None = None
     text: Annotated[str, Field(min_length=1, max_length=2_000)] | None = None
-    n: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 10
+    n: Annotated[Whole, Field(ge=1, le=MOST_ITEMS)] = 10
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -141,11 +144,11 @@ class WriteRequest(Question):
     language: Language = "en"
     place: Place = "shop"
     """Where the texts are shown."""
-    n: Annotated[int, Field(ge=1, le=20)] = 3
+    n: Annotated[Whole, Field(ge=1, le=20)] = 3
     """Recommended items that are written about."""
     question: Annotated[str, Field(max_length=1_000)] = ""
     begin: Annotated[str, Field(max_length=1_000)] = ""
-    stream: bool = False
+    stream: Annotated[bool, Strict()] = False
     """Whether one text comes sentence by sentence, as server-sent events."""
 
     @model_validator(mode="after")
@@ -185,7 +188,7 @@ class WhyRequest(Question):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "u1", "item_id": "i1"}]})
     item_id: Id
-    n: Annotated[int, Field(ge=1, le=100)] = 10
+    n: Annotated[Whole, Field(ge=1, le=100)] = 10
     language: Language = "en"
 
 
@@ -282,7 +285,7 @@ class ModelChange(Form):
     model_config = ConfigDict(json_schema_extra={"examples": [{"state": "canary", "share": 0.1}, {"state": "live"}]})
     scenario: Id | None = None
     state: Literal["canary", "live", "rejected"]
-    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    share: Annotated[Number, Field(gt=0, lt=1)] | None = None
     reason: Annotated[str, Field(max_length=1_000)] = ""
 
 
@@ -308,7 +311,7 @@ class ExperimentRequest(Form):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "spring", "arms": {"live": 0.5, "v2": 0.5}}]})
     scenario: Id | None = None
     name: Id
-    arms: Annotated[dict[Id, float], Field(min_length=2, max_length=20)]
+    arms: Annotated[dict[Id, Number], Field(min_length=2, max_length=20)]
     """Their shares of the users. An arm with the name of a version is answered by it, any other by the live one."""
 
 

@@ -51,9 +51,12 @@ class SlowLane:
             TimeoutError: It took too long.
         """
         future = self.begin(work)
+        result = asyncio.wrap_future(future)
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), seconds)
+            return await asyncio.wait_for(asyncio.shield(result), seconds)
         except (TimeoutError, asyncio.CancelledError):
+            # Whatever becomes of it now, nobody wants to know.
+            result.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             self.give_up(future)
             raise
 

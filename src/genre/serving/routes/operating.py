@@ -79,13 +79,17 @@ async def stop(name: Id, asker: Admin, scenario: ScenarioName = None) -> dict[st
     return await asyncio.to_thread(work)
 
 
-@router.get("/health/live")
+@router.get("/health/live", openapi_extra={"security": []})
 async def live() -> dict[str, Literal["ok"]]:
     """Say that the process answers."""
     return {"status": "ok"}
 
 
-@router.get("/health/ready", responses={503: {"description": "It cannot take requests now"}})
+@router.get(
+    "/health/ready",
+    openapi_extra={"security": []},
+    responses={503: {"description": "It cannot take requests now"}},
+)
 async def ready(request: Request) -> JSONResponse:
     """Say whether requests can be taken; lists are answered while the database is away, and events are not."""
     service: Service = request.app.state.service

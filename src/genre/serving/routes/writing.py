@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
@@ -17,6 +17,7 @@ from genre.conversation.state import State
 from genre.core.errors import ConfigError, GenreError, ResourceError
 from genre.generation.kinds import kind_of, kinds
 from genre.serving.batching import BusyError
+from genre.serving.guard import Refused
 from genre.serving.live import LiveVersion
 from genre.serving.routes.asker import PROBLEMS, Asker, may
 from genre.serving.scenario import Scenario
@@ -26,6 +27,7 @@ from genre.serving.service import Service
 router = APIRouter(prefix="/v1", tags=["texts"], responses=PROBLEMS)
 Reader = Annotated[Asker, Depends(may("read"))]
 Writer = Annotated[Asker, Depends(may("write"))]
+T = TypeVar("T")
 _EVENTS: Final = "text/event-stream"
 
 
@@ -65,7 +67,7 @@ async def why(body: WhyRequest, asker: Reader) -> dict[str, Any]:
         trace = version.engine.why(who, body.item_id, history=body.history, n=body.n, language=body.language)
         return asdict(trace)
 
-    found = await service.slow.do(work, _seconds(body, service))
+    found = await _in_time(work, body, service)
     return {**found, "user_id": body.user_id, "scenario": scenario.name, "version": version.name}
 
 
@@ -89,7 +91,7 @@ async def chat(body: ChatRequest, asker: Writer) -> ChatReply:
         )
 
     try:
-        return await service.slow.do(lambda: work(service.conversation(version, body.place)), _seconds(body, service))
+        return await _in_time(lambda: work(service.conversation(version, body.place)), body, service, plain=True)
     except (TimeoutError, ResourceError) as error:
         if service.config.write.generator is None or isinstance(error, BusyError):
             raise
@@ -102,7 +104,7 @@ async def _written(
 ) -> tuple[str, list[dict[str, Any]]]:
     """Return who wrote, and what; texts from the facts alone where the language model takes too long."""
     try:
-        return "service", await service.slow.do(lambda: _texts(body, who, version, service), _seconds(body, service))
+        return "service", await _in_time(lambda: _texts(body, who, version, service), body, service, plain=True)
     except (TimeoutError, ResourceError) as error:
         if service.config.write.generator is None or isinstance(error, BusyError):
             raise
@@ -205,6 +207,28 @@ def _histories(body: Question) -> list[tuple[str, ...]] | None:
 
 def _who(body: Question, scenario: Scenario) -> str | None:
     return None if body.user_id is None else scenario.stored_id(body.user_id)
+
+
+async def _in_time(work: Callable[[], T], body: Question, service: Service, *, plain: bool = False) -> T:
+    """Return what the work returns.
+
+    Args:
+        work: What takes long.
+        body: Says how long.
+        service: Does it.
+        plain: Whether it can be done without the language model, if there is one.
+
+    Raises:
+        Refused: It took longer than the client allows, and that is all there is.
+        TimeoutError: It took longer than the service allows.
+    """
+    try:
+        return await service.slow.do(work, _seconds(body, service))
+    except TimeoutError:
+        if body.deadline_ms is None or (plain and service.config.write.generator is not None):
+            raise
+        problem = f"it takes longer than {body.deadline_ms} ms"
+        raise Refused(408, "late", problem, "Allow more time.", place="deadline_ms") from None
 
 
 def _seconds(body: Question, service: Service) -> float:

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 from sqlalchemy import Connection, Select, select, update
 
 from genre.core.errors import DataError
@@ -38,18 +38,18 @@ class Event(BaseModel):
     event counts once."""
     user_id: Id
     item_id: Id
-    timestamp: Time | None = None
+    timestamp: Annotated[Time, Strict()] | None = None
     """When it happened, in seconds since 1970; when it was received, by default. A time after that is a wrong clock: it
     counts as when it was received, and the answer says so."""
     event: Id | None = None
     """What happened: a click, a purchase, ...; "impression" if the item was only shown."""
-    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    value: Annotated[float, Strict(), Field(allow_inf_nan=False)] | None = None
     """How much of it: a rating, a duration, a quantity."""
     list_id: Id | None = None
     """Which items were shown together; on any other event, from which list it came."""
-    position: Annotated[int, Field(ge=0, le=_LARGEST_INT)] | None = None
+    position: Annotated[int, Strict(), Field(ge=0, le=_LARGEST_INT)] | None = None
     """Place in the list, from 0."""
-    propensity: Annotated[float, Field(gt=0, le=1)] | None = None
+    propensity: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
     """Probability with which the item was shown there."""
     context: JsonObject | None = None
     """Anything else worth keeping, such as the arm of an experiment."""
