@@ -258,8 +258,8 @@ def main() -> None:
         {**figures, "moved": told},
         f"On {device_name()}. {PROTOCOL}\n\n{both}\n\n"
         "## Whether the ids mean the same people\n\nShare of the items that stand below the answer, over the "
-        "validation questions about people of the same id: by their own likes in the source, by those of others, and by "
-        f"none; `strangers` is `zero_shot with people` by time, with the ids dealt at random.\n\n{ids}",
+        "validation questions about people of the same id: by their own likes in the source, by those of others, "
+        f"and by none; `strangers` is `zero_shot with people` by time, with the ids dealt at random.\n\n{ids}",
     )
 
 
