@@ -4,22 +4,25 @@
 
 Each figure is kept below `--work` as soon as it is there, so that an interrupted run goes on.
 
-Protocol: amazon-beauty by department: skin care is the source, makeup the target, with the people of each. Both are
-split at the same two moments, where 80 and 90 % of all events lie, so that nothing is read that came after a
-question. Every person who buys makeup after the second moment is asked, whatever is known of them; seen items hidden,
+Protocol: amazon-beauty by department: skin care is the source, makeup the target, with the people of each. What
+people liked in the source is read as far as it is older than the question; the source's model has learned from the
+first 80 % of all events. The target is divided in two ways. By time: learned from until that moment, the tenth after
+it is the validation, the last one the test, and everybody who buys makeup in it is asked. By people: of those who are
+in both, 30 % are new in the target, half of them for the validation and half for the test; nothing is learned of them
+(what others did later is), and they are asked for their first three likes, one after the other. Seen items hidden,
 every other item ranked, equal scores count half; whom a model cannot answer is answered by what is popular. The
 source's model is a `sasrec` of 64 numbers with text. Moved, it answers as it came (`zero_shot`) or learns on
 (`finetune`), in both cases with and without what people liked in the source; the same model from scratch, `content`
-and `popularity` stand beside. Counted by how many likes are known of somebody in the target. Whether the ids mean the
-same people is asked of the validation questions, and once more with the target's ids dealt at random among its
-people.
+and `popularity` stand beside. Counted by how many likes are known of somebody in the target; intervals are over
+people. Whether the ids mean the same people is asked of the validation questions, and once more with the target's ids
+dealt at random among its people.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +38,13 @@ from genre.config import Experiment
 from genre.console import Bars
 from genre.core.files import atomic_file
 from genre.core.queries import Holdout
+from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Vocabulary
-from genre.data.files import load_split
+from genre.data.files import load_dataset
+from genre.data.sequences import before
 from genre.data.splits import Split
-from genre.metrics.statistics import paired_difference
+from genre.metrics.statistics import Difference, paired_difference
 from genre.recommenders.base import RecommenderConfig
 from genre.recommenders.content import ContentConfig
 from genre.recommenders.popularity import PopularityConfig
@@ -58,7 +63,9 @@ PAIRS = (
     ("finetune with people", "finetune"),
     ("finetune with people", "from_scratch"),
 )
-POPULAR = "popularity"
+POPULAR, OTHERS = "popularity", "not in the source"
+NEW_SHARE, SHOTS = 0.15, 3
+"""Share of the people of both that are new, for the validation and for the test, and likes they are asked for."""
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 
 
@@ -115,6 +122,36 @@ def ways(source: Path) -> dict[str, RecommenderConfig]:
     }
 
 
+def by_people(data: Dataset, shared: NDArray[np.bool_]) -> Split:
+    """Return a split in which some of the people of both scenarios are new.
+
+    Args:
+        data: The target.
+        shared: (U,) people of both.
+    """
+    log = data.interactions
+    people = np.random.default_rng(0).permutation(np.flatnonzero(shared & (log.lengths > 0)))
+    size = round(NEW_SHARE * len(people))
+    gone = np.zeros(data.num_users, bool)
+    gone[people[: 2 * size]] = True
+    train = data.with_interactions(log.where(~gone[log.row_of_event]))
+    return Split(
+        train,
+        _first_likes(data, np.sort(people[:size])),
+        _first_likes(data, np.sort(people[size : 2 * size])),
+        np.zeros(data.num_items, bool),
+    )
+
+
+def _first_likes(data: Dataset, people: NDArray[np.int64]) -> Holdout:
+    """Return questions for the first likes of people, each asked when it happened."""
+    log = data.interactions
+    place = np.arange(log.num_events) - log.offsets[log.row_of_event]
+    events = np.flatnonzero((place < SHOTS) & np.isin(log.row_of_event, people))
+    queries = data.queries(log.row_of_event[events], history=before(log, events, SHOTS), times=log.timestamps[events])
+    return Holdout(queries, Ragged(np.arange(len(events) + 1), log.item_rows[events]))
+
+
 def measured(label: str, config: RecommenderConfig, part: Split, work: Path) -> dict[str, Any]:
     """Return a model's NDCG@10 by question, whom it answers at all, and its account."""
     path = work / "figures" / f"{_slug(label)}.json"
@@ -148,15 +185,47 @@ def filled(found: dict[str, dict[str, Any]], name: str) -> dict[str, NDArray[np.
     return {label: np.where(one[f"{name} answered"], one[name], popular) for label, one in found.items()}
 
 
-def groups_of(asked: Holdout, part: Split, source: Split) -> dict[str, NDArray[np.int64]]:
-    """Return the questions of people who like something in the source, by what is known of them here."""
-    rows = source.train.users.vocabulary.rows(part.train.users.vocabulary.ids)
-    liked = np.append(source.train.interactions.liked().lengths, 0)[rows] > 0
+def groups_of(asked: Holdout, shared: NDArray[np.bool_]) -> dict[str, NDArray[np.int64]]:
+    """Return the questions of people of both (U,) by what is known of them here, and those of the others."""
     known = asked.queries.history.liked().lengths
-    theirs = liked[asked.queries.user_rows]
-    return {name: np.flatnonzero(theirs & (known >= low) & (known <= high)) for name, (low, high) in GROUPS.items()} | {
-        "nothing in the source": np.flatnonzero(~theirs)
-    }
+    theirs = shared[asked.queries.user_rows]
+    found = {name: np.flatnonzero(theirs & (known >= low) & (known <= high)) for name, (low, high) in GROUPS.items()}
+    return {name: rows for name, rows in (found | {OTHERS: np.flatnonzero(~theirs)}).items() if len(rows)}
+
+
+def over(first: NDArray[np.float64], second: NDArray[np.float64], people: NDArray[np.integer]) -> Difference:
+    """Return the difference of two models' values by question, with an interval over people."""
+    _, place = np.unique(people, return_inverse=True)
+    count = np.bincount(place)
+    # Everybody's sum over the mean number of questions: their mean is that of the questions.
+    one, other = (np.bincount(place, values) / count.mean() for values in (first, second))
+    return paired_difference(one, other, rng=np.random.default_rng(0))
+
+
+def compared(found: dict[str, dict[str, Any]], part: Split, shared: NDArray[np.bool_]) -> tuple[str, dict[str, Any]]:
+    """Return what a person reads of one way to divide the target, and all figures."""
+    tables, figures = [], {}
+    for name, asked in (("validation", part.validation), ("test", part.test)):
+        values, groups = filled(found, name), groups_of(asked, shared)
+        heads = [name, *(f"{group} ({len(rows):,})" for group, rows in groups.items())]
+        means = {
+            label: {group: float(one[rows].mean()) for group, rows in groups.items()} for label, one in values.items()
+        }
+        lines: list[list[object]] = [[label, *(f"{mean:.4f}" for mean in one.values())] for label, one in means.items()]
+        overs = {}
+        for first, second in PAIRS:
+            pair = f"{first} over {second}"
+            overs[pair] = {
+                group: over(values[first][rows], values[second][rows], asked.queries.user_rows[rows])
+                for group, rows in groups.items()
+            }
+            lines.append(
+                [pair, *(f"{one.mean:+.4f} [{one.low:+.4f}, {one.high:+.4f}]" for one in overs[pair].values())]
+            )
+        plain = {pair: {group: asdict(one) for group, one in groups.items()} for pair, groups in overs.items()}
+        figures[name] = {"NDCG@10": means, "over": plain}
+        tables.append(table(heads, lines))
+    return "\n\n".join(tables), figures
 
 
 def main() -> None:
@@ -166,47 +235,32 @@ def main() -> None:
     work = parser.parse_args().work
     work.mkdir(parents=True, exist_ok=True)
     source = source_of(work)
-    part = prepare(experiment_of(TARGET, {"content": {"kind": "content"}}, work)).splits[0]
-    found = {label: measured(label, config, part, work) for label, config in ways(source).items()}
-    strangers = measured("strangers", ways(source)["zero_shot with people"], dealt(part), work)
-    before = load_split(source / "data" / "split-0")
-    rng = np.random.default_rng(0)
-    differences: dict[str, dict[str, Any]] = {}
-    means: dict[str, dict[str, Any]] = {}
-    sections = []
-    for name, asked in (("validation", part.validation), ("test", part.test)):
-        values, groups = filled(found, name), groups_of(asked, part, before)
-        heads = [name, *(f"{group} ({len(rows):,})" for group, rows in groups.items())]
-        lines: list[list[object]] = []
-        for label, one in values.items():
-            means.setdefault(name, {})[label] = {group: float(one[rows].mean()) for group, rows in groups.items()}
-            lines.append([label, *(f"{value:.4f}" for value in means[name][label].values())])
-        for first, second in PAIRS:
-            pair = f"{first} over {second}"
-            overs = {
-                group: paired_difference(values[first][rows], values[second][rows], rng=rng)
-                for group, rows in groups.items()
-            }
-            differences.setdefault(name, {})[pair] = {group: vars(over) for group, over in overs.items()}
-            lines.append([pair, *(f"{over.mean:+.4f} [{over.low:+.4f}, {over.high:+.4f}]" for over in overs.values())])
-        sections.append(table(heads, lines))
-    accounts = {
-        label: one["account"]["moved"] for label, one in (*found.items(), ("strangers", strangers)) if one["account"]
-    }
+    target = prepare(experiment_of(TARGET, {"content": {"kind": "content"}}, work))
+    there = load_dataset(source / "data" / "all").users.vocabulary
+    shared = there.rows(target.data.users.vocabulary.ids) >= 0
+    parts = {"time": target.splits[0], "people": by_people(target.data, shared)}
+    sections, figures, accounts = [], {}, {}
+    for way, part in parts.items():
+        found = {label: measured(f"{way}-{label}", config, part, work) for label, config in ways(source).items()}
+        summary, figures[way] = compared(found, part, shared)
+        sections.append(f"## By {way}: NDCG@10 of people of both, by likes known in {TARGET.lower()}\n\n{summary}")
+        accounts |= {f"{label}, by {way}": one["account"]["moved"] for label, one in found.items() if one["account"]}
+    strangers = measured("time-strangers", ways(source)["zero_shot with people"], dealt(parts["time"]), work)
+    accounts["strangers"] = strangers["account"]["moved"]
     judged = [
         [label, told["same_user_ids"], *_judged(told)] for label, told in accounts.items() if "people_judged" in told
     ]
     ids = table(["model", "same ids", "questions", "own", "others'", "none", "own over others'", "used"], judged)
-    both = "\n\n".join(sections)
-    summary = (
-        f"On {device_name()}. {PROTOCOL}\n\n## NDCG@10 of people with likes in {SOURCE.lower()}, by likes known in "
-        f"{TARGET.lower()}\n\n{both}\n\n## Whether the ids mean the same people\n\nNDCG@10 of validation questions "
-        "about people of the same id, by their own likes in the source, by those of others, and by none; `strangers` "
-        f"is `zero_shot with people` with the ids dealt at random.\n\n{ids}"
-    )
     told = {label: {part: value for part, value in one.items() if part != "source"} for label, one in accounts.items()}
-    plain = {"NDCG@10": means, "over": differences, "moved": told}
-    write_result("shared-users", plain, summary)
+    both = "\n\n".join(sections)
+    write_result(
+        "shared-users",
+        {**figures, "moved": told},
+        f"On {device_name()}. {PROTOCOL}\n\n{both}\n\n"
+        "## Whether the ids mean the same people\n\nShare of the items that stand below the answer, over the "
+        "validation questions about people of the same id: by their own likes in the source, by those of others, "
+        f"and by none; `strangers` is `zero_shot with people` by time, with the ids dealt at random.\n\n{ids}",
+    )
 
 
 def _judged(told: dict[str, Any]) -> list[object]:

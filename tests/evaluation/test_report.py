@@ -459,8 +459,8 @@ def test_moved_models_and_few_users_stand_in_tables_and_a_plot() -> None:
                 "people": 0,
                 "people_judged": {"questions": 5, "own": 0.1, "others": 0.2, "none": 0.0},
             },
-            "9 ids of users stand in both. What they liked there is not read: 5 questions are answered with NDCG@10 "
-            "0.1000 by it, 0.2000 by what others of them liked, 0.0000 by neither.",
+            "9 ids of users stand in both. What they liked there is not read: of 5 questions, the answer stands above "
+            "10 % of all items by it, 20 % by what others of them liked, 0 % by neither.",
         ),
     ],
 )

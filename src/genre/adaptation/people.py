@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genre.adaptation.shares import accuracy
 from genre.core.queries import Holdout
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
+from genre.metrics.ranks import target_ranks
 from genre.metrics.statistics import paired_difference
 from genre.recommenders.elsewhere import Elsewhere
+from genre.recommenders.members import scores_of
 from genre.recommenders.moving import Movable
+
+_BLOCK = 256
+"""Questions whose scores are held at once."""
 
 
 def with_people(
@@ -59,7 +63,10 @@ def with_people(
 
 
 def _judged(model: Movable, elsewhere: Elsewhere, asked: Holdout | None, run: RunContext) -> dict[str, Any] | None:
-    """Return NDCG@10 of the questions about these people: by their own likes, by those of others, and by none."""
+    """Return where the answers to the questions about these people stand: by their own likes, by others', by none.
+
+    Over all places, which tells more from fewer questions than the first ten do.
+    """
     if asked is None:
         return None
     rows = asked.queries.user_rows
@@ -67,11 +74,18 @@ def _judged(model: Movable, elsewhere: Elsewhere, asked: Holdout | None, run: Ru
     if not len(theirs):
         return None
     rng = run.rng("adapted.people")
-
-    def values(what: Elsewhere | None) -> NDArray[np.float64]:
-        return accuracy(model.with_elsewhere(what), theirs)
-
-    own, others, none = values(elsewhere), values(elsewhere.dealt(rng)), values(None)
+    own, others, none = (_places(model.with_elsewhere(one), theirs) for one in (elsewhere, elsewhere.dealt(rng), None))
     over = paired_difference(own, others, rng=rng)
     means = {"own": float(own.mean()), "others": float(others.mean()), "none": float(none.mean())}
     return {"questions": len(theirs), **means, "over_others": asdict(over)}
+
+
+def _places(model: Movable, asked: Holdout) -> NDArray[np.float64]:
+    """Return (Q,) the share of the items that stand below what was liked; a half where nothing is said of it."""
+    size, found = len(model.known), []
+    for start, queries in asked.queries.blocks(_BLOCK):
+        targets = asked.targets.take(slice(start, start + len(queries)))
+        ranks = target_ranks(scores_of(model, queries, size), targets).astype(np.float64)
+        below = np.where(np.isfinite(ranks), 1 - (ranks - 1) / max(1, size - 1), 0.5)
+        found.append(np.bincount(targets.row_of_value, below, minlength=len(targets)) / targets.lengths)
+    return np.concatenate(found)

@@ -116,10 +116,10 @@ def _people(told: Mapping[str, Any]) -> str:
     said = f" {ids:,} ids of users stand in both"
     judged = told.get("people_judged")
     if judged is not None:
-        own, others, none = (number(judged[name], _PLACES) for name in ("own", "others", "none"))
+        own, others, none = (percent(judged[name]) for name in ("own", "others", "none"))
         return (
-            f"{said}. What they liked there is not read: {judged['questions']:,} questions are answered with NDCG@10 "
-            f"{own} by it, {others} by what others of them liked, {none} by neither."
+            f"{said}. What they liked there is not read: of {judged['questions']:,} questions, the answer stands above "
+            f"{own} of all items by it, {others} by what others of them liked, {none} by neither."
         )
     return f"{said} and are not used."
 
