@@ -148,6 +148,10 @@ def test_a_version_that_does_not_pass_leaves_its_reason_alone(run: Path) -> None
 def test_canary_rollback_and_promotion(run: Path) -> None:
     learn(run, AFTER, config=EASY, canary=0.1)
     versions = Versions(run)
+    with pytest.raises(DataError, match="v2 is a canary"):
+        learn(run, AFTER, config=EASY)
+    with pytest.raises(ConfigError, match="is no share"):
+        learn(run, AFTER, config=EASY, canary=1.5)
     assert [(one.state, one.share) for one in versions.all()] == [("live", None), ("canary", 0.1)]
     assert versions.promote().version == "v2"
     assert states(run) == [("v1", "retired"), ("v2", "live")]
