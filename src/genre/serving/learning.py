@@ -27,7 +27,8 @@ from genre.evaluation.gate import Decision, GateConfig, decide
 from genre.evaluation.shadow import hold_back
 from genre.guarding import over_budget
 from genre.serving.candidates import Live, candidate_of, evidence_of, finish, longer_log, write_models
-from genre.serving.versions import BASE, Version, Versions
+from genre.serving.versions import Version, Versions
+from genre.workspace import VERSION_OF
 
 if TYPE_CHECKING:
     from genre.serving.stores.database import Database
@@ -127,7 +128,7 @@ def learn(
         evidence = evidence_of(live, candidate, data, shadow)
         name, seq = versions.next_name(), before.seq if seq is None else seq
         facts = {"name": versions.directory_of(name).name, "version": name, "parent": before.version, "seq": seq}
-        facts[BASE] = versions.run.name
+        facts[VERSION_OF] = versions.run.name
         account["models"] = how
         decision: Decision | None = None
         try:
