@@ -89,7 +89,13 @@ def longer(data: Dataset, events: pl.DataFrame) -> Appended:
 
 def sasrec(given: argparse.Namespace, epochs: int) -> SasrecConfig:
     """Return the settings of the network."""
-    training = {"epochs": epochs, "batch_size": 128, "patience": None, "tracker": "none"}
+    training = {
+        "epochs": epochs,
+        "batch_size": 128,
+        "learning_rate": 3e-4,
+        "patience": None,
+        "tracker": "none",
+    }
     updating = {
         "epochs": given.update_epochs,
         "replay": given.replay,
@@ -322,7 +328,7 @@ def main() -> None:
     parser.add_argument("--replay", type=float, default=1.0)
     parser.add_argument("--context", type=int, default=10)
     parser.add_argument("--no-gate", action="store_true")
-    parser.add_argument("--rate", type=float, default=None, help="learning rate of an update")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of an update")
     parser.add_argument("--settings", action="store_true", help="only the first 60 %%, to choose by; writes no result")
     parser.add_argument("--work", type=Path, default=Path("runs/online"), help="where what is measured is kept")
     given = parser.parse_args()

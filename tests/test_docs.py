@@ -144,6 +144,18 @@ def test_exploring_can_be_followed_block_by_block(workplace: Path) -> None:
     assert read_experiment(workplace / "faded.yaml").feedback.half_life == 90
 
 
+def test_feedback_is_learned_by_following_the_page(workplace: Path) -> None:
+    page = (ROOT / "docs" / "learn-from-feedback.md").read_text(encoding="utf-8")
+    for name, text in re.findall(r"```csv (\S+)\n(.*?)```", page, re.DOTALL):
+        (workplace / name).write_text(text, encoding="utf-8")
+    assert follow(page) == 7
+    names: dict[str, object] = {}
+    for code in blocks(page, "python"):
+        exec(compile(code, "learn-from-feedback.md", "exec"), names)  # noqa: S102
+    noted = json.loads((workplace / "runs" / "films.versions.json").read_text(encoding="utf-8"))
+    assert [(one["version"], one["state"]) for one in noted] == [("v1", "live"), ("v2", "retired")]
+
+
 def test_many_scenarios_answer_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "many-scenarios.md").read_text(encoding="utf-8")
     (text,) = blocks(page, "yaml")

@@ -48,7 +48,7 @@ from genre.stages import (
     source_key,
 )
 from genre.texts import spread, write_texts
-from genre.workspace import ACCOUNT, STORE, Workspace, read_manifest, verify
+from genre.workspace import ACCOUNT, STORE, VERSION_OF, Workspace, read_manifest, verify
 
 EXAMPLE = "example"
 """The kind of the lines of `content.jsonl` that are answers with their reasons; the others are texts."""
@@ -212,9 +212,15 @@ def write_report(run: Path) -> Path:
 
     Raises:
         ArtifactError: There is no finished run, or its files are damaged.
+        ConfigError: It is a later version of a run, which has no report.
     """
-    verify(run, CONFIG, ACCOUNT, CONTENT, METRICS_FILE, PER_QUERY_FILE)
     manifest = read_manifest(run)
+    if VERSION_OF in manifest:
+        raise ConfigError(
+            f"it is a version of {manifest[VERSION_OF]!r} that was learned later, and has no report",
+            place=str(run),
+            remedy="Ask for that of the run; `genre versions` tells what is known of this one.",
+        )
     verify(run, CONFIG, METRICS_FILE, PER_QUERY_FILE, ACCOUNT, CONTENT)
     return _report(run, read_experiment(run / CONFIG), manifest)
 

@@ -30,7 +30,7 @@ from genre.language.base import Generator
 from genre.language.hashing import HashingEncoderConfig
 from genre.language.local import LocalGenerator, LocalSettings
 from genre.runs import CONFIG, open_run
-from genre.workspace import MANIFEST, read_manifest
+from genre.workspace import MANIFEST, VERSIONS, read_manifest
 
 State: TypeAlias = Literal["done", "changed", "begun", "new", "damaged"]
 _YAML: Final = (".yaml", ".yml")
@@ -264,12 +264,14 @@ class Scenarios:
 
 
 def _runs_in(directory: Path) -> list[Path]:
-    """Return the runs of a directory, those that are not done among them.
+    """Return the runs of a directory, those that are not done among them; later versions of a run are no scenarios.
 
     Raises:
         ArtifactError: There is none.
     """
     done = {path.parent for path in directory.glob(f"*/{MANIFEST}")}
+    learned = {name.name.removesuffix(VERSIONS) for name in directory.glob(f"*{VERSIONS}")}
+    done -= {path for name in learned for path in directory.glob(f"{name}.v[0-9]*")}
     begun = {path.with_name(path.name[1:].removesuffix(".partial")) for path in directory.glob(".*.partial")}
     if not done | begun:
         raise ArtifactError(

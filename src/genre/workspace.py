@@ -24,6 +24,9 @@ T = TypeVar("T")
 MANIFEST, ACCOUNT = "manifest.json", "account.json"
 KEY = "key.json"
 STORE = ".store"
+VERSION_OF, VERSIONS = "version_of", ".versions.json"
+"""In the manifest of a version that was learned later, the name of its run; and behind that name, where versions are
+noted."""
 FORMAT = 1
 """Version of the run directory's form."""
 _AGAIN = "Restore it, or run the experiment again with --force."

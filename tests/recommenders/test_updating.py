@@ -16,6 +16,7 @@ from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
 from genre.data.sequences import windows_to_learn
+from genre.recommenders import item_knn
 from genre.recommenders.base import Recommender
 from genre.recommenders.boosted import BoostedConfig
 from genre.recommenders.ease import EaseConfig
@@ -51,12 +52,16 @@ def fitted(config: ItemKnnConfig | GraphConfig | PopularityConfig, data: Dataset
 
 
 @settings(deadline=None, max_examples=150)
-@given(log=logs(), k=st.integers(1, 4), shrinkage=st.sampled_from([0.0, 1.0, 10.0]))
-def test_neighbours_are_exactly_those_of_all_events(log: tuple[Dataset, np.ndarray], k: int, shrinkage: float) -> None:
+@given(log=logs(), k=st.integers(1, 4), shrinkage=st.sampled_from([0.0, 1.0, 10.0]), most=st.sampled_from([0.5, 2.0]))
+def test_neighbours_are_exactly_those_of_all_events(
+    log: tuple[Dataset, np.ndarray], k: int, shrinkage: float, most: float
+) -> None:
     data, new = log
     config = ItemKnnConfig(k=k, shrinkage=shrinkage)
     before = fitted(config, data.with_interactions(data.interactions.where(~new)))
-    found, anew = before.update(data, new, RunContext()).similarity, fitted(config, data).similarity
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(item_knn, "_MOST", most)
+        found, anew = before.update(data, new, RunContext()).similarity, fitted(config, data).similarity
     for part in ("indptr", "indices", "data"):
         np.testing.assert_array_equal(getattr(found, part), getattr(anew, part))
 

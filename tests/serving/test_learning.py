@@ -21,6 +21,7 @@ from genre.core.errors import ArtifactError, ConfigError, DataError, ResourceErr
 from genre.evaluation.gate import GateConfig
 from genre.recommenders.item_knn import ItemKnn
 from genre.runs import open_run
+from genre.scenarios import standings
 from genre.serving.learning import LearnConfig, learn, learn_from_store
 from genre.serving.stores.database import Database
 from genre.serving.stores.events import Batch, Event, Events
@@ -100,6 +101,9 @@ def test_new_events_become_a_version_that_opens_like_any_run(run: Path) -> None:
         name: {"how": "updated", "seconds": pytest.approx(0, abs=5)} for name in ("item_knn", "popularity", "fused")
     }
     assert found.account["events"]["added"] == len(AFTER)
+    assert [one.name for one in standings([], run.parent)] == ["films"], "a version is no scenario"
+    with pytest.raises(ConfigError, match="has no report"):
+        pipeline.write_report(run.with_name("films.v2"))
     assert not open_run(run).recommend("u0").equals(engine.recommend("u0")), "nothing was learned"
 
 
@@ -148,6 +152,10 @@ def test_a_version_that_does_not_pass_leaves_its_reason_alone(run: Path) -> None
 def test_canary_rollback_and_promotion(run: Path) -> None:
     learn(run, AFTER, config=EASY, canary=0.1)
     versions = Versions(run)
+    with pytest.raises(DataError, match="v2 is a canary"):
+        learn(run, AFTER, config=EASY)
+    with pytest.raises(ConfigError, match="is no share"):
+        learn(run, AFTER, config=EASY, canary=1.5)
     assert [(one.state, one.share) for one in versions.all()] == [("live", None), ("canary", 0.1)]
     assert versions.promote().version == "v2"
     assert states(run) == [("v1", "retired"), ("v2", "live")]

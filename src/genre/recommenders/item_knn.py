@@ -27,6 +27,9 @@ from genre.recommenders.base import (
 )
 from genre.recommenders.sparse import BLOCK_CELLS, decayed_likes, in_blocks, keep_best, recommend_from_evidence, widened
 
+_MOST = 0.5
+"""Share of the work from which on all rows are counted."""
+
 
 class ItemKnnConfig(RecommenderConfig):
     """Settings of `item_knn`. The defaults suit Amazon Beauty and MovieLens 100K both, the newest like held out."""
@@ -78,13 +81,17 @@ class ItemKnn(ScoringRecommender[ItemKnnConfig]):
         A similarity has changed only where one of the two items was liked by somebody new. So the rows of these items
         are counted, and what they say of the other items is put into those items' rows. That is exact while a row's
         last neighbour is no worse than before: what was left out then was worse still. Where it is worse, the row is
-        counted too.
+        counted too. Where new likes touch most of what there is to count, all of it is counted: a large batch
+        takes as long as `fit`, a small one a fraction.
         """
         log, k = data.interactions, self.config.k
         likes = _Likes(data, self.config.shrinkage)
         touched = np.zeros(data.num_items, bool)
         touched[log.item_rows[new & (log.weights > 0)]] = True
         rows = np.flatnonzero(touched)
+        work = np.asarray(likes.items @ np.diff(likes.users.indptr))  # Of counting each row.
+        if work[rows].sum() > _MOST * work.sum():
+            return type(self)(self.config).fit(data, run)
         before = widened(self.similarity, data.num_items)
         least = _last(before, k)
 

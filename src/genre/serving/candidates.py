@@ -161,7 +161,11 @@ def evidence_of(live: Live, candidate: Mapping[str, Fitted], data: Dataset, shad
 
 def write_models(live: Live, candidate: Mapping[str, Fitted], directory: Path) -> None:
     """Write the settings and the models of a new version into a directory."""
-    carried = {name: live.experiment.models[name] for name in live.models}
+    # A composite model names the members that were left when it was fitted; one that another taught names that one.
+    carried = {name: live.experiment.models[name] for name in live.experiment.fitting_order(live.models)}
+    carried |= {
+        name: model.config for name, model in live.models.items() if "members" in type(model.config).model_fields
+    }
     changes: dict[str, Any] = {
         "models": carried,
         "seeds": live.experiment.seeds[:1],

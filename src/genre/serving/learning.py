@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from genre.core.config import Config
-from genre.core.errors import ResourceError
+from genre.core.errors import ConfigError, DataError, ResourceError
 from genre.core.files import atomic_directory
 from genre.core.run import Progress, RunContext, Silent
 from genre.data.columns import ITEM_ID
@@ -27,7 +27,8 @@ from genre.evaluation.gate import Decision, GateConfig, decide
 from genre.evaluation.shadow import hold_back
 from genre.guarding import over_budget
 from genre.serving.candidates import Live, candidate_of, evidence_of, finish, longer_log, write_models
-from genre.serving.versions import BASE, Version, Versions
+from genre.serving.versions import Version, Versions
+from genre.workspace import VERSION_OF
 
 if TYPE_CHECKING:
     from genre.serving.stores.database import Database
@@ -89,15 +90,23 @@ def learn(
 
     Raises:
         ArtifactError: There is no finished run, or its files are damaged.
-        ConfigError: Users are pseudonyms, and the key is not at hand.
-        DataError: The events cannot be read.
+        ConfigError: Users are pseudonyms, and the key is not at hand, or the share is none.
+        DataError: The events cannot be read, or a canary is on trial.
         ModelError: A model cannot learn from new events.
         ResourceError: Another update of the run is under way, or the disk is full.
     """
+    if canary is not None and not 0 < canary < 1:
+        raise ConfigError(f"{canary!r} is no share", place="canary", remedy="Give one above 0 and below 1.")
     config, progress = config or LearnConfig(), progress or Silent()
     versions = versions or Versions(run)
     with _alone(versions.run):
-        before, _ = versions.on_duty()
+        before, trial = versions.on_duty()
+        if trial is not None:
+            raise DataError(
+                f"{trial.version} is a canary",
+                place=str(versions.run),
+                remedy="Let it answer everybody with `genre promote`, or take it away with `genre rollback`.",
+            )
         live = Live.open(versions.directory(before))
         longer = longer_log(live, events, items)
         data = longer.data
@@ -119,7 +128,7 @@ def learn(
         evidence = evidence_of(live, candidate, data, shadow)
         name, seq = versions.next_name(), before.seq if seq is None else seq
         facts = {"name": versions.directory_of(name).name, "version": name, "parent": before.version, "seq": seq}
-        facts[BASE] = versions.run.name
+        facts[VERSION_OF] = versions.run.name
         account["models"] = how
         decision: Decision | None = None
         try:
@@ -172,7 +181,8 @@ def learn_from_store(
 ) -> Learned:
     """Update a run's model from the events and items of a service since the version that answers now; see `learn`.
 
-    Impressions are not learned from. What the scenario's table of models says of states counts.
+    Impressions are not learned from. Events on items that are not described by then are left out for good. What the
+    scenario's table of models says of states counts.
     """
     from genre.serving.stores.events import SCHEMA, Events
     from genre.serving.stores.items import Items

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from genre.core.errors import ArtifactError, DataError
 from genre.core.files import atomic_file
-from genre.workspace import read_manifest
+from genre.workspace import VERSION_OF, VERSIONS, read_manifest
 
 if TYPE_CHECKING:
     from genre.serving.stores.models import Models
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 State: TypeAlias = Literal["candidate", "canary", "live", "rejected", "retired"]
 FIRST: Final = "v1"
 """The run itself."""
-BASE: Final = "version_of"
-"""In the manifest of a later version, the name of the run."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Versions:
             ArtifactError: There is no finished run, or its notes are damaged.
         """
         manifest = read_manifest(run)
-        self.run = run.parent / manifest[BASE] if BASE in manifest else run
+        self.run = run.parent / manifest[VERSION_OF] if VERSION_OF in manifest else run
         self.scenario = scenario or self.run.name
         self._models, self._now = models, now
         if not self._file.exists():
@@ -85,7 +83,7 @@ class Versions:
 
     @property
     def _file(self) -> Path:
-        return self.run.with_name(f"{self.run.name}.versions.json")
+        return self.run.with_name(f"{self.run.name}{VERSIONS}")
 
     def directory(self, one: Version) -> Path:
         """Return where a version lies."""
