@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from genre.core.interactions import Interactions
 from genre.core.ragged import offsets_of
 from genre.data.dataset import Dataset, Entities, Roles, Vocabulary
+from genre.evaluation import plots
 
 NUM_USERS, NUM_ITEMS, NUM_GENRES = 60, 40, 4
 DAY = 86_400
@@ -57,3 +60,15 @@ def make_dataset(*, num_users: int = NUM_USERS, num_items: int = NUM_ITEMS, seed
 def dataset() -> Dataset:
     """Return the small data set; nobody changes it."""
     return make_dataset()
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Leave the plots of reports empty, for files of tests that look at none: they take half of a small run's time.
+
+    Whole reports are drawn in `test_cli.py`, `test_docs.py`, `test_adapt.py`, `test_guarding.py` and `evaluation`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("dots", "scatter", "curves"):
+            patch.setattr(plots, name, lambda *_, **__: "<svg></svg>")
+        yield

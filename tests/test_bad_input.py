@@ -18,6 +18,8 @@ from genre.cli import app
 from genre.core.errors import ConfigError, DataError, GenreError
 from genre.data.dataset import Dataset
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 HEADER = "userId,movieId,rating,timestamp\n"
 TINY = """\
 name: tiny

@@ -25,6 +25,8 @@ from genre.core.files import temporary_name
 from genre.workspace import Workspace
 from tests.test_bad_input import TINY, command, error_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -25,6 +25,8 @@ from genre.recommenders.compact import Compact
 from genre.workspace import read_manifest, verify
 from tests.language.models import write_tiny
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = WritingConfig(texts=2, max_text_tokens=16, max_answer_tokens=8, prompts=("Write.",), languages=("en",))
 TEXTS = [f"This is text number {number}, about the sea and what is in it." for number in range(60)]
 

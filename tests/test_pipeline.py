@@ -25,6 +25,8 @@ from genre.runs import open_run
 from genre.training.config import CHECKPOINT_FILE
 from genre.workspace import read_manifest
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 T = TypeVar("T")
 
 SETTINGS: dict[str, Any] = {

@@ -24,6 +24,8 @@ from genre.scenarios import Asked, Overlap, Scenarios, overlaps, standings
 from tests.conftest import make_dataset
 from tests.language.models import learn, write_tiny
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def files(world: Any, directory: Path) -> dict[str, str]:
     """Write a sample world whose users have the ids that those of any other have."""

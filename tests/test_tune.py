@@ -31,6 +31,8 @@ from genre.recommenders.item_knn import ItemKnn
 from genre.tuning import study
 from genre.tuning.trials import Found, Outcome
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SETTINGS: dict[str, Any] = {
     "name": "small",
     "data": {"kind": "sample", "num_viewers": 90},

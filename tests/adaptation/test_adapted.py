@@ -23,6 +23,8 @@ from genre.recommenders.store import load_model, save_model
 from genre.recommenders.two_tower import TwoTowerConfig
 from tests.recommenders.chains import NUM_ITEMS, chain
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WORDS = "amber birch cedar delta ember fjord grove heath inlet jetty knoll lagoon marsh nook oasis prairie quarry ridge"
 PLACES = [*WORDS.split(), "shore", "tundra", "upland", "valley", "wharf", "yard"]
 HASHING = {"encoder": {"kind": "hashing"}, "whitening": None}

@@ -31,6 +31,8 @@ from tests.adaptation.test_guard import WRITING
 from tests.language.models import write_tiny
 from tests.recommenders.chains import NUM_ITEMS
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WIDE = {"bits_per_byte": 100.0}
 
 

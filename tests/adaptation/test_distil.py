@@ -33,6 +33,8 @@ from tests.language.models import write_tiny
 from tests.recommenders.chains import NUM_ITEMS, chain_of
 from tests.recommenders.fixed import Fixed, FixedConfig
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FAST = {"epochs": 25, "batch_size": 16, "learning_rate": 0.01, "patience": 8, "tracker": "none"}
 SASREC = {"kind": "sasrec", "embedding_size": 16, "dropout": 0.1, "length": 6, "training": FAST}
 HASHING = {"encoder": {"kind": "hashing"}}

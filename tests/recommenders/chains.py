@@ -29,10 +29,12 @@ def entities(column: str, size: int) -> Entities:
     return Entities(Vocabulary(ids), ids.to_frame())
 
 
-def chain(num_users: int = 120, seed: int = 0) -> tuple[Dataset, Holdout]:
-    """Return histories of 2 to 9 items along the chain, and questions about what comes after them."""
+def chain(
+    num_users: int = 120, seed: int = 0, *, num_items: int = NUM_ITEMS, longest: int = 9
+) -> tuple[Dataset, Holdout]:
+    """Return histories of two items or more along the chain, and questions about what comes after them."""
     rng = np.random.default_rng(seed)
-    starts, lengths = rng.integers(0, NUM_ITEMS, num_users), rng.integers(2, 10, num_users)
-    rows = [[(start + step) % NUM_ITEMS for step in range(size)] for start, size in zip(starts, lengths, strict=True)]
-    data = chain_of(rows)
-    return data, Holdout(data.queries(), Ragged.of([[(row[-1] + 1) % NUM_ITEMS] for row in rows]))
+    starts, lengths = rng.integers(0, num_items, num_users), rng.integers(2, longest + 1, num_users)
+    rows = [[(start + step) % num_items for step in range(size)] for start, size in zip(starts, lengths, strict=True)]
+    data = chain_of(rows, num_items)
+    return data, Holdout(data.queries(), Ragged.of([[(row[-1] + 1) % num_items] for row in rows]))

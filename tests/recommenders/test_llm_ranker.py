@@ -33,12 +33,19 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def named(data: Dataset, names: list[str | None]) -> Dataset:
+    titled = data.items.frame.with_columns(pl.Series("title", names))
+    return Dataset(data.interactions, Entities(data.items.vocabulary, titled, Roles(text=("title",))), data.users)
+
+
+def letters(number: int) -> list[str | None]:
+    return [chr(ord("a") + place) for place in range(number)]
+
+
 def world() -> tuple[Dataset, Any]:
-    """Return histories along a chain of items whose names are letters."""
+    """Return histories along a chain of items whose names are letters, but for one, and some questions."""
     data, asked = chain()
-    names = pl.Series("title", [chr(ord("a") + number) for number in range(NUM_ITEMS - 1)] + [None])
-    items = Entities(data.items.vocabulary, data.items.frame.with_columns(names), Roles(text=("title",)))
-    return Dataset(data.interactions, items, data.users), asked
+    return named(data, [*letters(NUM_ITEMS - 1), None]), asked.take(np.arange(30))
 
 
 def fitted(base: Path, data: Dataset, **settings: Any) -> tuple[LlmRanker, Recommender]:
@@ -59,26 +66,34 @@ def fitted(base: Path, data: Dataset, **settings: Any) -> tuple[LlmRanker, Recom
     return model, retriever
 
 
+@pytest.fixture(scope="module")
+def taught(base: Path) -> tuple[LlmRanker, Recommender]:
+    """Return a model that has learned a little, and its retriever."""
+    return fitted(base, world()[0], training={"epochs": 1})
+
+
 def unseen(queries: Queries) -> Candidates:
     return Candidates(excluded=queries.history.items)
 
 
 def test_it_learns_to_put_what_comes_next_first(base: Path) -> None:
-    data, asked = world()
-    learning = {"tuning": {"method": "full"}, "training": {"learning_rate": 0.003}}
-    model, retriever = fitted(base, data, judgement="likelihood", num_candidates=24, max_lists=120, **learning)
+    few, asked = chain(num_users=40, num_items=8, longest=4)  # Learned in a few steps.
+    learning = {"epochs": 6, "batch_size": 2, "learning_rate": 0.003}
+    model, retriever = fitted(
+        base, named(few, letters(8)), judgement="likelihood", tuning={"method": "full"}, training=learning
+    )
     assert model.curve[-1, 0] < 0.9 * model.curve[0, 0]
     target = asked.targets.values
     places = []
     for one in (retriever, model):
-        rows = one.recommend(asked.queries, 24, candidates=unseen(asked.queries)).item_rows
+        rows = one.recommend(asked.queries, 8, candidates=unseen(asked.queries)).item_rows
         places.append(np.argmax(rows == target[:, None], axis=1).mean())
-    assert places[1] < places[0] - 1.5
+    assert places[1] < 0.75 * places[0]
 
 
 def test_it_learns_to_say_yes_to_what_came_next(base: Path) -> None:
     data, _ = world()
-    model, _ = fitted(base, data, tuning={"method": "full"}, training={"epochs": 8, "learning_rate": 0.001})
+    model, _ = fitted(base, data, tuning={"method": "full"}, training={"epochs": 4, "learning_rate": 0.001})
     assert model.curve[-1, 0] < min(model.curve[0, 0], np.log(5)), "better than chance among five"
 
 
@@ -108,28 +123,30 @@ def test_a_history_of_long_texts_is_told_by_what_matters_of_them(base: Path) -> 
     assert len(begin) - len(without) <= 7 * len(liked)
 
 
-def test_it_tells_how_often_it_answers_as_asked(base: Path) -> None:
+def test_it_tells_how_often_it_answers_as_asked(
+    base: Path, taught: tuple[LlmRanker, Recommender], monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, _ = world()
-    taught, _ = fitted(base, data)
-    told = taught.account()["validity"]
+    model, retriever = taught
+    told = model.account()["validity"]
     assert 0 < told["asked"] <= 32, "of those who like something that has a name"
     # The same by the language model itself, for everybody who can be asked about.
     queries = Queries.of(data.interactions)
-    first = taught.retriever.recommend(queries, 1).item_rows[:, 0]
+    first = retriever.recommend(queries, 1).item_rows[:, 0]
     said = []
     for query, row in enumerate(first):
-        named = [title for liked in queries.history.liked().items[query] if (title := taught.names[liked])]
+        named = [title for liked in queries.history.liked().items[query] if (title := model.names[liked])]
         if named:
-            begin, after = taught.prompts.beginning(named[-taught.config.length :])
-            tokens = torch.tensor([[*begin, *taught.titles[row], *after]])
+            begin, after = model.prompts.beginning(named[-model.config.length :])
+            tokens = torch.tensor([[*begin, *model.titles[row], *after]])
             with torch.inference_mode():
-                answer = int(taught.language.tuned.language(input_ids=tokens).logits[0, -1].argmax())
+                answer = int(model.language.tuned.language(input_ids=tokens).logits[0, -1].argmax())
             said.append(answer)
-    assert told["share"] == pytest.approx(np.isin(said, [taught.prompts.yes, taught.prompts.no]).mean(), abs=0.3)
-    for likeliest in {said[0], taught.prompts.yes}:
-        taught.reader.yes = likeliest
-        expected = np.isin(said, [likeliest, taught.prompts.no])
-        np.testing.assert_array_equal(taught.valid_answers(queries), expected)
+    assert told["share"] == pytest.approx(np.isin(said, [model.prompts.yes, model.prompts.no]).mean(), abs=0.3)
+    for likeliest in {said[0], model.prompts.yes}:
+        monkeypatch.setattr(model.reader, "yes", likeliest)
+        expected = np.isin(said, [likeliest, model.prompts.no])
+        np.testing.assert_array_equal(model.valid_answers(queries), expected)
     assert fitted(base, data, judgement="likelihood", tuning={"method": "frozen"})[0].account() == {}
 
 
@@ -141,9 +158,9 @@ def test_somebody_of_whom_nothing_with_a_name_is_known_gets_the_retrievers_order
     assert not len(model.valid_answers(queries))
 
 
-def test_saved_and_loaded_it_answers_alike(base: Path, tmp_path: Path) -> None:
-    data, asked = world()
-    model, retriever = fitted(base, data, training={"epochs": 1})
+def test_saved_and_loaded_it_answers_alike(taught: tuple[LlmRanker, Recommender], tmp_path: Path) -> None:
+    _, asked = world()
+    model, retriever = taught
     save_model(model, tmp_path)
     again = load_model(tmp_path, LlmRankerConfig, {"popular": retriever})
     before, after = (one.recommend(asked.queries, 12) for one in (model, again))
@@ -164,7 +181,7 @@ def test_another_language_model_is_an_error_that_says_what_to_do(base: Path, tmp
 
 def test_new_items_are_told_and_protected_it_learns_too(base: Path) -> None:
     data, _ = world()
-    model, _ = fitted(base, data, protect={"kl": 1.0, "tokens": 32}, training={"epochs": 1})
+    model, _ = fitted(base, data, protect={"kl": 1.0, "tokens": 32}, max_lists=16, training={"epochs": 1})
     longer = model.index(extended(data.items, [{"item_id": "new", "title": "z"}]), RunContext())
     answer = longer.recommend(Queries.of(Interactions.of(Ragged.of([[NUM_ITEMS, 2]]))), 5)
     assert (answer.item_rows != NO_ITEM).all()
@@ -208,7 +225,8 @@ def test_examples_are_of_the_training_log_and_lead_the_model(long: Path, tmp_pat
 
 def test_who_is_told_of_is_not_learned_from_and_an_answer_is_named(long: Path) -> None:
     data, _ = world()
-    model, _ = fitted(long, data, judgement="likelihood", examples=3, title_tokens=2, training={"epochs": 1})
+    few_lists = {"max_lists": 16, "training": {"epochs": 1}}
+    model, _ = fitted(long, data, judgement="likelihood", examples=3, title_tokens=2, **few_lists)
     assert all(example.fits for example in model.examples)
     run = RunContext()
     told = model._people(data.interactions, run)

@@ -37,7 +37,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(base: Path, **settings: Any) -> LlmSequentialConfig:
-    training = {"epochs": 30, "batch_size": 16, "learning_rate": 0.01, "tracker": "none"} | settings.pop("training", {})
+    training = {"epochs": 12, "batch_size": 16, "learning_rate": 0.02, "validate_every": 4, "tracker": "none"}
+    training |= settings.pop("training", {})
     chosen = {"base": {"kind": "local", "model": str(base)}, "vectors": HASHING, "embedding_size": 16, **settings}
     return LlmSequentialConfig.model_validate({**chosen, "training": training})
 
@@ -45,7 +46,7 @@ def config(base: Path, **settings: Any) -> LlmSequentialConfig:
 def world() -> tuple[Dataset, Any]:
     """Return histories along a chain of items, each with a title of its own."""
     data, asked = chain()
-    titles = pl.Series("title", [f"volume {number} of the saga" for number in range(NUM_ITEMS)])
+    titles = pl.Series("title", [f"no {number}" for number in range(NUM_ITEMS)])
     items = Entities(data.items.vocabulary, data.items.frame.with_columns(titles), Roles(text=("title",)))
     return Dataset(data.interactions, items, data.users), asked
 
@@ -110,7 +111,7 @@ def test_another_language_model_is_an_error_that_says_what_to_do(base: Path, tmp
 def test_new_items_are_read_by_their_titles(base: Path) -> None:
     model = fitted(base, history="titles", training={"epochs": 3})
     data, _ = world()
-    longer = model.index(extended(data.items, [{"item_id": "new", "title": "volume 3 of the saga"}]), RunContext())
+    longer = model.index(extended(data.items, [{"item_id": "new", "title": "no 3"}]), RunContext())
     queries = Queries.of(Interactions.of(Ragged.of([[NUM_ITEMS, 2]])))
     assert longer.score(queries).shape == (1, NUM_ITEMS + 1)
     assert np.isfinite(longer.score(queries)).all()
@@ -131,13 +132,11 @@ def test_it_begins_with_the_vectors_of_another_model(base: Path) -> None:
         config(base, start_from="ids", embedding_size=8).build({"ids": begin})
 
 
-@pytest.mark.parametrize(
-    "protect", [{"kl": 1.0}, {"replay": 0.5, "hold": 0.02}, {"elastic": 0.1}, {"kl": 1.0, "elastic": 0.1, "hold": 0.01}]
-)
+@pytest.mark.parametrize("protect", [{"replay": 0.5, "hold": 0.02}, {"kl": 1.0, "elastic": 0.1, "hold": 0.01}])
 def test_protected_it_learns_too(base: Path, protect: dict[str, float]) -> None:
-    assert hits(fitted(base, protect={**protect, "tokens": 32}, training={"epochs": 20})) > 0.5
+    assert hits(fitted(base, protect={**protect, "tokens": 32}, training={"epochs": 8})) > 0.5
 
 
 def test_ranks_that_adapt_and_disturbed_vectors_learn_too(base: Path) -> None:
-    model = fitted(base, tuning={"method": "adalora", "rank": 2}, training={"epochs": 20, "adversarial": 0.01})
+    model = fitted(base, tuning={"method": "adalora", "rank": 2}, training={"adversarial": 0.01})
     assert hits(model) > 0.5

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from genre.evaluation._classified import classifiers, validities
 from genre.evaluation._frontier import frontiers
@@ -24,6 +25,9 @@ from genre.evaluation._view import measured as columns_of
 from genre.evaluation.results import Intervals
 from genre.features.enrich.account import in_words
 from genre.metrics.ranking import METRICS
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATE: Final = "report.html.j2"
 NUM_EXAMPLES: Final = 12
@@ -66,22 +70,11 @@ def render_report(
         few_users: What models are worth with the events of some users; see `genre.few_users`.
         notice: A sentence that must stand above all results, or None.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     primary = results["primary"]
     models = read_models(results, plan)
     tests, beyond, clicks = ([getattr(model, part) for model in models] for part in ("test", "beyond", "clicks"))
     ranking = [f"{name}@{k}" for k in lengths(models) for name in METRICS]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "duration": duration, "size": size, "percent": percent, "plain": _plain}
-    environment.filters["enrichment"] = in_words
-    return environment.get_template(TEMPLATE).render(
+    return _template().render(
         title=title,
         notice=notice,
         config_yaml=config_yaml,
@@ -114,6 +107,23 @@ def render_report(
         examples=_examples(examples),
         written=view_of_texts(texts, measured) if texts else None,
     )
+
+
+@cache
+def _template() -> Template:
+    """Return the page to be filled, read and compiled once."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "duration": duration, "size": size, "percent": percent, "plain": _plain}
+    environment.filters["enrichment"] = in_words
+    return environment.get_template(TEMPLATE)
 
 
 def _meanings(names: Iterable[str], of_models: Sequence[Intervals]) -> list[Measure]:

@@ -18,6 +18,8 @@ from genre.language.fake import FakeGeneratorConfig
 from genre.runs import open_run
 from tests.features.enrich.writers import Reader, lines_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SETTINGS = {
     "name": "small",
     "data": {"kind": "sample", "num_viewers": 60},
