@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 from genre.client_answers import (
@@ -34,22 +34,15 @@ from genre.client_answers import (
     Texts,
     Turn,
     Version,
+    error_of,
     made,
+    read,
+    seconds_of,
 )
-from genre.core.errors import (
-    ArtifactError,
-    ConfigError,
-    DataError,
-    DependencyError,
-    GenreError,
-    ModelError,
-    ResourceError,
-)
+from genre.core.errors import ConfigError, DataError, DependencyError, GenreError, ModelError, ResourceError
 
-if TYPE_CHECKING:
-    import httpx2
-
-LINES: Final = "application/x-ndjson"
+_JSON: Final = {"content-type": "application/json"}
+_LINES: Final = {"content-type": "application/x-ndjson"}
 PART: Final = 2_000
 """Events of one request: what the service writes in one transaction, so that all of them are taken or none is."""
 ITEMS_AT_ONCE: Final = 1_000
@@ -60,12 +53,6 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.25, 10.0
 """Seconds between two attempts: the first time, and at most unless the service names more."""
 _AGAIN: Final = frozenset({408, 429, 502, 503, 504})
 """Answers after which the same request may succeed. 502 and 504 come from what stands in front of a service."""
-_KINDS: Final[dict[int, type[GenreError]]] = {
-    401: ConfigError, 403: ConfigError, 409: ArtifactError, 501: DependencyError,
-    408: ResourceError, 429: ResourceError, 500: ResourceError, 502: ResourceError, 503: ResourceError,
-    504: ResourceError,
-}  # fmt: skip
-"""What a status means; what stands not here is a mistake in the request."""
 
 
 class Client:
@@ -87,7 +74,7 @@ class Client:
                 its `writing_deadline` of 20.
 
         Raises:
-            ConfigError: The URL is none.
+            ConfigError: The URL or the key is none.
             DependencyError: `httpx2` is not installed.
         """
         if find_spec("httpx2") is None:
@@ -98,13 +85,17 @@ class Client:
             )
         import httpx2
 
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"{url!r} is no address of a service", place="url", remedy="Begin it with http:// or https://."
-            )
         self.url, self.scenario = url.rstrip("/"), scenario
-        headers = {} if key is None else {"authorization": f"Bearer {key}"}
-        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout)
+        if key is not None and not (key.strip().isascii() and key.strip().isprintable()):
+            raise ConfigError("this is no key", place="key", remedy="Give what `genre keys create` has shown.")
+        headers = {} if key is None else {"authorization": f"Bearer {key.strip()}"}
+        wrong = ConfigError(f"{url!r} is no address of a service", place="url", remedy="Give one as http://HOST:PORT.")
+        if not url.startswith(("http://", "https://")):
+            raise wrong
+        try:
+            self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout)
+        except httpx2.InvalidURL:
+            raise wrong from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -186,10 +177,11 @@ class Client:
         import httpx2
 
         asked = {"user_id": user_id, "kinds": [kind], "item_ids": _listed(item_ids), **more, "stream": True}
-        with self._explained(), self._http.stream("POST", "/v1/write", json=self._filled(asked)) as response:
-            if response.status_code >= 400:
+        content = _encoded(self._filled(asked), "stream")
+        with self._explained(), self._http.stream("POST", "/v1/write", content=content, headers=_JSON) as response:
+            if not response.is_success:
                 response.read()
-                raise _error_of(response)
+                raise error_of(response)
             for event in httpx2.EventSource(response):
                 told = json.loads(event.data)
                 if event.event == "sentence":
@@ -240,7 +232,8 @@ class Client:
                         "there is no `event_id`", place=f"event {number}",
                         remedy="Give every event an id that it keeps when it is sent again.",
                     )  # fmt: skip
-            totals = totals.with_(made(Sent, self._patiently("/v1/events", _lines(part), patience)))
+            lines = b"\n".join(_encoded(event, f"event {number}") for number, event in enumerate(part, start=done + 1))
+            totals = totals.with_(made(Sent, self._patiently(lines, patience)))
             done += len(part)
         return totals
 
@@ -299,61 +292,53 @@ class Client:
         """Return whether the service takes requests; needs no key, and is no error while the service ends."""
         with self._explained():
             response = self._http.get("/health/ready")
-        if response.status_code not in {200, 503}:
-            raise _error_of(response)
-        return made(Health, response.json())
+        return made(Health, response.json() if response.status_code == 503 else read(response))
 
     def _items(self, method: str, items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         rest, changes = iter(items), dict[str, str]()
         while part := [dict(item) for item in islice(rest, ITEMS_AT_ONCE)]:
-            asked = self._filled({"items": part})
-            changes |= self._ask(method, "/v1/items", json=asked, params=None, timeout=_LONG)["changes"]
+            changes |= self._ask(method, "/v1/items", {"items": part}, timeout=_LONG)["changes"]
         return changes
 
     def _post(self, path: str, asked: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-        found: dict[str, Any] = self._ask("POST", path, json=self._filled(asked), params=None, **options)
+        found: dict[str, Any] = self._ask("POST", path, asked, **options)
         return found
+
+    def _ask(self, method: str, path: str, asked: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Return the answer to what is asked in a body, or without one."""
+        if asked is None:
+            options["params"] = self._named()
+        else:
+            options |= {"content": _encoded(self._filled(asked), path), "headers": _JSON}
+        with self._explained():
+            return read(self._http.request(method, path, **options))
+
+    def _patiently(self, lines: bytes, patience: float) -> Any:
+        """Send the same events again until they are taken, refused for good, or patience ends."""
+        until, wait = time.monotonic() + patience, _FIRST_WAIT
+        while True:
+            answer, named = self._taken(lines)
+            if not isinstance(answer, GenreError):
+                return answer
+            # Those who were refused together do not come back together.
+            pause = max(named, random.uniform(wait / 2, wait))  # noqa: S311
+            if time.monotonic() + pause > until:
+                raise answer
+            time.sleep(pause)
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _taken(self, lines: bytes) -> tuple[Any, float]:
+        """Return the answer; or why there is none yet, and how many seconds the service wants to be left alone."""
+        try:
+            with self._explained():
+                response = self._http.post("/v1/events", content=lines, params=self._named(), headers=_LINES)
+        except ResourceError as away:
+            return away, 0.0
+        return (error_of(response), seconds_of(response)) if response.status_code in _AGAIN else (read(response), 0.0)
 
     def _filled(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is asked of which scenario, without what is left to the service."""
         return {name: value for name, value in {"scenario": self.scenario, **asked}.items() if value is not None}
-
-    def _ask(self, method: str, path: str, **options: Any) -> Any:
-        options.setdefault("params", self._named())
-        with self._explained():
-            response = self._http.request(method, path, **options)
-        if response.status_code >= 400:
-            raise _error_of(response)
-        return response.json()
-
-    def _patiently(self, path: str, content: bytes, patience: float) -> Any:
-        """Send the same again until it is taken, refused for good, or patience ends."""
-        until, wait = time.monotonic() + patience, _FIRST_WAIT
-        while True:
-            answer = self._sent(path, content)
-            if isinstance(answer, ResourceError):
-                error: GenreError = answer
-                named = 0.0
-            elif answer.status_code < 400:
-                return answer.json()
-            else:
-                error, named = _error_of(answer), _seconds(answer)
-                if answer.status_code not in _AGAIN:
-                    raise error
-            # Those who were refused together do not come back together.
-            pause = max(named, random.uniform(wait / 2, wait))  # noqa: S311
-            if time.monotonic() + pause > until:
-                raise error
-            time.sleep(pause)
-            wait = min(2 * wait, _LONGEST_WAIT)
-
-    def _sent(self, path: str, content: bytes) -> httpx2.Response | ResourceError:
-        """Return the answer, or why there is none."""
-        try:
-            with self._explained():
-                return self._http.post(path, content=content, params=self._named(), headers={"content-type": LINES})
-        except ResourceError as away:
-            return away
 
     def _named(self) -> dict[str, str]:
         return {} if self.scenario is None else {"scenario": self.scenario}
@@ -375,30 +360,12 @@ class Client:
             ) from error
 
 
-def _error_of(response: httpx2.Response) -> GenreError:
-    """Return what the service says is wrong, as an error of the kind that it means."""
+def _encoded(asked: Mapping[str, Any], place: str) -> bytes:
+    """Return JSON; a number that is none, or half a character, would be refused anyway."""
     try:
-        told = response.json()["error"]
-        problem, place, remedy = str(told["problem"]), told.get("place"), told.get("remedy")
-        cannot = told.get("code") == "cannot"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        # What stands in front of a service has its own words.
-        problem, place, remedy, cannot = f"the answer was {response.status_code}", None, None, False
-    kind = ModelError if cannot else _KINDS.get(response.status_code, DataError)
-    return kind(problem, place=place or str(response.url.path), remedy=remedy)
-
-
-def _seconds(response: httpx2.Response) -> float:
-    """Return how long the service wants to be left alone; 0 where it says nothing, or a date."""
-    given = response.headers.get("retry-after", "").strip()
-    return float(given) if given.isdecimal() else 0.0
-
-
-def _lines(events: Sequence[Mapping[str, Any]]) -> bytes:
-    try:
-        return "\n".join(json.dumps(event, ensure_ascii=False, allow_nan=False) for event in events).encode()
+        return json.dumps(asked, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise DataError(f"an event cannot be sent: {error}", place="events", remedy="Send plain JSON.") from None
+        raise DataError(f"this cannot be sent: {error}", place=place, remedy="Send plain JSON.") from None
 
 
 def _versions(told: Mapping[str, Any]) -> tuple[Version, ...]:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from genre.core.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    DependencyError,
+    GenreError,
+    ModelError,
+    ResourceError,
+)
+
+if TYPE_CHECKING:
+    import httpx2
 
 AnswerT = TypeVar("AnswerT")
 
@@ -186,12 +199,18 @@ class Health:
     """Versions that could not be loaded."""
 
 
-_PARTS: dict[tuple[type, str], type] = {
+_PARTS: Final[dict[tuple[type, str], type]] = {
     (Recommendations, "items"): Item,
     (Similars, "items"): SimilarItem,
     (Texts, "texts"): Text,
 }
 """What the lists hold that are values themselves."""
+_KINDS: Final[dict[int, type[GenreError]]] = {
+    401: ConfigError, 403: ConfigError, 409: ArtifactError, 501: DependencyError,
+    408: ResourceError, 429: ResourceError, 500: ResourceError, 502: ResourceError, 503: ResourceError,
+    504: ResourceError,
+}  # fmt: skip
+"""What a status means; what does not stand here is a mistake in the request."""
 
 
 def made(kind: type[AnswerT], told: Mapping[str, Any]) -> AnswerT:
@@ -206,3 +225,44 @@ def made(kind: type[AnswerT], told: Mapping[str, Any]) -> AnswerT:
             value = tuple(value if part is None else (made(part, element) for element in value))
         given[one.name] = value
     return kind(**given)
+
+
+def read(response: httpx2.Response) -> Any:
+    """Return what a service has answered.
+
+    Raises:
+        GenreError: It says what is wrong.
+        ConfigError: It is no service that answers.
+    """
+    if not response.is_success:
+        raise error_of(response)
+    try:
+        return response.json()
+    except ValueError:
+        raise _elsewhere("the answer is none of a service", response) from None
+
+
+def error_of(response: httpx2.Response) -> GenreError:
+    """Return what a service says is wrong, as an error of the kind that it means."""
+    if response.is_redirect:
+        return _elsewhere(f"the answer is to go to {response.headers.get('location')!r}", response)
+    try:
+        told = response.json()["error"]
+        problem, place, remedy = str(told["problem"]), told.get("place"), told.get("remedy")
+        cannot = told.get("code") == "cannot"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # What stands in front of a service has its own words.
+        problem, place, remedy, cannot = f"the answer was {response.status_code}", None, None, False
+    kind = ModelError if cannot else _KINDS.get(response.status_code, DataError)
+    return kind(problem, place=place or response.url.path, remedy=remedy)
+
+
+def seconds_of(response: httpx2.Response) -> float:
+    """Return how long a service wants to be left alone; 0 where it says nothing, or a date."""
+    given = response.headers.get("retry-after", "").strip()
+    return float(given) if given.isascii() and given.isdecimal() else 0.0
+
+
+def _elsewhere(problem: str, response: httpx2.Response) -> ConfigError:
+    # Nobody is followed elsewhere: the key would go along.
+    return ConfigError(problem, place=str(response.url), remedy="Give the address of the service itself.")
