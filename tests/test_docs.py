@@ -177,6 +177,77 @@ def test_many_scenarios_answer_by_following_the_page(workplace: Path) -> None:
 
 
 @pytest.mark.usefixtures("workplace")
+def test_a_run_can_be_served_by_following_the_page() -> None:
+    from contextlib import ExitStack
+
+    from genre.serving.app import make_app
+    from genre.serving.running import named_runs
+    from genre.serving.service import Service
+    from genre.serving.settings import ServeConfig
+    from tests.serving.conftest import listening
+
+    page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    names: dict[str, str] = {}
+    asked = 0
+    with ExitStack() as stack:
+        for language, code in re.findall(r"```(sh|python)\n(.*?)```", page, re.DOTALL):
+            if language == "python":
+                code = code.replace("http://127.0.0.1:8000", names["url"])
+                exec(compile(code, "serve.md", "exec"), dict(names))  # noqa: S102
+                continue
+            for line in code.splitlines():
+                name, is_kept, command = re.fullmatch(r"(?:(\w+)(=\$\())?(.*?)\)?", line).groups()  # type: ignore[union-attr]
+                words = shlex.split(command if is_kept else line)
+                if words[:2] == ["genre", "serve"]:
+                    # As the command does, but on a free port.
+                    service = Service(ServeConfig(deadline=20), named_runs(words[2:]))
+                    stack.callback(service.close)
+                    names["url"] = stack.enter_context(listening(make_app(service)))
+                elif words[0] == "genre":
+                    result = CliRunner().invoke(app, words[1:], catch_exceptions=False)
+                    assert result.exit_code == 0, result.output
+                    if is_kept:
+                        names[name] = result.stdout.strip()
+                        service.keys.refresh()
+                else:
+                    place = line.replace("http://127.0.0.1:8000", names["url"])
+                    command = ["sh", "-c", place.replace("curl ", "curl --silent --show-error --fail-with-body ", 1)]
+                    done = subprocess.run(
+                        command, env={**os.environ, **names}, capture_output=True, text=True, check=False
+                    )
+                    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                    assert json.loads(done.stdout)
+                    asked += 1
+        assert asked == 14
+        assert len(service.scenario(None).versions()) == 2
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_service_can_be_operated_by_following_the_page() -> None:
+    import sqlite3
+
+    from genre.serving.stores.database import Database
+    from genre.serving.stores.models import Models
+
+    page = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+    with Database.open("sqlite:///genre.db") as database:
+        models = Models(database)
+        for name in ("first", "second"):
+            models.add("films", name, f"runs/{name}")
+            models.move("films", name, "live")
+    for code in blocks(page, "python"):
+        exec(compile(code, "operate.md", "exec"), {})  # noqa: S102
+    shutil.copy("genre-copy.db", "restored.db")
+    with Database.open("sqlite:///restored.db") as database:
+        assert [(one.version, one.state) for one in Models(database).all("films")] == [
+            ("first", "live"), ("second", "retired"),
+        ]  # fmt: skip
+    with sqlite3.connect("genre-copy.db") as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    copy.close()
+
+
+@pytest.mark.usefixtures("workplace")
 def test_the_readme_example_runs() -> None:
     for name in ("README.md", "README.zh.md"):
         code = blocks((ROOT / name).read_text(encoding="utf-8"), "python")[0]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from genre import pipeline
@@ -150,3 +155,21 @@ def client(service: Service) -> Iterator[TestClient]:
     """Return what asks it over HTTP."""
     with TestClient(make_app(service), base_url="http://localhost") as asking:
         yield asking
+
+
+@contextmanager
+def listening(app: Any, port: int = 0) -> Iterator[str]:
+    """Let an app answer at a real port of this machine, and give its address."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
+        thread.start()
+        until = time.monotonic() + 20
+        while not server.started:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(20)
