@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from genre.evaluation._classified import classifiers, validities
-from genre.evaluation._frontier import frontiers
+from genre.evaluation._frontier import frontiers as frontiers
 from genre.evaluation._labels import duration
 from genre.evaluation._measures import Measure, measure, number, percent, size
 from genre.evaluation._moved import few_users as view_of_few_users

@@ -23,7 +23,8 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN: Final = frozenset({"/health/live", "/health/ready", "/openapi.json"})
+ICON: Final = "/favicon.ico"
+OPEN: Final = frozenset({"/health/live", "/health/ready", "/openapi.json", ICON})
 """What needs no key."""
 STUDIO: Final = "/studio"
 LOCAL: Final = frozenset({"127.0.0.1", "localhost", "::1"})

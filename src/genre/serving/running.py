@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import uvicorn
@@ -99,7 +100,7 @@ def serve(config: ServeConfig, runs: dict[str, Path], *, studio: bool = True) ->
     shown = f"[{config.host}]" if ":" in config.host else config.host
     page = f"; the studio: http://{shown}:{config.port}{STUDIO}" if has_studio else ""
     console.print(f"Genre answers at http://{shown}:{config.port}{page}", highlight=False)
-    uvicorn.run(
+    settings = uvicorn.Config(
         app,
         host=config.host,
         port=config.port,
@@ -110,6 +111,25 @@ def serve(config: ServeConfig, runs: dict[str, Path], *, studio: bool = True) ->
         timeout_keep_alive=30,
         backlog=1024,
     )
+    server = Server(settings, service)
+    with suppress(KeyboardInterrupt):  # It has ended as it should; uvicorn says once more how that began.
+        server.run()
+    if not server.started:
+        raise SystemExit(3)
+
+
+class Server(uvicorn.Server):
+    """A server that says when it begins to end, so that pages which stay open do not hold it up."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        """Serve the service's app."""
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Take no more requests, and end when those that have begun are answered."""
+        self._service.draining = True
+        await super().shutdown(sockets)
 
 
 def _end_with(app: FastAPI, service: Service) -> None:

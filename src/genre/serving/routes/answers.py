@@ -27,7 +27,7 @@ async def recommend(body: RecommendRequest, asker: Reader) -> Response:
     answer = await service.recommend(scenario, ask, seconds_of(body, service))
     rows = rows_of(answer)
     if body.reasons is not None and rows:
-        await _add_reasons(rows, ask, body.reasons, scenario.version(answer.version), service)
+        await add_reasons(rows, ask, body.reasons, scenario.version(answer.version), service)
     arm = answer.arm
     content = {
         "list_id": answer.list_id,
@@ -82,7 +82,7 @@ def rows_of(answer: Answer) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-async def _add_reasons(
+async def add_reasons(
     rows: list[dict[str, Any]], ask: Ask, language: Language, version: LiveVersion, service: Service
 ) -> None:
     """Say why, if that is known in time; a list without reasons is better than none."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 
-from genre.conversation.conversation import Conversation
+from genre.conversation.conversation import Conversation, Reply
 from genre.conversation.state import State
 from genre.core.errors import ConfigError, GenreError, ResourceError
 from genre.generation.kinds import kind_of, kinds
@@ -74,21 +74,32 @@ async def why(body: WhyRequest, asker: Reader) -> dict[str, Any]:
 @router.post("/chat")
 async def chat(body: ChatRequest, asker: Writer) -> ChatReply:
     """Answer one turn of a conversation about the catalogue; what was said is in `state`, and nowhere else."""
-    scenario, service = asker.scenario(body.scenario), asker.service
+    scenario = asker.scenario(body.scenario)
     who = _who(body, scenario)
     version, _ = scenario.answering(who)
+    reply = await replied(body, who, version, asker.service)
+    return ChatReply(
+        scenario=scenario.name,
+        version=version.name,
+        text=reply.text,
+        items=reply.items.to_dicts(),
+        state=reply.state.to_json(),
+        writer=reply.writer,
+    )
+
+
+async def replied(body: ChatRequest, who: str | None, version: LiveVersion, service: Service) -> Reply:
+    """Return the next turn of a conversation, without the language model where that takes too long.
+
+    Raises:
+        BusyError: Too much is going on.
+        TimeoutError: It took too long.
+        DataError: The state or an item of the history is none.
+    """
     state = State() if body.state is None else State.from_json(body.state)
 
-    def work(conversation: Conversation) -> ChatReply:
-        reply = conversation.turn(state, body.message, user=who, history=body.history)
-        return ChatReply(
-            scenario=scenario.name,
-            version=version.name,
-            text=reply.text,
-            items=reply.items.to_dicts(),
-            state=reply.state.to_json(),
-            writer=reply.writer,
-        )
+    def work(conversation: Conversation) -> Reply:
+        return conversation.turn(state, body.message, user=who, history=body.history)
 
     try:
         return await _in_time(lambda: work(service.conversation(version, body.place)), body, service, plain=True)
@@ -131,23 +142,37 @@ def _texts(
 
 
 async def _events(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> AsyncIterator[bytes]:
-    """Yield one text sentence by sentence; a text from the facts, where the language model says nothing in time."""
+    """Yield one text sentence by sentence, and how it ended."""
+    try:
+        async for sentence in sentences(body, who, version, service):
+            yield _event("sentence", {"text": sentence})
+    except (TimeoutError, ResourceError):
+        yield _event("error", {"problem": "the rest took too long"})
+    except GenreError as error:
+        yield _event("error", {"problem": str(error)})
+    else:
+        yield _event("end", {})
+
+
+async def sentences(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> AsyncIterator[str]:
+    """Yield one text sentence by sentence; from the facts, where the language model says nothing in time.
+
+    Raises:
+        TimeoutError: The rest did not come in time.
+        ResourceError: Too much is going on.
+        GenreError: The writing failed.
+    """
     told = False
     try:
         async for sentence in _sentences(body, who, version, service):
             told = True
             service.metrics.words.inc(len(sentence))
-            yield _event("sentence", {"text": sentence})
+            yield sentence
     except (TimeoutError, ResourceError):
         if told or service.config.write.generator is None:
-            yield _event("error", {"problem": "the rest took too long"})
-            return
+            raise
         for text in await asyncio.to_thread(_texts, body, who, version, service, plain=True):
-            yield _event("sentence", {"text": text["text"]})
-    except GenreError as error:
-        yield _event("error", {"problem": str(error)})
-        return
-    yield _event("end", {})
+            yield text["text"]
 
 
 async def _sentences(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> AsyncIterator[str]:

@@ -1,0 +1,279 @@
+"""The studio as a person sees it, in a browser that may not look anywhere else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from genre.data.feedback import FeedbackConfig, weight_of
+from genre.serving.keys import create_key
+from genre.serving.service import Service
+from genre.serving.settings import ServeConfig
+from genre.serving.stores.keys import StoredKeys
+from genre.serving.stores.models import Models
+from tests.serving.browser import MISSING, Seen, Serving, chromium, listening, opened
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+if MISSING:
+    pytest.skip(MISSING, allow_module_level=True)
+
+NASTY = "<img src=x onerror=alert(1)> ${alert(1)} {{value}} `lantern`"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def serving(films: Path, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Serving]:
+    """Return a service that needs no key, with a version that waits and an item with a bad title."""
+    with listening(start(films, tmp_path_factory.mktemp("studio"), sqlite_template)) as found:
+        service = found.service
+        Models(service.database).add("films", "second", str(films), reason="as good as the first: it may go live")
+        service.items.put("films", {"nasty": {"title": NASTY, "description": "A lantern."}})
+        service.scenario(None).follow()
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser, serving: Serving) -> Iterator[Page]:
+    """Return the page as it is opened; afterwards nothing went wrong and nobody else was asked."""
+    with opened(browser) as (found, seen):
+        found.goto(serving.address)
+        rows(found).first.wait_for()
+        yield found
+        check(seen, serving)
+
+
+def start(films: Path, directory: Path, template: Path, **settings: Any) -> Service:
+    shutil.copy(template, directory / "service.db")
+    config = {"database": f"sqlite:///{directory / 'service.db'}", "deadline": 20, "refresh": 0.05, **settings}
+    return Service(ServeConfig.model_validate(config), {"films": films})
+
+
+def check(seen: Seen, serving: Serving) -> None:
+    assert seen.hosts <= {f"localhost:{serving.port}"}
+    assert seen.errors == []
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("#list .ranked li")
+
+
+def first(page: Page) -> str:
+    return str(rows(page).first.get_attribute("data-item"))
+
+
+def until(page: Page, sentence: str, argument: Any = None) -> None:
+    page.wait_for_function(sentence, arg=argument)
+
+
+def to_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).last.click()
+
+
+def press(page: Page, what: str, place: int = 0) -> str:
+    """Press a button of an item, wait until another one is in its place, and return which it was."""
+    item = str(rows(page).nth(place).get_attribute("data-item"))
+    rows(page).nth(place).locator(f".act-{what}").click()
+    until(page, "item => !document.querySelector(`#list li[data-item='${item}']`)", item)
+    return item
+
+
+def test_a_thumb_is_an_event_and_changes_the_next_list(page: Page, serving: Serving) -> None:
+    user = page.locator("#user input").input_value()
+    assert rows(page).count() == 10
+    page.locator("#list .why").first.wait_for()
+    liked = press(page, "up")
+    until(page, "() => document.querySelectorAll('#past .liked').length > 0")
+    disliked = press(page, "down", 1)
+    events = [event for frame in serving.service.events.since("films", 0) for event in frame.iter_rows(named=True)]
+    assert [(one["user_id"], one["item_id"], one["value"], one["position"]) for one in events] == [
+        (user, liked, 3.0, 0), (user, disliked, 2.0, 1),
+    ]  # fmt: skip
+    assert len({one["list_id"] for one in events} - {None, ""}) == 2
+    weights = {one.item_id: one.weight for one in serving.service.scenario(None).live.engine.recent.of(user)}
+    assert weights == {liked: 1.0, disliked: 0.0}
+    page.locator("#past .not_liked").first.wait_for()
+    page.locator("#user input").fill("somebody-new")
+    page.locator("#user input").press("Enter")
+    until(page, "() => document.querySelector('#past').innerText.includes('Nothing is known yet')")
+    assert "popular" in rows(page).first.inner_text()
+
+
+def test_a_text_comes_sentence_by_sentence(page: Page) -> None:
+    page.evaluate(
+        """() => { window.states = []; new MutationObserver(() => {
+             const text = document.querySelector("#text .text");
+             if (text) window.states.push([text.dataset.done, text.innerText]);
+           }).observe(document.querySelector("#text"), {childList: true, subtree: true, characterData: true}); }"""
+    )
+    title = rows(page).nth(2).locator("b").inner_text()
+    rows(page).nth(2).locator(".act-write").click()
+    page.locator("#text [data-done='1']").wait_for()
+    states = page.evaluate("() => window.states")
+    lengths = sorted({len(text) for _, text in states})
+    assert states[-1][0] == "1"
+    assert title in states[-1][1]
+    assert len(lengths) > 2  # Nothing, something, and all.
+    assert any(done == "0" and len(text) == lengths[1] for done, text in states)
+
+
+def test_what_was_chosen_counts_and_titles_do_no_harm(page: Page, serving: Serving) -> None:
+    before = len(list(serving.service.events.since("films", 0)))
+    page.locator("#mode label").nth(1).click()
+    until(page, "() => document.querySelector('#list').innerText.includes('nothing is stored')")
+    page.locator("#search textarea, #search input").last.fill("spirited")
+    page.locator("#found .act-add").first.click()
+    page.locator("#past .act-remove").first.wait_for()
+    assert "Spirited Away" in page.locator("#past").inner_text()
+    page.locator("#search textarea, #search input").last.fill("lantern")
+    until(page, "() => document.querySelector('#found').innerText.includes('onerror')")
+    assert page.locator("#found li span").first.inner_text() == NASTY
+    press(page, "down")
+    liked = press(page, "up")
+    until(page, "() => document.querySelectorAll('#past .act-remove').length === 3")
+    page.locator(f"#past .act-remove[data-item='{liked}']").click()
+    until(page, "() => document.querySelectorAll('#past .act-remove').length === 2")
+    assert len(list(serving.service.events.since("films", 0))) == before
+
+
+def test_it_talks_in_both_languages(page: Page) -> None:
+    to_tab(page, "Chat")
+    page.locator("#message textarea").fill("a comedy from the 80s")
+    page.locator("#message textarea").press("Enter")
+    page.locator("#talk .turn.it li").first.wait_for()
+    assert "1980" in page.locator("#talk .turn.it").first.inner_text()
+    page.locator("#language label").nth(1).click()
+    page.get_by_role("tab", name="为某人推荐").last.wait_for()
+    page.locator("#message textarea").fill("不要喜剧")
+    page.locator("#send").click()
+    until(page, "() => document.querySelectorAll('#talk .turn.it:not(:has(.dots))').length === 2")
+    assert "条件" in page.locator("#talk .turn.it").last.inner_text()
+    to_tab(page, "为某人推荐")
+    until(page, "() => /[\\u4e00-\\u9fff]/.test(document.querySelector('#list li b').innerText)")
+    until(page, "() => (document.querySelector('#list .why') || {innerText: ''}).innerText.includes('因为')")
+
+
+def test_versions_experiments_and_what_goes_on(page: Page, serving: Serving) -> None:
+    scenario = serving.service.scenario(None)
+    to_tab(page, "Versions")
+    until(page, "() => document.querySelector('#versions').innerText.includes('as good as the first')")
+    assert "no frontier" in page.locator("#frontier").inner_text()
+    page.locator("#try-it").click()
+    page.locator("#versions .state-canary").wait_for()
+    assert scenario.canary is not None
+    assert (scenario.canary[0].name, scenario.canary[1]) == ("second", 0.1)
+    page.locator("#reason textarea, #reason input").last.fill("it did well")
+    page.locator("#go-live").click()
+    until(page, "() => document.querySelector('#versions').innerText.includes('it did well')")
+    assert scenario.live.name == "second"
+    page.locator("#go-back").click()
+    until(page, "() => document.querySelector('#versions').innerText.includes('first went live')")
+    assert scenario.live.name == "first"
+
+    to_tab(page, "Experiments")
+    page.locator("#experiment-name textarea, #experiment-name input").last.fill("two of a kind")
+    page.locator("#start").click()
+    page.locator("#experiments .state-running").wait_for()
+    page.locator("#stop").click()
+    page.locator("#experiments .state-stopped").wait_for()
+
+    to_tab(page, "Live")
+    page.locator("#live .tiles").wait_for()
+    until(page, "() => document.querySelector('#live polyline') !== null")
+    assert "the model" in page.locator("#live").inner_text()
+
+
+def test_with_keys_it_asks_for_one(browser: Browser, films: Path, tmp_path: Path, sqlite_template: Path) -> None:
+    with listening(start(films, tmp_path, sqlite_template)) as serving, opened(browser) as (page, seen):
+        service, stored = serving.service, StoredKeys(serving.service.database)
+        weak, _ = create_key(stored, "weak", ["read"])
+        whole, _ = create_key(stored, "whole", ["read", "write", "events"])
+        service.keys.refresh()
+        refused = page.request.post(f"{serving.address}gradio_api/queue/join", data={"fn_index": 0, "data": []})
+        assert refused.status == 401
+        page.goto(serving.address)
+        for secret in ("genre_no_key", weak):
+            page.locator("#key").fill(secret)
+            with page.expect_navigation() as said:
+                page.locator("button").click()
+            assert said.value.status == 403
+        seen.errors.clear()  # The browser notes that it was refused.
+        page.locator("#key").fill(whole)
+        page.locator("button").click()
+        rows(page).first.wait_for()
+        assert page.get_by_role("tab", name="Versions").count() == 0
+        press(page, "up")
+        assert page.evaluate("() => document.cookie") == ""
+        foreign = page.request.get(serving.address, headers={"origin": "http://somebody.example"})
+        assert foreign.status == 403
+        check(seen, serving)
+        stored.revoke("whole", at=1.0, actor="test")
+        service.keys.refresh()
+        page.goto(serving.address)
+        page.locator("#key").wait_for()
+        page.request.get(f"{serving.address}leave")
+        assert page.context.cookies() == []
+
+
+def test_an_open_page_does_not_hold_up_the_end(
+    browser: Browser, films: Path, tmp_path: Path, sqlite_template: Path
+) -> None:
+    with listening(start(films, tmp_path, sqlite_template)) as serving, opened(browser) as (page, _):
+        page.goto(serving.address)
+        rows(page).first.wait_for()
+        assert serving.stop(5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "up", "down"),
+    [
+        ({}, (None, None), None),
+        ({"like_at": 3}, (None, 3.0), (None, 2.0)),
+        ({"use_value": True}, (None, None), (None, 0.0)),
+        ({"events": {"view": 0.2, "purchase": 1, "hide": 0}}, ("purchase", None), ("hide", None)),
+        ({"events": {"view": 1, "like": 0.5, "dislike": 0}}, ("like", None), ("dislike", None)),
+        ({"events": {"view": 1}}, ("view", None), None),
+        ({"events": {"play": 1}, "use_value": True}, ("play", None), ("play", 0.0)),
+        ({"like_at": 0, "use_value": True}, (None, None), (None, -1.0)),
+    ],
+)
+def test_thumbs_are_told_in_the_scenario_s_own_events(
+    settings: dict[str, Any], up: tuple[Any, Any], down: tuple[Any, Any] | None
+) -> None:
+    from genre.serving.studio.asking import thumb
+
+    config = FeedbackConfig.model_validate(settings)
+    assert thumb(True, config) == up
+    assert thumb(False, config) == down
+    assert weight_of(*up, config) > 0
+    assert down is None or weight_of(*down, config) == 0
+
+
+def test_times_are_read_from_histograms_as_prometheus_reads_them() -> None:
+    from genre.serving.studio.watching import quantile
+
+    counts = {0.1: 10.0, 0.2: 30.0, 0.5: 40.0, float("inf"): 40.0}
+    assert quantile(counts, 0.5) == pytest.approx(0.15)  # The 20th of 40 is halfway through the second part.
+    assert quantile(counts, 1.0) == pytest.approx(0.5)
+    assert quantile({0.1: 0.0, float("inf"): 4.0}, 0.5) == 0.1
+    assert quantile({0.1: 0.0, float("inf"): 0.0}, 0.5) is None
+    assert quantile({}, 0.5) is None
+
+
+def test_every_word_is_there_in_both_languages() -> None:
+    from genre.serving.studio.words import _WORDS, language_of, say
+
+    assert all(len(said) == 2 and all(said) for said in _WORDS.values())
+    assert all(any("一" <= letter <= "鿿" for letter in zh) or key == "p99" for key, (_, zh) in _WORDS.items())
+    assert say("kind_haiku", "zh") == "haiku"
+    assert [language_of(told) for told in ("zh-CN,zh;q=0.9,en;q=0.8", "en-GB,en,zh", "")] == ["zh", "en", "en"]
