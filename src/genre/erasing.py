@@ -22,6 +22,7 @@ from genre.data.dataset import Dataset
 from genre.data.files import load_dataset, load_split, save_dataset, save_split
 from genre.data.splits import Split
 from genre.pipeline import ANSWERS, CONTENT, REPORT, write_report
+from genre.runs import forget
 from genre.workspace import MANIFEST, read_manifest, verify
 
 
@@ -44,6 +45,7 @@ def erase_from_run(run: Path, user_ids: Set[str]) -> bool:
         return False
     with atomic_directory(run) as copy:
         shutil.copytree(run, copy, copy_function=os.link, dirs_exist_ok=True)
+        forget(copy, sorted(user_ids))
         for path in sorted((copy / "data").iterdir()):
             if path.name == "all":
                 _write_dataset(_without(load_dataset(path), user_ids), path)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
 
+from genre.adaptation.adapted import Adapted
 from genre.asking import rows_of
 from genre.core.errors import GenreError
 from genre.core.interactions import Interactions
@@ -25,6 +27,7 @@ from genre.data.columns import ITEM_ID
 from genre.engine import Engine
 from genre.features.text import Language
 from genre.recent import Happened
+from genre.recommenders.base import Recommender
 from genre.serving.drift import DriftWatch
 from genre.serving.stores.items import Item
 from genre.strategies.base import StrategyConfig
@@ -135,7 +138,9 @@ class LiveVersion:
             self.engine.recent.forget(user_id)
             engine = self.engine
             if (row := int(engine.data.users.vocabulary.rows([user_id])[0])) >= 0:
-                self._use(replace(engine, data=engine.data.without_user(row)))
+                data = engine.data.without_user(row)
+                model, *fallback = (_without_user(one, row) for one in (engine.model, *engine.fallback))
+                self._use(replace(engine, data=data, model=model, fallback=tuple(fallback)))
 
     def recommend(self, asks: Sequence[Ask]) -> list[list[Recommended] | Exception]:
         """Return what is recommended for each question; those that are alike in all but the person go together."""
@@ -239,6 +244,21 @@ class LiveVersion:
         if not self._withdrawn:
             return ()
         return (ColumnRuleConfig(kind="deny", column=ITEM_ID, values=tuple(sorted(self._withdrawn))),)
+
+
+def _without_user(model: Recommender, row: int) -> Recommender:
+    """Return a model, or one that is made of others, without what a moved one holds of somebody's other life."""
+    if isinstance(model, Adapted):
+        return model.without_users(np.array([row], np.int32))
+    members = getattr(model, "members", None)
+    if not members:
+        return model
+    other = copy(model)
+    if isinstance(members, dict):
+        vars(other)["members"] = {name: _without_user(member, row) for name, member in members.items()}
+    else:
+        vars(other)["members"] = [_without_user(member, row) for member in members]
+    return other
 
 
 def _popular_of(engine: Engine) -> list[Recommended]:
