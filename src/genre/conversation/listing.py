@@ -14,11 +14,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from genre.answering import LIKED
 from genre.conversation.constraints import allowed_by, to_drop
 from genre.conversation.likeness import Likeness
 from genre.conversation.state import State
 from genre.data.columns import ITEM_ID
-from genre.engine import LIKED, Engine
+from genre.engine import Engine
 from genre.features.text import Language
 from genre.strategies.base import StrategyConfig
 from genre.strategies.caps import CapConfig
