@@ -203,6 +203,15 @@ def test_keys_open_what_they_open(serving: Callable[..., Service]) -> None:
         assert int(late.headers["retry-after"]) >= 1
 
 
+def test_the_first_key_closes_the_service_to_those_without_one(client: TestClient, service: Service) -> None:
+    assert client.get("/v1/models").status_code == 200
+    create_key(StoredKeys(service.database), "first", ["read"])
+    until = time.monotonic() + 10
+    while client.get("/v1/models").status_code == 200 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert client.get("/v1/models").status_code == 401
+
+
 def test_without_keys_only_this_machine_is_answered(service: Service) -> None:
     with TestClient(make_app(service), base_url="http://somebody.example") as client:
         assert client.post("/v1/recommend", json={"user_id": "u"}).status_code == 401

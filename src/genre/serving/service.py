@@ -43,6 +43,8 @@ _REMEMBERED: Final = 20_000
 """Last lists that are kept, for when a model is too slow."""
 _SAVE: Final = 10.0
 """Seconds between two looks at how much of the quotas is used."""
+_KEYS: Final = 1.0
+"""Seconds between two looks at the keys."""
 log = logging.getLogger("genre.serving")
 
 
@@ -289,10 +291,14 @@ class Service:
 
     def _follow(self) -> None:
         """Read again and again what others have written; while the database is gone, go on with what is known."""
-        saved = time.monotonic()
+        saved = looked = time.monotonic()
         while not self._stop.wait(self.config.refresh):
             up = all(self._tried(scenario.follow) for scenario in self.scenarios.values())
             self.metrics.database.set(up)
+            if time.monotonic() - looked > _KEYS and up:
+                looked = time.monotonic()
+                # Nobody who asks without a key makes the service look whether there is one by now.
+                self._tried(self.keys.refresh)
             if time.monotonic() - saved > _SAVE and up:
                 saved = time.monotonic()
                 self._tried(self.keys.save)
