@@ -347,3 +347,63 @@ def test_who_has_asked_is_answered_before_the_end(
     late = recommend(client, user_id="u")
     assert (late.status_code, late.json()["error"]["code"]) == (503, "draining")
     assert client.get("/health/ready").status_code == 503
+
+
+def test_what_one_process_erases_the_others_forget(
+    asking: Callable[..., tuple[TestClient, Service]], own_films: Path
+) -> None:
+    here, there = asking(own_films)[0], asking(own_films)[1]
+    user = str(there.scenario(None).live.engine.data.users.vocabulary.ids[5])
+    here.post("/v1/events", json={"events": [event(1, user, "spirited-away-2001"), event(2, "u", "the-kid-1921")]})
+    until = time.monotonic() + 10
+    while not there.scenario(None).live.engine.recent.of(user) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert here.delete(f"/v1/users/{user}").json()["runs"] == 1
+    while there.scenario(None).live.engine.log_of(user).height and time.monotonic() < until:
+        time.sleep(0.02)
+    engine = there.scenario(None).live.engine
+    assert engine.log_of(user).is_empty()
+    assert engine.data.users.vocabulary.rows([user])[0] == -1
+    assert engine.log_of("u")["item_id"].to_list() == ["the-kid-1921"]
+
+
+def test_a_service_begins_with_what_was_live_before_a_damaged_version(
+    asking: Callable[..., tuple[TestClient, Service]], serving: Callable[..., Service], films: Path, own_films: Path
+) -> None:
+    first = serving()
+    models = Models(first.database)
+    models.add("films", "v2", str(own_films))
+    models.move("films", "v2", "live")
+    first.close()
+    state = own_films / "models" / "item_knn" / "state.safetensors"
+    whole = state.read_bytes()
+    state.write_bytes(whole[:-10])
+    client, service = asking(films)
+    assert recommend(client, user_id="u").json()["version"] == "v1"
+    assert "v2" in service.scenario(None).problems
+    state.write_bytes(whole)
+    service.scenario(None)._noticed["v2"] -= 60
+    until = time.monotonic() + 10
+    while service.scenario(None).live.name != "v2" and time.monotonic() < until:
+        time.sleep(0.02)
+    assert recommend(client, user_id="u").json()["version"] == "v2"
+    assert not service.scenario(None).problems
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://evil.example"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://localhost", "sec-fetch-site": "same-origin"}, 200),
+        ({}, 200),
+    ],
+)
+def test_a_page_of_another_site_cannot_ask_where_no_key_is_needed(
+    client: TestClient, headers: dict[str, str], status: int
+) -> None:
+    sent = json.dumps({"events": [event(1, "u", "the-kid-1921")]})
+    assert (
+        client.post("/v1/events", content=sent, headers={"content-type": "text/plain", **headers}).status_code == status
+    )

@@ -55,7 +55,8 @@ def _explain(app: FastAPI) -> None:
     """Let errors say what is wrong, where, and what to do about it; and never what the program was doing."""
 
     @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        request.app.state.service.metrics.refused.labels(error.code).inc()
         return JSONResponse(error.body(), error.status_code, headers=dict(error.headers or {}))
 
     @app.exception_handler(BareHTTPException)
@@ -80,8 +81,11 @@ def _explain(app: FastAPI) -> None:
         return JSONResponse(body, 503, headers={"retry-after": "1"})
 
     @app.exception_handler(GenreError)
-    async def deliberate(_: Request, error: GenreError) -> JSONResponse:
+    async def deliberate(request: Request, error: GenreError) -> JSONResponse:
         status, code = next((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
+        if isinstance(error, ArtifactError) and "://" in (error.place or ""):
+            status, code = 503, "away"  # A damaged database: where it lies is not for clients.
+        request.app.state.service.metrics.refused.labels(code).inc()
         headers = {}
         if status in {429, 503}:
             headers["retry-after"] = str(round(error.seconds)) if isinstance(error, BusyError) else "2"

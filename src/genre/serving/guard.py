@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -72,6 +72,10 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "websocket":
+            # Nothing here speaks through one, and none would pass the checks below.
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -121,6 +125,8 @@ class Guard:
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         kind, _, secret = authorization.partition(" ")
         if not authorization and service.is_open and _is_local(headers.get(b"host", b"").decode("latin-1")):
+            if _is_from_elsewhere(headers):
+                raise Refused(403, "elsewhere", "the request comes from another site's page", "Make a key for it.")
             return _ANYBODY
         if is_studio(path) and not service.is_open:
             return None  # It asks for the key itself, on a page of its own.
@@ -206,6 +212,15 @@ def _is_local(host: str) -> bool:
     """Return whether a request was addressed to this machine by its own name, and not through somebody's web page."""
     name = host[1 : host.index("]")] if host.startswith("[") and "]" in host else host.rpartition(":")[0] or host
     return name in LOCAL
+
+
+def _is_from_elsewhere(headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether a browser sends a request for a page of another site, as a page on the internet could make it."""
+    if headers.get(b"sec-fetch-site", b"none") in {b"cross-site", b"same-site"}:
+        # Following a link to the studio is no harm; sending something is.
+        return headers.get(b"sec-fetch-mode") != b"navigate"
+    origin = headers.get(b"origin")
+    return origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
 
 
 async def _say(send: Send, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:

@@ -125,7 +125,8 @@ class Keyring:
 
         Args:
             keys: Where they are kept.
-            refresh: Seconds between two looks at what has changed.
+            refresh: Seconds between two looks at what has changed, which `who` takes; infinite where somebody calls
+                `refresh`, so that nobody who asks waits for the database.
             now: The server's clock, in seconds since 1970.
             clock: One that never goes back.
 
@@ -155,7 +156,8 @@ class Keyring:
     def who(self, secret: str) -> Caller | None:
         """Return whose secret this is; None where it is nobody's, or was revoked."""
         key_id = _id_in(secret)
-        self._look_again(self._refresh if key_id in self._keys else min(_SOON, self._refresh))
+        if math.isfinite(self._refresh):
+            self._look_again(self._refresh if key_id in self._keys else min(_SOON, self._refresh))
         key = self._keys.get(key_id)
         same = hmac.compare_digest(_digest(secret), _NOBODY if key is None else key.digest)
         if key is None or not same:

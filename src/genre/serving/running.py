@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -130,6 +132,14 @@ class Server(uvicorn.Server):
         """Take no more requests, and end when those that have begun are answered."""
         self._service.draining = True
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Say that the service is not ready any more, let load balancers notice, and then begin to end."""
+        if self._service.leaving or not self._service.config.notice:
+            super().handle_exit(sig, frame)
+            return
+        self._service.leaving = True
+        threading.Timer(self._service.config.notice, super().handle_exit, (sig, frame)).start()
 
 
 def _end_with(app: FastAPI, service: Service) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,7 @@ from genre.recent import Happened
 from genre.runs import CONFIG, open_run
 from genre.serving.experiments import arm_of
 from genre.serving.live import LiveVersion
+from genre.serving.stores.audit import Audit
 from genre.serving.stores.database import Database
 from genre.serving.stores.events import IMPRESSION, Event, Events, Outcome
 from genre.serving.stores.experiments import Experiment as Comparison
@@ -24,6 +27,7 @@ from genre.serving.stores.experiments import Experiments
 from genre.serving.stores.items import Items
 from genre.serving.stores.models import Models
 from genre.serving.stores.models import Version as StoredVersion
+from genre.serving.stores.users import ERASED
 from genre.serving.versions import Versions
 from genre.strategies.base import StrategyConfig
 from genre.strategies.diversity import DiversifyConfig
@@ -32,6 +36,8 @@ from genre.workspace import read_manifest
 
 SEQ: Final = "seq"
 """Where the manifest of a version says how far its data goes."""
+_AGAIN: Final = 30.0
+"""Seconds after which a version that could not be loaded is tried again: somebody may have repaired it."""
 _STANDBY: Final = 1
 """Retired versions that stay in memory, so that going back to one takes no time."""
 
@@ -62,12 +68,13 @@ class Scenario:
         """
         self.name, self.run = name, run
         self._models, self._experiments = Models(database), Experiments(database)
-        self._events, self._items = Events(database), Items(database)
+        self._events, self._items, self._audit = Events(database), Items(database), Audit(database)
         self._loaded: dict[str, LiveVersion] = {}
         self.problems: dict[str, str] = {}
         """Why versions that are on duty could not be loaded, by their names."""
         self.behind = 0
         """Events of the store that the live version does not know."""
+        self._noticed: dict[str, float] = {}
         self._loading = threading.Lock()
         self._running: tuple[Comparison, ...] = ()
         self._canary: tuple[LiveVersion, float] | None = None
@@ -83,7 +90,8 @@ class Scenario:
                 place=str(run),
                 remedy="Name one: `genre rollback RUN --to VERSION --database URL`.",
             )
-        self.live = self._load(live)
+        self.live = self._first(live)
+        self._erased = self._audit.last(ERASED, name)
         self.follow()
 
     @property
@@ -173,13 +181,25 @@ class Scenario:
         for version in list(self._loaded.values()):
             version.forget(user_id)
 
+    @contextmanager
+    def erasing(self) -> Iterator[None]:
+        """Let somebody be erased from the stores who is forgotten here already."""
+        with self._loading:
+            yield
+            self._erased = self._audit.last(ERASED, self.name)
+
     def follow(self) -> None:
-        """Read what has changed in the stores: versions, items, events, experiments.
+        """Read what has changed in the stores: versions, items, events, experiments, and whether somebody was erased.
 
         Raises:
             ResourceError: The database cannot be read; everything goes on as it was.
         """
         with self._loading:
+            if (erased := self._audit.last(ERASED, self.name)) != self._erased:
+                # Whom another process has erased nobody can say any more: all that is known is read again.
+                self._loaded.clear()
+                self.live = self._load(self._models.on_duty(self.name)[0] or self._stored(self.live.name))
+                self._erased = erased
             running = [one for one in self._experiments.all(self.name) if one.state == "running"]
             self._running = tuple(running)
             self._follow_versions()
@@ -239,15 +259,39 @@ class Scenario:
             if name not in wanted and name not in retired[:_STANDBY]:
                 del self._loaded[name]
 
+    def _first(self, live: StoredVersion) -> LiveVersion:
+        """Return the live version; where it is damaged, the one that was live before it and can answer.
+
+        Raises:
+            ArtifactError: There is none.
+        """
+        try:
+            return self._load(live)
+        except GenreError as error:
+            self._note_problem(live.version, error)
+            retired = [one for one in self._models.all(self.name) if one.state == "retired"]
+            for one in sorted(retired, key=lambda one: -one.changed):
+                if (found := self._tried(one)) is not None:
+                    return found
+            raise
+
+    def _stored(self, version: str) -> StoredVersion:
+        return next(one for one in self._models.all(self.name) if one.version == version)
+
     def _tried(self, stored: StoredVersion) -> LiveVersion | None:
         """Return a version, or None where it cannot be loaded: what answered before goes on answering."""
-        if stored.version in self.problems:
+        if stored.version in self.problems and time.monotonic() - self._noticed[stored.version] < _AGAIN:
             return None
         try:
-            return self._load(stored)
+            found = self._load(stored)
         except GenreError as error:
-            self.problems[stored.version] = str(error)
+            self._note_problem(stored.version, error)
             return None
+        self.problems.pop(stored.version, None)
+        return found
+
+    def _note_problem(self, version: str, error: GenreError) -> None:
+        self.problems[version], self._noticed[version] = str(error), time.monotonic()
 
     def _load(self, stored: StoredVersion) -> LiveVersion:
         if stored.version in self._loaded:

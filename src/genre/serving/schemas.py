@@ -38,7 +38,7 @@ class Question(Form):
     """Who asks. Somebody unknown is answered too."""
     history: Ids | None = None
     """Ids of liked items, oldest first, in place of what is known of the user."""
-    deadline_ms: Annotated[Whole, Field(ge=1, le=600_000)] | None = None
+    deadline_ms: Annotated[Whole, Field(ge=1, le=120_000)] | None = None
     """Milliseconds until an answer is of use; what is popular comes in place of one that takes longer."""
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -78,7 +79,7 @@ class Service:
         self.config, self.metrics, self.started = config, Metrics(), time.time()
         self.database = Database.open(config.database)
         self.events, self.items, self.users = Events(self.database), Items(self.database), Users(self.database)
-        self.keys = Keyring(StoredKeys(self.database))
+        self.keys = Keyring(StoredKeys(self.database), refresh=math.inf)
         self.scenarios = {name: Scenario(name, run, self.database, self._decided) for name, run in runs.items()}
         self.intake = Intake(self.events)
         self.slow = SlowLane(config.writers, config.most_writing)
@@ -86,7 +87,8 @@ class Service:
             self._answered, size=config.batch, most=config.most_waiting
         )
         self.batcher.load.watch = self._watched
-        self.draining = False
+        self.leaving = self.draining = False
+        """Whether it is about to end, and whether it takes nothing more."""
         self._remembered: OrderedDict[tuple[str, str], Sequence[Recommended]] = OrderedDict()
         self._conversations: dict[tuple[str, ScenarioName, bool], tuple[Engine, Conversation]] = {}
         self._making: set[tuple[str, ScenarioName, bool]] = set()
@@ -217,8 +219,10 @@ class Service:
         paths = {Path(version.path) for version in scenario.versions()}
 
         def work() -> tuple[dict[str, int], int]:
-            rows = self.users.erase(scenario.name, [name], actor=actor)
-            return rows, sum(erase_from_run(path, {user_id, name}) for path in paths if path.exists())
+            # The files first: when other processes see that somebody was erased, they read them again.
+            runs = sum(erase_from_run(path, {user_id, name}) for path in paths if path.exists())
+            with scenario.erasing():
+                return self.users.erase(scenario.name, [name], actor=actor), runs
 
         return await asyncio.to_thread(work)
 
@@ -293,7 +297,8 @@ class Service:
         """Read again and again what others have written; while the database is gone, go on with what is known."""
         saved = looked = time.monotonic()
         while not self._stop.wait(self.config.refresh):
-            up = all(self._tried(scenario.follow) for scenario in self.scenarios.values())
+            tried = [self._tried(scenario.follow) for scenario in self.scenarios.values()]
+            up = all(tried)
             self.metrics.database.set(up)
             if time.monotonic() - looked > _KEYS and up:
                 looked = time.monotonic()

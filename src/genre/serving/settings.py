@@ -41,6 +41,9 @@ class ServeConfig(Config):
     """Seconds that may pass until the next part of a request comes."""
     refresh: PositiveFloat = 0.25
     """Seconds between two looks at what other processes have written: events, items, versions."""
+    notice: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds during which `/health/ready` says no, and all is answered, before the service listens no more: as long as
+    a load balancer takes to notice."""
     drain: PositiveFloat = 15.0
     """Seconds that requests which have begun may take when the service ends."""
     learn_every: PositiveFloat | None = None

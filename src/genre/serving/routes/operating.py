@@ -93,18 +93,22 @@ async def live() -> dict[str, Literal["ok"]]:
 async def ready(request: Request) -> JSONResponse:
     """Say whether requests can be taken; lists are answered while the database is away, and events are not."""
     service: Service = request.app.state.service
-    body = {
-        "status": "draining" if service.draining else "ok",
+    ending = service.draining or service.leaving
+    body: dict[str, Any] = {
+        "status": "draining" if ending else "ok",
         "database": "up" if service.database_up else "down",
-        "scenarios": {name: scenario.live.name for name, scenario in service.scenarios.items()},
-        "problems": sorted({problem for one in service.scenarios.values() for problem in one.problems}),
     }
-    return JSONResponse(body, status_code=503 if service.draining else 200)
+    if service.is_open:
+        # Who has no key need not know what is served.
+        body["scenarios"] = {name: scenario.live.name for name, scenario in service.scenarios.items()}
+        body["problems"] = sorted({problem for one in service.scenarios.values() for problem in one.problems})
+    return JSONResponse(body, status_code=503 if ending else 200)
 
 
 @router.get("/metrics", responses=PROBLEMS, response_class=Response)
 async def metrics(asker: Reader) -> Response:
-    """Return what Prometheus reads."""
+    """Return what Prometheus reads; it is of all scenarios, so the key must be too."""
+    asker.everywhere()
     asker.service.gauges()
     return Response(asker.service.metrics.page(), media_type=PAGE)
 

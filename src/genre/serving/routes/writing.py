@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 from typing import Annotated, Any, Final, TypeVar
@@ -247,8 +248,11 @@ async def _in_time(work: Callable[[], T], body: Question, service: Service, *, p
         Refused: It took longer than the client allows, and that is all there is.
         TimeoutError: It took longer than the service allows.
     """
+    begun = time.monotonic()
     try:
-        return await service.slow.do(work, _seconds(body, service))
+        result = await service.slow.do(work, _seconds(body, service))
+        service.metrics.stages.labels("write").observe(time.monotonic() - begun)
+        return result
     except TimeoutError:
         if body.deadline_ms is None or (plain and service.config.write.generator is not None):
             raise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from genre.serving.stores.database import Database
 from genre.serving.stores.tables import AUDIT
@@ -47,6 +47,12 @@ class Audit:
     def __init__(self, database: Database) -> None:
         """Use a database."""
         self._database = database
+
+    def last(self, action: str, scenario: str) -> int:
+        """Return the number of the newest entry of an action in a scenario; 0 where there is none."""
+        query = select(func.max(AUDIT.c.number)).where(AUDIT.c.action == action, AUDIT.c.scenario == scenario)
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar() or 0
 
     def newest(self, n: int = 100, *, before: int | None = None, scenario: str | None = None) -> list[Entry]:
         """Return entries, newest first.

@@ -16,6 +16,8 @@ from genre.serving.stores.values import checked_id, checked_object, chunks
 
 PERSONAL: Final = tuple(table for table in METADATA.sorted_tables if USER_ID in table.c)
 """The tables that hold something of a person: a new one belongs to them by its column."""
+ERASED: Final = "users erased"
+"""What the audit log calls it."""
 _HIDDEN: Final = frozenset({"scenario", USER_ID, "digest"})
 """Columns that say nothing of a person that the export does not say elsewhere."""
 
@@ -104,7 +106,7 @@ class Users:
                 connection,
                 time=self._now(),
                 actor=actor,
-                action="users erased",
+                action=ERASED,
                 scenario=scenario,
                 detail={"users": len(user_ids), "rows": erased},
             )
