@@ -19,7 +19,7 @@ from genre.recommenders.store import load_model, save_model
 from genre.training.config import CHECKPOINT_FILE, TrainingConfig
 from tests.recommenders.chains import NUM_ITEMS, chain, chain_of
 
-FAST = TrainingConfig(epochs=100, batch_size=32, learning_rate=0.01, patience=25, tracker="none")
+FAST = TrainingConfig(epochs=24, batch_size=16, learning_rate=0.02, validate_every=4, patience=None, tracker="none")
 
 
 def config(**settings: object) -> SasrecConfig:
@@ -45,7 +45,7 @@ def next_of(model: Sasrec, rows: list[list[int]]) -> list[int]:
         {"time_aware": True},
         {"temperature": 0.1},
         {"loss": "sampled", "num_negatives": 12},
-        {"loss": "gbce", "num_negatives": 12},
+        {"loss": "gbce", "num_negatives": 12, "training": FAST.model_copy(update={"epochs": 48})},
         {"contrastive": 0.1},
         {"augment": ("crop", "prefix"), "contrastive": 0.1},
         {"training": FAST.model_copy(update={"accumulate": 3, "average": 2})},
@@ -119,7 +119,7 @@ class Interrupt:
 
 def test_an_interrupted_fit_goes_on(tmp_path: Path) -> None:
     data, validation = chain()
-    often = FAST.model_copy(update={"checkpoint_seconds": 0.0, "epochs": 5})
+    often = FAST.model_copy(update={"checkpoint_seconds": 0.0, "epochs": 5, "batch_size": 32, "validate_every": 1})
     whole = config(training=often).build({}).fit(data, RunContext(validation=validation))
     run = RunContext(validation=validation, directory=tmp_path, progress=Interrupt(9))
     with pytest.raises(KeyboardInterrupt):
