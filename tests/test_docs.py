@@ -232,7 +232,7 @@ def test_a_service_can_be_operated_by_following_the_page() -> None:
     page = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
     with Database.open("sqlite:///genre.db") as database:
         models = Models(database)
-        for name in ("first", "second"):
+        for name in ("v1", "second"):
             models.add("films", name, f"runs/{name}")
             models.move("films", name, "live")
     for code in blocks(page, "python"):
@@ -240,7 +240,7 @@ def test_a_service_can_be_operated_by_following_the_page() -> None:
     shutil.copy("genre-copy.db", "restored.db")
     with Database.open("sqlite:///restored.db") as database:
         assert [(one.version, one.state) for one in Models(database).all("films")] == [
-            ("first", "live"), ("second", "retired"),
+            ("v1", "live"), ("second", "retired"),
         ]  # fmt: skip
     with sqlite3.connect("genre-copy.db") as copy:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -51,7 +51,7 @@ def test_lists_are_those_of_the_engine(asking: Client, service: Service) -> None
     answer = asking.recommend(user, n=5, reasons="en")
     engine = service.scenario(None).live.engine
     assert [item.item_id for item in answer.items] == engine.recommend(user, n=5)["item_id"].to_list()
-    assert (answer.scenario, answer.version, answer.answered_by, answer.user_id) == ("films", "first", "model", user)
+    assert (answer.scenario, answer.version, answer.answered_by, answer.user_id) == ("films", "v1", "model", user)
     assert all(item.reason for item in answer.items)
     told = asking.recommend(history=["spirited-away-2001"], n=3, exclude=[answer.items[0].item_id], deadline_ms=20_000)
     assert len(told.items) == 3
@@ -107,17 +107,17 @@ def test_items_users_and_versions(asking: Client, service: Service) -> None:
     assert len(asking.export("u1")["events"]) == 1
     assert asking.erase("u1").rows["events"] == 1
     assert asking.export("u1")["events"] == []
-    assert [(one.version, one.state) for one in asking.models()] == [("first", "live")]
+    assert [(one.version, one.state) for one in asking.models()] == [("v1", "live")]
     with pytest.raises(DataError, match="'first' is live and cannot become rejected"):
-        asking.move("first", "rejected")
-    begun = asking.begin("spring", {"first": 0.5, "other": 0.5})
-    assert (begun.state, begun.arms) == ("running", {"first": 0.5, "other": 0.5})
+        asking.move("v1", "rejected")
+    begun = asking.begin("spring", {"v1": 0.5, "other": 0.5})
+    assert (begun.state, begun.arms) == ("running", {"v1": 0.5, "other": 0.5})
     answer = asking.recommend(user_of(service))
-    assert (answer.experiment, answer.arm in {"first", "other"}) == ("spring", True)
+    assert (answer.experiment, answer.arm in {"v1", "other"}) == ("spring", True)
     assert asking.stop("spring").state == "stopped"
     assert [one.state for one in asking.experiments()] == ["stopped"]
     health = asking.health()
-    assert (health.status, health.scenarios) == ("ok", {"films": "first"})
+    assert (health.status, health.scenarios) == ("ok", {"films": "v1"})
     service.draining = True
     assert asking.health().status == "draining"
 
