@@ -4,6 +4,7 @@
     python benchmarks/serving.py capacity --run RUN
     python benchmarks/serving.py reads    --run RUN --trials 10000
     python benchmarks/serving.py memory   --run RUN --minutes 10
+    python benchmarks/serving.py durability --run RUN --rounds 100 [--database postgresql://...]
     python benchmarks/serving.py --make-run          (Amazon Beauty: the fusion of sasrec, graph and content)
 
 The load comes from the same machine. Arrivals are open-loop: a request is sent when its time has come, by a Poisson
@@ -17,6 +18,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,12 +149,12 @@ async def load(port: int, rate: float, seconds: float, make: Callable[[int], tup
 
 
 @contextmanager
-def served(run: Path, *, plain: bool = False, database: Path | None = None) -> Iterator[tuple[int, psutil.Process]]:
+def served(run: Path, *, plain: bool = False, url: str | None = None) -> Iterator[tuple[int, psutil.Process]]:
     """Start a service in a process of its own, and end it."""
     port, directory = 18_000 + os.getpid() % 1_000 + 1_000 * plain, tempfile.mkdtemp()
-    database = database or Path(directory) / "genre.db"
+    url = url or f"sqlite:///{directory}/genre.db"
     own = [sys.executable, "-c", "from genre.cli import main; main()", "serve", str(run), "--no-studio"]
-    command = [*own, "--port", str(port), "--database", f"sqlite:///{database}", "--set", "deadline=5"]
+    command = [*own, "--port", str(port), "--database", url, "--set", "deadline=5"]
     if plain:
         command = [sys.executable, "-c", PLAIN, str(run), str(port)]
     log = Path(directory) / "log"
@@ -164,6 +166,7 @@ def served(run: Path, *, plain: bool = False, database: Path | None = None) -> I
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -354,6 +357,65 @@ def memory(run: Path, minutes: float) -> None:
     write_result("serving-memory", {"config": {"minutes": minutes}, "samples": samples, **found}, summary)
 
 
+def durability(run: Path, rounds: int, url: str | None) -> None:
+    """Kill the service under 500 events a second, in requests of ten, and look for what it had acknowledged."""
+    from genre.serving.stores.database import Database
+    from genre.serving.stores.events import Events
+
+    world, rng, acknowledged, open_events = World(run), np.random.default_rng(2), set[str](), list[dict[str, Any]]()
+
+    async def tell(port: int, number: int, seconds: float) -> None:
+        connections, until = Connections(port), time.perf_counter() + seconds
+
+        async def some(events: list[dict[str, Any]]) -> None:
+            try:
+                status, _ = await connections.ask("/v1/events", {"events": events})
+                if status == 200:
+                    acknowledged.update(event["event_id"] for event in events)
+                    return
+            except (OSError, asyncio.IncompleteReadError):
+                pass
+            open_events.extend(events)
+
+        async def kill() -> None:
+            await asyncio.sleep(seconds)
+            process.kill()
+
+        # What was not acknowledged is told again first, whether it had been written or not.
+        again, open_events[:] = list(open_events), []
+        tasks = [asyncio.create_task(kill())]
+        tasks += [asyncio.create_task(some(again[at : at + 100])) for at in range(0, len(again), 100)]
+        sent = 0
+        while time.perf_counter() < until:
+            users, items = rng.choice(world.users[:500], 10), rng.choice(world.items[:500], 10)
+            events = [
+                {"event_id": f"{number}-{sent}-{at}", "user_id": str(user), "item_id": str(item)}
+                for at, (user, item) in enumerate(zip(users, items, strict=True))
+            ]
+            tasks.append(asyncio.create_task(some(events)))
+            sent += 1
+            await asyncio.sleep(max(0.0, until - seconds + sent / 50 - time.perf_counter()))
+        await asyncio.gather(*tasks)
+
+    with tempfile.TemporaryDirectory() as directory:
+        url = url or f"sqlite:///{directory}/genre.db"
+        for number in range(rounds):
+            with served(run, url=url) as (port, process):
+                asyncio.run(tell(port, number, float(rng.uniform(0.2, 2.0))))
+            with Database.open(url) as database:
+                rows = [row for frame in Events(database).since(run.name) for row in frame["event_id"].to_list()]
+            lost, twice = len(acknowledged - set(rows)), len(rows) - len(set(rows))
+            if lost or twice:
+                raise SystemExit(f"round {number}: {lost} lost, {twice} twice")
+            print(f"round {number}: {len(acknowledged):,} acknowledged, all there, each once", flush=True)
+    kind = url.partition(":")[0]
+    head = ["database", "rounds", "acknowledged", "lost", "twice"]
+    summary = table(head, [[kind, rounds, f"{len(acknowledged):,}", 0, 0]])
+    write_result(
+        f"serving-durability-{kind}", {"config": {"rounds": rounds}, "acknowledged": len(acknowledged)}, summary
+    )
+
+
 def make_run(runs: Path) -> None:
     """Make the run that the figures are of."""
     from genre import pipeline
@@ -378,12 +440,14 @@ def make_run(runs: Path) -> None:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", nargs="?", choices=["latency", "capacity", "reads", "memory"])
+    parser.add_argument("what", nargs="?", choices=["latency", "capacity", "reads", "memory", "durability"])
     parser.add_argument("--run", type=Path)
     parser.add_argument("--make-run", type=Path, nargs="?", const=Path("runs"), help="make the run, in this directory")
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each rate that is tried for the capacity")
+    parser.add_argument("--rounds", type=int, default=100, help="kills")
+    parser.add_argument("--database", help="for durability: a PostgreSQL URL in the place of SQLite")
     parser.add_argument("--trials", type=int, default=10_000)
     arguments = parser.parse_args()
     if arguments.make_run is not None:
@@ -394,6 +458,8 @@ def main() -> None:
         capacity(arguments.run, arguments.seconds)
     elif arguments.what == "reads":
         reads(arguments.run, arguments.trials)
+    elif arguments.what == "durability":
+        durability(arguments.run, arguments.rounds, arguments.database)
     elif arguments.what == "memory":
         memory(arguments.run, arguments.minutes)
 
