@@ -55,15 +55,17 @@ def caller_of(request: gr.Request) -> Caller:
     return caller
 
 
-def scenario_for(service: Service, request: gr.Request, scope: KeyScope, name: str | None) -> Scenario:
-    """Return a scenario, if the caller may do this in it; the request counts like any other with their key.
+def scenario_for(
+    service: Service, request: gr.Request, scope: KeyScope, name: str | None, *, counts: bool = True
+) -> Scenario:
+    """Return a scenario, if the caller may do this in it; it counts like any other request with their key.
 
     Raises:
         HTTPException: They may not, there is no such scenario, or a limit of the key is used up.
     """
     caller = caller_of(request)
     found = Asker(service, caller, scope).scenario(name)
-    if not service.is_open and service.keys.admit(caller) is not None:
+    if counts and not service.is_open and service.keys.admit(caller) is not None:
         raise HTTPException(429, "limit")
     return found
 

@@ -24,6 +24,9 @@ _FONTS: Final = (
 )  # fmt: skip
 """Of the reader's machine: none is loaded."""
 
+_ADMINS: Final = ("versions", "experiments")
+"""Tabs that only administrators see."""
+
 
 def look() -> dict[str, Any]:
     """Return colours, fonts and styles of the page."""
@@ -71,7 +74,8 @@ class _Page:
         self._connect()
 
     def _tab(self, name: str) -> gr.Tab:
-        tab = gr.Tab(say(f"tab_{name}", "en"), id=name, elem_id=f"tab-{name}")
+        # Gradio can show a tab that was hidden, and not the other way round.
+        tab = gr.Tab(say(f"tab_{name}", "en"), id=name, elem_id=f"tab-{name}", visible=name not in _ADMINS)
         self.tabs[name] = tab
         self.frame.labels.add(tab, label=f"tab_{name}")
         return tab
@@ -142,11 +146,11 @@ class _Page:
     async def _rename(self, name: str, language: Language, request: gr.Request) -> list[Any]:
         """Return what all parts are called in a language; tabs for administrators are shown to them."""
         updates = self.frame.labels.updates(language)
-        admin = caller_of(request).may("admin", name)
-        hidden = [self.tabs["versions"], self.tabs["experiments"]]
-        for part, update in zip(self.frame.labels.parts, updates, strict=True):
-            if part in hidden:
-                update["visible"] = admin
+        if caller_of(request).may("admin", name):
+            shown = [self.tabs[tab] for tab in _ADMINS]
+            for part, update in zip(self.frame.labels.parts, updates, strict=True):
+                if part in shown:
+                    update["visible"] = True
         return [
             *(gr.update(**update) for update in updates),
             head_of(language, leave=not self.service.is_open),

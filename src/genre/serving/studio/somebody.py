@@ -60,9 +60,8 @@ class Somebody:
         self.user = add(
             gr.Dropdown([], allow_custom_value=True, elem_id="user", filterable=True), label="user", info="user_info"
         )
-        with gr.Column(visible=False) as self.choosing:
-            self.words = add(gr.Textbox(elem_id="search"), label="search", info="search_info")
-            self.found = gr.HTML("", js_on_load=markup.CLICKS, elem_id="found")
+        self.words = add(gr.Textbox(elem_id="search", visible=False), label="search", info="search_info")
+        self.found = gr.HTML("", js_on_load=markup.CLICKS, elem_id="found")
         self.diversity = add(gr.Slider(0, 1, value=0, step=0.05, elem_id="diversity"), label="diversity")
         self.explore = add(gr.Slider(0, 0.5, value=0, step=0.05, elem_id="explore"), label="explore")
         self._draw_texts(add)
@@ -85,12 +84,12 @@ class Somebody:
         ask = {"fn": self.ask, "inputs": self.asked, "outputs": self.answers, "trigger_mode": "always_last", **QUIET}
         fresh = {"fn": list, "outputs": [self.exclude], **QUIET}
         self.mode.input(
-            lambda mode: (gr.update(visible=mode == "user"), gr.update(visible=mode == "history"), []),
-            [self.mode], [self.user, self.choosing, self.exclude], **QUIET,
+            lambda mode: (gr.update(visible=mode == "user"), gr.update(visible=mode == "history", value=""), "", []),
+            [self.mode], [self.user, self.words, self.found, self.exclude], **QUIET,
         ).then(**ask)  # fmt: skip
         self.user.input(**fresh).then(**ask)
         gr.on([self.diversity.input, self.explore.input], **ask)
-        self.words.input(
+        self.words.change(
             self.look, [self.frame.scenario, self.frame.language, self.words], [self.found],
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
@@ -113,13 +112,14 @@ class Somebody:
         self.go.click(**write)
 
     def begin(self, scenario: Scenario) -> list[Any]:
-        """Return what the parts `user, mode, choosing, history, exclude, item, diversity` show of a scenario first."""
+        """Return what the parts in `begun` show of a scenario first."""
         users = users_of(scenario)
         mode = "user" if users else "history"
         return [
             gr.update(choices=users, value=users[0] if users else None, visible=bool(users)),
             mode,
-            gr.update(visible=mode == "history"),
+            gr.update(visible=mode == "history", value=""),
+            "",
             [],
             [],
             "",
@@ -129,7 +129,7 @@ class Somebody:
     @property
     def begun(self) -> list[Any]:
         """The parts that `begin` is about."""
-        return [self.user, self.mode, self.choosing, self.history, self.exclude, self.item, self.diversity]
+        return [self.user, self.mode, self.words, self.found, self.history, self.exclude, self.item, self.diversity]
 
     async def ask(
         self, name: str, language: Language, mode: str, user: str, history: list[str], exclude: list[str],
@@ -170,7 +170,7 @@ class Somebody:
     async def look(self, name: str, language: Language, words: str, request: gr.Request) -> str:
         """Return what a search finds."""
         with telling(language):
-            engine = scenario_for(self.service, request, "read", name).live.engine
+            engine = scenario_for(self.service, request, "read", name, counts=False).live.engine
             found = await asyncio.to_thread(search, engine, words, language)
             return markup.found(found, language, asked=bool(words.strip()))
         return ""
