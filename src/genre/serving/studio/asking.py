@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import gradio as gr
 from fastapi import HTTPException
+from pydantic import ValidationError
 
 from genre.core.errors import DataError, GenreError
 from genre.data.feedback import FeedbackConfig, weight_of
@@ -81,6 +82,8 @@ def telling(language: Language) -> Iterator[None]:
         words = say("busy", language)
     except TimeoutError:
         words = say("late", language)
+    except ValidationError as error:
+        words = str(error.errors()[0]["msg"])
     except GenreError as error:
         words = f"{error.problem}. {error.remedy or ''}"
     else:

@@ -10,7 +10,7 @@ import gradio as gr
 from genre.features.text import Language
 from genre.serving.service import Service
 from genre.serving.studio import markup
-from genre.serving.studio.asking import caller_of, telling
+from genre.serving.studio.asking import caller_of, scenario_for, telling
 from genre.serving.studio.frame import QUIET, Frame, head_of, place_of
 from genre.serving.studio.operating import Comparing, Versions
 from genre.serving.studio.somebody import Somebody
@@ -132,9 +132,7 @@ class _Page:
         caller = caller_of(request)
         names = [name for name in sorted(self.service.scenarios) if caller.may("read", name)]
         with telling(language):
-            if not names:
-                raise LookupError(caller.scenario)
-            scenario = self.service.scenario(names[0])
+            scenario = scenario_for(self.service, request, "read", next(iter(names), None), counts=False)
             return [
                 gr.update(choices=names, value=names[0], visible=len(names) > 1),
                 place_of(names[0]),

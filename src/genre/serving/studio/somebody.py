@@ -40,7 +40,7 @@ class Somebody:
         """Draw the tab inside the current one."""
         self.frame, self.service = frame, frame.service
         self.history, self.exclude = gr.State([]), gr.State([])
-        self.shown, self.item = gr.State(NOTHING), gr.State("")
+        self.shown, self.item, self.taken = gr.State(NOTHING), gr.State(""), gr.State("")
         add = frame.labels.add
         with gr.Row(elem_classes="sides"):
             with gr.Column(scale=4, min_width=300):
@@ -96,10 +96,13 @@ class Somebody:
         chosen = [self.history, self.exclude]
         self.found.click(self.add, [self.history], [self.history, self.words, self.found], **QUIET).then(**ask)
         self.past.click(self.remove, chosen, chosen, **QUIET).then(**ask)
-        pressed = self.listing.click(
-            self.press, [self.frame.scenario, self.frame.language, *self.who, self.shown], [*chosen, self.item], **QUIET
+        self.listing.click(
+            self.press,
+            [self.frame.scenario, self.frame.language, *self.who, self.shown],
+            [*chosen, self.item, self.taken],
+            **QUIET,
         )
-        pressed.success(**ask)
+        self.taken.change(**ask)
         write = {
             "fn": self.write,
             "inputs": [self.frame.scenario, self.frame.language, self.frame.place, *self.who, self.item, self.kind],
@@ -190,23 +193,23 @@ class Somebody:
     async def press(
         self, name: str, language: Language, mode: str, user: str, history: list[str], exclude: list[str],
         shown: dict[str, Any], event: gr.EventData, request: gr.Request,
-    ) -> tuple[Any, Any, Any]:  # fmt: skip
+    ) -> tuple[Any, Any, Any, Any]:  # fmt: skip
         """Do what the button of an item says: a thumb is an event of a user, or a change of what was chosen."""
-        item_id, what = str(event.item), str(event.what)
+        item_id, what, now = str(event.item), str(event.what), uuid4().hex
         if what == "write":
-            return gr.skip(), gr.skip(), f"{item_id}\0{uuid4().hex}"
+            return gr.skip(), gr.skip(), f"{item_id}\0{now}", gr.skip()
         with telling(language):
             who, up = Person.of(mode, user, history, exclude), what == "up"
             if who.user_id is None:
                 if up:
-                    return [*(one for one in history if one != item_id), item_id], exclude, gr.skip()
-                return history, [*exclude, item_id], gr.skip()
+                    return [*(one for one in history if one != item_id), item_id], exclude, gr.skip(), now
+                return history, [*exclude, item_id], gr.skip(), now
             scenario = scenario_for(self.service, request, "events", name)
             if await take_thumb(self.service, scenario, who, shown, item_id, up=up):
                 gr.Info(say(f"taken_{what}", language), duration=2, title="Genre")
-                return history, exclude, gr.skip()
+                return history, exclude, gr.skip(), now
             gr.Info(say("only_here", language), duration=6, title="Genre")
-        return history, [*exclude, item_id], gr.skip()
+        return history, [*exclude, item_id], gr.skip(), now
 
     async def write(
         self, name: str, language: Language, place: Any, mode: str, user: str, history: list[str], exclude: list[str],
