@@ -69,7 +69,7 @@ class Somebody:
 
     def _draw_texts(self, add: Any) -> None:
         offered = [kind for kind in kinds() if not _ASKING & set(kind_of(kind, "en").inputs)]
-        with gr.Column(elem_classes="panel"):
+        with gr.Column(elem_classes="box"):
             with gr.Row(elem_classes="last-low"):
                 self.kind = add(
                     gr.Dropdown(choices("kind", offered, "en"), value="synopsis", elem_id="kind", min_width=180),
