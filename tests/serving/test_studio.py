@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from genre.serving.service import Service
 from genre.serving.settings import ServeConfig
 from genre.serving.stores.keys import StoredKeys
 from genre.serving.stores.models import Models
+from tests.evaluation.test_report import guard
 from tests.serving.browser import MISSING, Seen, Serving, chromium, listening, opened
 
 if TYPE_CHECKING:
@@ -53,10 +55,11 @@ def page(browser: Browser, serving: Serving) -> Iterator[Page]:
         check(seen, serving)
 
 
-def start(films: Path, directory: Path, template: Path, **settings: Any) -> Service:
+def start(films: Path, directory: Path, template: Path, *more: str) -> Service:
+    """Return a service over the run, under further names if some are given."""
     shutil.copy(template, directory / "service.db")
-    config = {"database": f"sqlite:///{directory / 'service.db'}", "deadline": 20, "refresh": 0.05, **settings}
-    return Service(ServeConfig.model_validate(config), {"films": films})
+    config = {"database": f"sqlite:///{directory / 'service.db'}", "deadline": 20, "refresh": 0.05}
+    return Service(ServeConfig.model_validate(config), dict.fromkeys(("films", *more), films))
 
 
 def check(seen: Seen, serving: Serving) -> None:
@@ -109,7 +112,10 @@ def test_a_thumb_is_an_event_and_changes_the_next_list(page: Page, serving: Serv
     assert "popular" in rows(page).first.inner_text()
 
 
-def test_a_text_comes_sentence_by_sentence(page: Page) -> None:
+def test_a_text_comes_sentence_by_sentence_and_the_list_stays(page: Page, serving: Serving) -> None:
+    page.locator("#list .why").first.wait_for()
+    lists = serving.service.metrics.answers.labels("films", "model")
+    before = lists._value.get()
     page.evaluate(
         """() => { window.states = []; new MutationObserver(() => {
              const text = document.querySelector("#text .text");
@@ -125,6 +131,7 @@ def test_a_text_comes_sentence_by_sentence(page: Page) -> None:
     assert title in states[-1][1]
     assert len(lengths) > 2  # Nothing, something, and all.
     assert any(done == "0" and len(text) == lengths[1] for done, text in states)
+    assert lists._value.get() == before
 
 
 def test_what_was_chosen_counts_and_titles_do_no_harm(page: Page, serving: Serving) -> None:
@@ -137,7 +144,7 @@ def test_what_was_chosen_counts_and_titles_do_no_harm(page: Page, serving: Servi
     assert "Spirited Away" in page.locator("#past").inner_text()
     page.locator("#search textarea, #search input").last.fill("lantern")
     until(page, "() => document.querySelector('#found').innerText.includes('onerror')")
-    assert page.locator("#found li span").first.inner_text() == NASTY
+    assert NASTY in page.locator("#found li span").all_inner_texts()
     press(page, "down")
     liked = press(page, "up")
     until(page, "() => document.querySelectorAll('#past .act-remove').length === 3")
@@ -194,10 +201,10 @@ def test_versions_experiments_and_what_goes_on(page: Page, serving: Serving) -> 
 
 
 def test_with_keys_it_asks_for_one(browser: Browser, films: Path, tmp_path: Path, sqlite_template: Path) -> None:
-    with listening(start(films, tmp_path, sqlite_template)) as serving, opened(browser) as (page, seen):
+    with listening(start(films, tmp_path, sqlite_template, "courses")) as serving, opened(browser) as (page, seen):
         service, stored = serving.service, StoredKeys(serving.service.database)
         weak, _ = create_key(stored, "weak", ["read"])
-        whole, _ = create_key(stored, "whole", ["read", "write", "events"])
+        whole, _ = create_key(stored, "whole", ["read", "write", "events"], scenario="films")
         service.keys.refresh()
         refused = page.request.post(f"{serving.address}gradio_api/queue/join", data={"fn_index": 0, "data": []})
         assert refused.status == 401
@@ -211,7 +218,10 @@ def test_with_keys_it_asks_for_one(browser: Browser, films: Path, tmp_path: Path
         page.locator("#key").fill(whole)
         page.locator("button").click()
         rows(page).first.wait_for()
+        assert not page.locator("#scenario").is_visible()
+        to_tab(page, "Live")
         assert page.get_by_role("tab", name="Versions").count() == 0
+        to_tab(page, "For somebody")
         press(page, "up")
         assert page.evaluate("() => document.cookie") == ""
         foreign = page.request.get(serving.address, headers={"origin": "http://somebody.example"})
@@ -225,12 +235,19 @@ def test_with_keys_it_asks_for_one(browser: Browser, films: Path, tmp_path: Path
         assert page.context.cookies() == []
 
 
-def test_an_open_page_does_not_hold_up_the_end(
+def test_scenarios_can_be_changed_and_an_open_page_does_not_hold_up_the_end(
     browser: Browser, films: Path, tmp_path: Path, sqlite_template: Path
 ) -> None:
-    with listening(start(films, tmp_path, sqlite_template)) as serving, opened(browser) as (page, _):
+    with listening(start(films, tmp_path, sqlite_template, "courses")) as serving, opened(browser) as (page, seen):
         page.goto(serving.address)
         rows(page).first.wait_for()
+        assert page.locator("#place input").input_value() == "Courses"
+        page.locator("#scenario input").click()
+        page.get_by_role("option", name="films").click()
+        until(page, "() => document.querySelector('#place input').value === 'Video'")
+        press(page, "up")
+        assert [len(list(serving.service.events.since(name, 0))) for name in ("courses", "films")] == [0, 1]
+        check(seen, serving)
         assert serving.stop(5)
 
 
@@ -268,6 +285,18 @@ def test_times_are_read_from_histograms_as_prometheus_reads_them() -> None:
     assert quantile({0.1: 0.0, float("inf"): 4.0}, 0.5) == 0.1
     assert quantile({0.1: 0.0, float("inf"): 0.0}, 0.5) is None
     assert quantile({}, 0.5) is None
+
+
+def test_the_frontier_is_shown_where_a_run_has_one(tmp_path: Path) -> None:
+    from genre.serving.studio.operating import frontier_of
+
+    paths = (tmp_path / "gone", tmp_path)
+    assert "no frontier" in frontier_of(paths, "en")
+    (tmp_path / "account.json").write_text(json.dumps({"accounts": {"a <reader>": guard()}}))
+    shown = frontier_of(paths, "en")
+    assert "Kept: free, 50 % of it." in shown
+    assert "<svg" in shown
+    assert "<b>a &lt;reader&gt;</b>" in shown
 
 
 def test_every_word_is_there_in_both_languages() -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import gradio as gr
 from fastapi import HTTPException
+from pydantic import ValidationError
 
 from genre.core.errors import DataError, GenreError
 from genre.data.feedback import FeedbackConfig, weight_of
@@ -55,15 +56,17 @@ def caller_of(request: gr.Request) -> Caller:
     return caller
 
 
-def scenario_for(service: Service, request: gr.Request, scope: KeyScope, name: str | None) -> Scenario:
-    """Return a scenario, if the caller may do this in it; the request counts like any other with their key.
+def scenario_for(
+    service: Service, request: gr.Request, scope: KeyScope, name: str | None, *, counts: bool = True
+) -> Scenario:
+    """Return a scenario, if the caller may do this in it; it counts like any other request with their key.
 
     Raises:
         HTTPException: They may not, there is no such scenario, or a limit of the key is used up.
     """
     caller = caller_of(request)
     found = Asker(service, caller, scope).scenario(name)
-    if not service.is_open and service.keys.admit(caller) is not None:
+    if counts and not service.is_open and service.keys.admit(caller) is not None:
         raise HTTPException(429, "limit")
     return found
 
@@ -79,6 +82,8 @@ def telling(language: Language) -> Iterator[None]:
         words = say("busy", language)
     except TimeoutError:
         words = say("late", language)
+    except ValidationError as error:
+        words = str(error.errors()[0]["msg"])
     except GenreError as error:
         words = f"{error.problem}. {error.remedy or ''}"
     else:

@@ -157,6 +157,8 @@ async def _answer(send: Send, status: int, kind: str, text: str, headers: list[t
         (b"content-type", kind.encode()),
         (b"content-length", str(len(content)).encode()),
         (b"content-security-policy", _POLICY.encode()),
+        # Under the guard's policy, a browser would not say that the form with the key comes from here.
+        (b"referrer-policy", b"same-origin"),
         *headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": given})

@@ -31,7 +31,7 @@ class Versions:
         self.frame, self.service = frame, frame.service
         add = frame.labels.add
         self.table = gr.HTML("", elem_id="versions")
-        with gr.Column(elem_classes="panel"):
+        with gr.Column(elem_classes="box"):
             with gr.Row(elem_classes="last-low"):
                 self.version = add(gr.Dropdown([], elem_id="version", min_width=180), label="choose_version")
                 self.share = add(
@@ -115,13 +115,13 @@ class Comparing:
         self.frame, self.service = frame, frame.service
         add = frame.labels.add
         self.table = gr.HTML("", elem_id="experiments")
-        with gr.Column(elem_classes="panel"), gr.Row(elem_classes="last-low"):
+        with gr.Column(elem_classes="box"), gr.Row(elem_classes="last-low"):
             self.name = add(gr.Textbox(elem_id="experiment-name", min_width=160), label="new_experiment")
             self.first = add(gr.Dropdown([], elem_id="arm-first", min_width=140), label="arm_first")
             self.second = add(gr.Dropdown([], elem_id="arm-second", min_width=140), label="arm_second")
             self.share = add(gr.Slider(0.01, 0.99, value=0.5, step=0.01, min_width=240), label="share_second")
             self.start = add(gr.Button("", variant="primary", scale=0, min_width=100, elem_id="start"), value="start")
-        with gr.Column(elem_classes="panel"), gr.Row(elem_classes="last-low"):
+        with gr.Column(elem_classes="box"), gr.Row(elem_classes="last-low"):
             self.running = add(gr.Dropdown([], elem_id="running", min_width=200), label="running_one")
             self.stop = add(gr.Button("", scale=0, min_width=100, elem_id="stop"), value="stop")
         self.outputs = [self.table, self.first, self.second, self.running]

@@ -10,7 +10,7 @@ import gradio as gr
 from genre.features.text import Language
 from genre.serving.service import Service
 from genre.serving.studio import markup
-from genre.serving.studio.asking import caller_of, telling
+from genre.serving.studio.asking import caller_of, scenario_for, telling
 from genre.serving.studio.frame import QUIET, Frame, head_of, place_of
 from genre.serving.studio.operating import Comparing, Versions
 from genre.serving.studio.somebody import Somebody
@@ -23,6 +23,9 @@ _FONTS: Final = (
     "Hiragino Sans GB", "Microsoft YaHei", "Noto Sans CJK SC", "WenQuanYi Micro Hei", "sans-serif",
 )  # fmt: skip
 """Of the reader's machine: none is loaded."""
+
+_ADMINS: Final = ("versions", "experiments")
+"""Tabs that only administrators see."""
 
 
 def look() -> dict[str, Any]:
@@ -71,7 +74,8 @@ class _Page:
         self._connect()
 
     def _tab(self, name: str) -> gr.Tab:
-        tab = gr.Tab(say(f"tab_{name}", "en"), id=name, elem_id=f"tab-{name}")
+        # Gradio can show a tab that was hidden, and not the other way round.
+        tab = gr.Tab(say(f"tab_{name}", "en"), id=name, elem_id=f"tab-{name}", visible=name not in _ADMINS)
         self.tabs[name] = tab
         self.frame.labels.add(tab, label=f"tab_{name}")
         return tab
@@ -128,9 +132,7 @@ class _Page:
         caller = caller_of(request)
         names = [name for name in sorted(self.service.scenarios) if caller.may("read", name)]
         with telling(language):
-            if not names:
-                raise LookupError(caller.scenario)
-            scenario = self.service.scenario(names[0])
+            scenario = scenario_for(self.service, request, "read", next(iter(names), None), counts=False)
             return [
                 gr.update(choices=names, value=names[0], visible=len(names) > 1),
                 place_of(names[0]),
@@ -142,11 +144,11 @@ class _Page:
     async def _rename(self, name: str, language: Language, request: gr.Request) -> list[Any]:
         """Return what all parts are called in a language; tabs for administrators are shown to them."""
         updates = self.frame.labels.updates(language)
-        admin = caller_of(request).may("admin", name)
-        hidden = [self.tabs["versions"], self.tabs["experiments"]]
-        for part, update in zip(self.frame.labels.parts, updates, strict=True):
-            if part in hidden:
-                update["visible"] = admin
+        if caller_of(request).may("admin", name):
+            shown = [self.tabs[tab] for tab in _ADMINS]
+            for part, update in zip(self.frame.labels.parts, updates, strict=True):
+                if part in shown:
+                    update["visible"] = True
         return [
             *(gr.update(**update) for update in updates),
             head_of(language, leave=not self.service.is_open),

@@ -40,7 +40,7 @@ class Somebody:
         """Draw the tab inside the current one."""
         self.frame, self.service = frame, frame.service
         self.history, self.exclude = gr.State([]), gr.State([])
-        self.shown, self.item = gr.State(NOTHING), gr.State("")
+        self.shown, self.item, self.taken = gr.State(NOTHING), gr.State(""), gr.State("")
         add = frame.labels.add
         with gr.Row(elem_classes="sides"):
             with gr.Column(scale=4, min_width=300):
@@ -60,9 +60,8 @@ class Somebody:
         self.user = add(
             gr.Dropdown([], allow_custom_value=True, elem_id="user", filterable=True), label="user", info="user_info"
         )
-        with gr.Column(visible=False) as self.choosing:
-            self.words = add(gr.Textbox(elem_id="search"), label="search", info="search_info")
-            self.found = gr.HTML("", js_on_load=markup.CLICKS, elem_id="found")
+        self.words = add(gr.Textbox(elem_id="search", visible=False), label="search", info="search_info")
+        self.found = gr.HTML("", js_on_load=markup.CLICKS, elem_id="found")
         self.diversity = add(gr.Slider(0, 1, value=0, step=0.05, elem_id="diversity"), label="diversity")
         self.explore = add(gr.Slider(0, 0.5, value=0, step=0.05, elem_id="explore"), label="explore")
         self._draw_texts(add)
@@ -70,7 +69,7 @@ class Somebody:
 
     def _draw_texts(self, add: Any) -> None:
         offered = [kind for kind in kinds() if not _ASKING & set(kind_of(kind, "en").inputs)]
-        with gr.Column(elem_classes="panel"):
+        with gr.Column(elem_classes="box"):
             with gr.Row(elem_classes="last-low"):
                 self.kind = add(
                     gr.Dropdown(choices("kind", offered, "en"), value="synopsis", elem_id="kind", min_width=180),
@@ -85,22 +84,25 @@ class Somebody:
         ask = {"fn": self.ask, "inputs": self.asked, "outputs": self.answers, "trigger_mode": "always_last", **QUIET}
         fresh = {"fn": list, "outputs": [self.exclude], **QUIET}
         self.mode.input(
-            lambda mode: (gr.update(visible=mode == "user"), gr.update(visible=mode == "history"), []),
-            [self.mode], [self.user, self.choosing, self.exclude], **QUIET,
+            lambda mode: (gr.update(visible=mode == "user"), gr.update(visible=mode == "history", value=""), "", []),
+            [self.mode], [self.user, self.words, self.found, self.exclude], **QUIET,
         ).then(**ask)  # fmt: skip
         self.user.input(**fresh).then(**ask)
         gr.on([self.diversity.input, self.explore.input], **ask)
-        self.words.input(
+        self.words.change(
             self.look, [self.frame.scenario, self.frame.language, self.words], [self.found],
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
         chosen = [self.history, self.exclude]
         self.found.click(self.add, [self.history], [self.history, self.words, self.found], **QUIET).then(**ask)
         self.past.click(self.remove, chosen, chosen, **QUIET).then(**ask)
-        pressed = self.listing.click(
-            self.press, [self.frame.scenario, self.frame.language, *self.who, self.shown], [*chosen, self.item], **QUIET
+        self.listing.click(
+            self.press,
+            [self.frame.scenario, self.frame.language, *self.who, self.shown],
+            [*chosen, self.item, self.taken],
+            **QUIET,
         )
-        pressed.success(**ask)
+        self.taken.change(**ask)
         write = {
             "fn": self.write,
             "inputs": [self.frame.scenario, self.frame.language, self.frame.place, *self.who, self.item, self.kind],
@@ -113,13 +115,14 @@ class Somebody:
         self.go.click(**write)
 
     def begin(self, scenario: Scenario) -> list[Any]:
-        """Return what the parts `user, mode, choosing, history, exclude, item, diversity` show of a scenario first."""
+        """Return what the parts in `begun` show of a scenario first."""
         users = users_of(scenario)
         mode = "user" if users else "history"
         return [
             gr.update(choices=users, value=users[0] if users else None, visible=bool(users)),
             mode,
-            gr.update(visible=mode == "history"),
+            gr.update(visible=mode == "history", value=""),
+            "",
             [],
             [],
             "",
@@ -129,7 +132,7 @@ class Somebody:
     @property
     def begun(self) -> list[Any]:
         """The parts that `begin` is about."""
-        return [self.user, self.mode, self.choosing, self.history, self.exclude, self.item, self.diversity]
+        return [self.user, self.mode, self.words, self.found, self.history, self.exclude, self.item, self.diversity]
 
     async def ask(
         self, name: str, language: Language, mode: str, user: str, history: list[str], exclude: list[str],
@@ -170,7 +173,7 @@ class Somebody:
     async def look(self, name: str, language: Language, words: str, request: gr.Request) -> str:
         """Return what a search finds."""
         with telling(language):
-            engine = scenario_for(self.service, request, "read", name).live.engine
+            engine = scenario_for(self.service, request, "read", name, counts=False).live.engine
             found = await asyncio.to_thread(search, engine, words, language)
             return markup.found(found, language, asked=bool(words.strip()))
         return ""
@@ -190,23 +193,23 @@ class Somebody:
     async def press(
         self, name: str, language: Language, mode: str, user: str, history: list[str], exclude: list[str],
         shown: dict[str, Any], event: gr.EventData, request: gr.Request,
-    ) -> tuple[Any, Any, Any]:  # fmt: skip
+    ) -> tuple[Any, Any, Any, Any]:  # fmt: skip
         """Do what the button of an item says: a thumb is an event of a user, or a change of what was chosen."""
-        item_id, what = str(event.item), str(event.what)
+        item_id, what, now = str(event.item), str(event.what), uuid4().hex
         if what == "write":
-            return gr.skip(), gr.skip(), f"{item_id}\0{uuid4().hex}"
+            return gr.skip(), gr.skip(), f"{item_id}\0{now}", gr.skip()
         with telling(language):
             who, up = Person.of(mode, user, history, exclude), what == "up"
             if who.user_id is None:
                 if up:
-                    return [*(one for one in history if one != item_id), item_id], exclude, gr.skip()
-                return history, [*exclude, item_id], gr.skip()
+                    return [*(one for one in history if one != item_id), item_id], exclude, gr.skip(), now
+                return history, [*exclude, item_id], gr.skip(), now
             scenario = scenario_for(self.service, request, "events", name)
             if await take_thumb(self.service, scenario, who, shown, item_id, up=up):
                 gr.Info(say(f"taken_{what}", language), duration=2, title="Genre")
-                return history, exclude, gr.skip()
+                return history, exclude, gr.skip(), now
             gr.Info(say("only_here", language), duration=6, title="Genre")
-        return history, [*exclude, item_id], gr.skip()
+        return history, [*exclude, item_id], gr.skip(), now
 
     async def write(
         self, name: str, language: Language, place: Any, mode: str, user: str, history: list[str], exclude: list[str],

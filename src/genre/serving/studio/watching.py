@@ -168,7 +168,7 @@ def shown(kept: list[Look], service: Service, language: Language) -> str:
         + f"<h3>{say('answers_from', language)}</h3>"
         + markup.shares([(say(f"from_{by}", language), last.lists[by]) for by in _FROM], language)
         + markup.hint(
-            f"{say('waiting', language)}: {queue}. {say('since_start', language)}: {total}. "
+            f"{say('waits', language)}: {queue}. {say('since_start', language)}: {total}. "
             f"{say('database', language)}: {database}."
         )
     )

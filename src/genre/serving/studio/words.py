@@ -140,6 +140,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "lists_second": ("lists a second", "份列表/秒"),
     "events_second": ("events a second", "个事件/秒"),
     "waiting": ("waiting", "等待中"),
+    "waits": ("Waiting", "等待中"),
     "p99": ("p99 of a list", "列表 p99"),
     "last_minute": ("Over the last minute; the line is lists a second.", "最近一分钟；曲线为每秒列表数。"),
     "route": ("Route or stage", "接口或阶段"),
