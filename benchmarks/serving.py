@@ -98,6 +98,8 @@ class Connections:
 
     async def ask(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
         """Return status and body."""
+        while self._free and self._free[-1][0].at_eof():
+            self._free.pop()  # The service has closed what was idle.
         reader, writer = self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self._port)
         content = json.dumps(body).encode()
         head = (

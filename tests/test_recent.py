@@ -22,7 +22,7 @@ def test_events_stand_in_the_order_of_their_times_however_they_come(order: list[
     recent = Recent()
     again = data.draw(st.lists(st.sampled_from(order)))
     for number in [*order, *again]:
-        recent.add("u1", at(100 + number // 2, number=number))
+        recent.add("u1", [at(100 + number // 2, number=number)])
     assert [event.number for event in recent.of("u1")] == list(range(8))
     assert recent.of("u2") == ()
     recent.forget("u1")
@@ -33,7 +33,7 @@ def test_only_the_newest_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(genre.recent, "MOST", 3)
     recent = Recent()
     for time in range(10):
-        recent.add("u1", at(time))
+        recent.add("u1", [at(time)])
     assert [event.timestamp for event in recent.of("u1")] == [7, 8, 9]
 
 
@@ -53,8 +53,8 @@ def test_a_history_goes_on(dataset: Dataset) -> None:
 def test_who_asks_has_what_happened(dataset: Dataset) -> None:
     recent = Recent()
     later = dataset.end_time + 10
-    recent.add("u3", at(later, "i6"))
-    recent.add("new", at(later + 1, "i5"))
+    recent.add("u3", [at(later, "i6")])
+    recent.add("new", [at(later + 1, "i5")])
     _names, queries = asked_by(dataset, ["u3", "new", "u4"], [None, None, ["i1"]], recent=recent)
     histories = [queries.take(np.array([row])).history.item_rows.tolist() for row in range(3)]
     assert histories[0][-1] == 6
@@ -68,7 +68,7 @@ def test_who_asks_has_what_happened(dataset: Dataset) -> None:
 
 def test_a_hashed_user_is_found_under_both_names(dataset: Dataset) -> None:
     recent = Recent()
-    recent.add("hash-of-me", at(dataset.end_time + 1, "i5"))
+    recent.add("hash-of-me", [at(dataset.end_time + 1, "i5")])
     for name in ("me", "hash-of-me"):
         _, queries = asked_by(dataset, [name], None, lambda own: f"hash-of-{own}", recent)
         assert queries.history.item_rows.tolist() == [5]

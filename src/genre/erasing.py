@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from filelock import FileLock
 
 from genre.core.files import atomic_directory, atomic_file, sha256
 from genre.core.queries import Holdout
@@ -26,11 +27,17 @@ from genre.runs import forget
 from genre.workspace import MANIFEST, read_manifest, verify
 
 
+def erasing_lock(run: Path) -> FileLock:
+    """Return what keeps others from erasing in a run and its versions, or from adding one, in any process."""
+    return FileLock(run.with_name(f".{run.name}.erasing.lock"))
+
+
 def erase_from_run(run: Path, user_ids: Set[str]) -> bool:
     """Erase users from a finished run, and return whether it held any of them; nothing is changed if not.
 
     The run is written anew beside itself and then takes its own place, so that it is whole at any time; files in which
     nothing changes are not copied. A user's row stays in the data, since models count on its number, and is nobody's.
+    Whoever calls this holds `erasing_lock`.
 
     Args:
         run: Its directory.
@@ -53,10 +60,12 @@ def erase_from_run(run: Path, user_ids: Set[str]) -> bool:
                 _write_split(_split_without(load_split(path), user_ids), path)
         _drop_answers(copy / ANSWERS, user_ids)
         _drop_lines(copy / CONTENT, user_ids)
-        _note_hashes(copy)
+        reported = (copy / REPORT).exists()
         (copy / REPORT).unlink(missing_ok=True)
-        write_report(copy)
         _note_hashes(copy)
+        if reported:
+            write_report(copy)
+            _note_hashes(copy)
     return True
 
 
@@ -93,12 +102,16 @@ def _write_split(split: Split, path: Path) -> None:
 
 
 def _drop_answers(path: Path, user_ids: Set[str]) -> None:
+    if not path.exists():
+        return  # A version that was made by an update has no answers of its own, and no texts.
     frame = pl.read_parquet(path)
     with atomic_file(path) as temporary:
         frame.filter(~pl.col(USER_ID).is_in(sorted(user_ids))).write_parquet(temporary)
 
 
 def _drop_lines(path: Path, user_ids: Set[str]) -> None:
+    if not path.exists():
+        return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     with atomic_file(path) as temporary:
         kept = (line for line in lines if str(json.loads(line).get(USER_ID)) not in user_ids)

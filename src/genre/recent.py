@@ -48,14 +48,14 @@ class Recent:
         """How many users there is something of."""
         return len(self._events)
 
-    def add(self, user_id: str, event: Happened) -> None:
-        """Take an event in, whichever order events come in; one that is known changes nothing."""
+    def add(self, user_id: str, events: Sequence[Happened]) -> None:
+        """Take somebody's events in, whichever order they come in; one that is known changes nothing."""
         with self._lock:
             before = self._events.get(user_id, ())
-            if any(event.number == other.number for other in before):
-                return
+            known = {event.number for event in before}
+            new = {event.number: event for event in events if event.number not in known}
             # A new tuple: whoever reads goes on with the old one.
-            ordered = sorted((*before, event), key=attrgetter("timestamp", "number"))
+            ordered = sorted((*before, *new.values()), key=attrgetter("timestamp", "number"))
             self._events[user_id] = tuple(ordered[-MOST:])
 
     def of(self, user_id: str) -> tuple[Happened, ...]:

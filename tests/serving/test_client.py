@@ -108,7 +108,7 @@ def test_items_users_and_versions(asking: Client, service: Service) -> None:
     assert asking.erase("u1").rows["events"] == 1
     assert asking.export("u1")["events"] == []
     assert [(one.version, one.state) for one in asking.models()] == [("v1", "live")]
-    with pytest.raises(DataError, match="'first' is live and cannot become rejected"):
+    with pytest.raises(DataError, match="'v1' is live and cannot become rejected"):
         asking.move("v1", "rejected")
     begun = asking.begin("spring", {"v1": 0.5, "other": 0.5})
     assert (begun.state, begun.arms) == ("running", {"v1": 0.5, "other": 0.5})

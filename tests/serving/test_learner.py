@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from starlette.testclient import TestClient
 
 from genre.serving.app import make_app
@@ -16,8 +17,12 @@ from genre.serving.service import Service
 from tests.serving.test_app import event
 
 
-def test_what_comes_back_is_learned_and_goes_live(serving: Callable[..., Service], own_films: Path) -> None:
-    service = serving(own_films)
+@pytest.mark.parametrize("promoted", [True, False])
+def test_what_comes_back_is_learned_and_goes_live_or_not(
+    serving: Callable[..., Service], own_films: Path, promoted: bool
+) -> None:
+    lenient = ["least_questions=1", "tolerance=0.99", "drift=1", "origin=1", "variety=0", "latency=100"]
+    service = serving(own_films, learn_gate=lenient if promoted else ["least_questions=100000"])
     scenario = service.scenario(None)
     users, items = scenario.live.engine.data.users.vocabulary.ids, scenario.live.engine.data.items.vocabulary.ids
     rng = np.random.default_rng(0)
@@ -29,18 +34,18 @@ def test_what_comes_back_is_learned_and_goes_live(serving: Callable[..., Service
         assert client.post("/v1/events", json={"events": events}).json()["new"] == 400
         learner = Learner(service.config, service.scenarios)
         ended = learner.learn("films", scenario, threading.Event())
-        assert ended in {0, 1}
+        assert ended == int(not promoted)
         until = time.monotonic() + 10
         while len(scenario.versions()) < 2 and time.monotonic() < until:
             time.sleep(0.05)
         new = scenario.versions()[-1]
-        assert (new.version, new.state) == ("v2", "live" if ended == 0 else "rejected")
+        assert (new.version, new.state) == ("v2", "live" if promoted else "rejected")
         assert new.reason
-        while ended == 0 and scenario.live.name != "v2" and time.monotonic() < until:
+        while promoted and scenario.live.name != "v2" and time.monotonic() < until:
             time.sleep(0.05)
-        assert scenario.live.name == ("v2" if ended == 0 else "v1")
+        assert scenario.live.name == ("v2" if promoted else "v1")
         page = client.get("/metrics").text
-        decision = "promoted" if ended == 0 else "rejected"
+        decision = "promoted" if promoted else "rejected"
         assert f'genre_gate_total{{decision="{decision}",scenario="films"}} 1.0' in page
         assert client.post("/v1/recommend", json={"user_id": str(users[0])}).json()["answered_by"] == "model"
 

@@ -14,13 +14,19 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from genre import pipeline
+from genre.config import Experiment
+from genre.core.errors import ConfigError
 from genre.core.queries import Recommendations
+from genre.data.files import load_dataset
 from genre.engine import Engine
 from genre.language.base import Completion, Prompt
 from genre.serving.app import make_app
 from genre.serving.experiments import arm_of
+from genre.serving.learner import Learner
 from genre.serving.service import Service
 from genre.serving.stores.models import Models
+from tests.serving.conftest import SETTINGS
 from tests.serving.test_app import event, ids, user_of
 
 
@@ -164,7 +170,8 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
 
     write_tiny(tmp_path / "base", context=2048)
     generator = {"kind": "local", "model": str(tmp_path / "base"), "precision": "fp32"}
-    client, service = asking(write={"generator": generator, "candidates": 1, "draws": 1}, writers=1)
+    write = {"generator": generator, "candidates": 1, "draws": 1}
+    client, service = asking(write=write, writers=1, writing_deadline=0.3)
     hangs = Hangs()
     vars(service)["generator"] = hangs
     asked = {"user_id": user_of(service), "n": 1, "kinds": ["synopsis"], "place": "video", "deadline_ms": 300}
@@ -396,6 +403,8 @@ def test_a_service_begins_with_what_was_live_before_a_damaged_version(
         ({"origin": "https://evil.example"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 403),
+        ({"x-forwarded-for": "10.0.0.7"}, 401),
         ({"origin": "http://localhost", "sec-fetch-site": "same-origin"}, 200),
         ({}, 200),
     ],
@@ -406,3 +415,109 @@ def test_a_page_of_another_site_cannot_ask_where_no_key_is_needed(
     sent = json.dumps({"events": [event(1, "u", "the-kid-1921")]})
     answer = client.post("/v1/events", content=sent, headers={"content-type": "text/plain", **headers})
     assert answer.status_code == status
+
+
+def test_several_are_erased_at_once(asking: Callable[..., tuple[TestClient, Service]], own_films: Path) -> None:
+    client, service = asking(own_films)
+    users = [str(name) for name in service.scenario(None).live.engine.data.users.vocabulary.ids[10:13]]
+    answers: dict[str, int] = {}
+    threads = [
+        threading.Thread(
+            target=lambda user=user: answers.update({user: client.delete(f"/v1/users/{user}").status_code})
+        )
+        for user in users
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == dict.fromkeys(users, 200)
+    assert not any(_files_with(user, own_films) for user in users)
+    assert service.scenario(None).live.engine.data.users.vocabulary.rows(users).tolist() == [-1, -1, -1]
+
+
+def test_a_damaged_version_keeps_nobody_in_the_database(
+    asking: Callable[..., tuple[TestClient, Service]], films: Path, own_films: Path
+) -> None:
+    client, service = asking(own_films)
+    damaged = Path(shutil.copytree(films, own_films.with_name("damaged")))
+    (damaged / "content.jsonl").write_text("{}", encoding="utf-8")
+    Models(service.database).add("films", "damaged", str(damaged))
+    user = user_of(service)
+    client.post("/v1/events", json={"events": [event(1, user, "the-kid-1921")]})
+    assert client.delete(f"/v1/users/{user}").json()["error"]["code"] == "damaged"
+    assert client.get(f"/v1/users/{user}").json()["events"] == []
+    assert not _files_with(user, own_films)
+
+
+def test_an_item_that_does_not_fit_costs_no_other_its_change(
+    asking: Callable[..., tuple[TestClient, Service]],
+) -> None:
+    client, service = asking()
+    user = user_of(service)
+    gone = ids(recommend(client, user_id=user))[0]
+    service.items.put("films", {"odd": {"title": "Odd", "colour": "red"}, "worse": {"title": "Worse", "year": "soon"}})
+    client.delete(f"/v1/items/{gone}")
+    live = service.scenario(None).live
+    assert live.engine.data.items.vocabulary.rows(["odd", "worse"]).tolist()[1] == -1
+    assert live.engine.data.items.vocabulary.rows(["odd"])[0] >= 0
+    assert gone not in ids(recommend(client, user_id=user, n=50))
+    assert "'soon' is no" in client.get("/v1/models").json()["versions"][0]["problem"]
+    assert client.patch("/v1/items", json={"items": [{"item_id": gone, "title": "New title"}]}).status_code == 200
+    assert client.get(f"/v1/items/{gone}").json()["withdrawn"]
+
+
+def test_a_rejected_version_answers_no_arm(asking: Callable[..., tuple[TestClient, Service]], own_films: Path) -> None:
+    client, service = asking()
+    Models(service.database).add("films", "v2", str(own_films))
+    client.post("/v1/experiments", json={"name": "spring", "arms": {"live": 0.5, "v2": 0.5}})
+    assert {recommend(client, user_id=str(user)).json()["version"] for user in range(20)} == {"v1", "v2"}
+    client.post("/v1/models/v2", json={"state": "rejected", "reason": "bad"})
+    assert {recommend(client, user_id=str(user)).json()["version"] for user in range(20)} == {"v1"}
+
+
+def test_short_deadlines_of_some_close_nothing_for_others(
+    asking: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, service = asking(writers=2)
+    why = Engine.why
+    monkeypatch.setattr(Engine, "why", lambda *given, **more: (time.sleep(0.7), why(*given, **more))[1])
+    for _ in range(2):
+        asked = {"user_id": user_of(service), "item_id": "the-kid-1921", "deadline_ms": 50}
+        late = client.post("/v1/why", json=asked)
+        assert (late.status_code, late.json()["error"]["code"]) == (408, "late")
+    assert client.post("/v1/similar", json={"item_id": "the-kid-1921"}).status_code == 200
+
+
+def test_users_who_are_hidden_stay_hidden_and_learn(
+    serving: Callable[..., Service], films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENRE_PRIVACY_KEY", "a key that nobody knows, of thirty-two bytes")
+    settings = {**SETTINGS, "name": "hidden", "privacy": {"hash_users": True}}
+    run = pipeline.run(Experiment.model_validate(settings), tmp_path / "runs")
+    lenient = ["least_questions=1", "tolerance=0.99", "drift=1", "origin=1", "variety=0", "latency=100"]
+    service = serving(run, learn_gate=lenient)
+    people = load_dataset(films / "data" / "all").users.vocabulary.ids
+    with TestClient(make_app(service), base_url="http://localhost") as client:
+        before = service.scenario(None).live.engine
+        events = [event(number, "ann", str(item)) for number, item in enumerate(before.data.items.vocabulary.ids[:30])]
+        rng = np.random.default_rng(0)
+        items = before.data.items.vocabulary.ids
+        others = [event(100 + n, str(people[n % 80]), str(items[int(rng.integers(60))])) for n in range(300)]
+        client.post("/v1/events", json={"events": [*events, *others]})
+        assert before.data.users.vocabulary.rows([str(people[0])])[0] == -1
+        listed = ids(recommend(client, user_id="ann", n=50))
+        assert not {one["item_id"] for one in events} & set(listed)
+        assert len(client.get("/v1/users/ann").json()["events"]) == 30
+        Learner(service.config, service.scenarios).learn("films", service.scenario(None), threading.Event())
+        until = time.monotonic() + 10
+        while service.scenario(None).live.name != "v2" and time.monotonic() < until:
+            time.sleep(0.05)
+        after = service.scenario(None).live.engine
+        assert after.data.num_users == before.data.num_users + 1
+        assert after.log_of("ann").height == 30
+        assert client.delete("/v1/users/ann").json()["runs"] == 1
+    assert not _files_with(service.scenario(None).stored_id("ann"), tmp_path)
+    monkeypatch.delenv("GENRE_PRIVACY_KEY")
+    with pytest.raises(ConfigError, match="users are pseudonyms"):
+        serving(run, database=tmp_path / "other.db")

@@ -135,7 +135,7 @@ class Dataset:
         """E."""
         return self.interactions.num_events
 
-    @property
+    @cached_property
     def end_time(self) -> int:
         """Time of the newest event, in seconds; 0 without any."""
         return int(self.interactions.timestamps.max(initial=0))

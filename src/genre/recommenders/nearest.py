@@ -44,7 +44,8 @@ class Nearest:
 
     def score(self, wanted: Floats) -> Floats:
         """Return the products (B, I), minus infinity for items without a vector and for queries that are zero."""
-        scores: Floats = wanted @ self.vectors.T
+        # This way round a few queries take half the time: the long matrix is read once, in its own order.
+        scores: Floats = np.ascontiguousarray((self.vectors @ wanted.T).T)
         scores[~wanted.any(axis=1)] = -np.inf
         return never_scored(scores, self.scorable)
 

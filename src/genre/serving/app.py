@@ -15,7 +15,7 @@ from genre.core.errors import ArtifactError, ConfigError, DataError, DependencyE
 from genre.serving.batching import BusyError
 from genre.serving.guard import Guard, Refused
 from genre.serving.routes import answers, catalogue, feedback, operating, people, writing
-from genre.serving.schemas import EventsRequest
+from genre.serving.schemas import EventsRequest, RecommendRequest
 from genre.serving.service import Service
 
 _CODES: dict[int, str] = {400: "malformed", 404: "no_route", 405: "no_method"}
@@ -108,9 +108,10 @@ def _describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = plain()
             parts = schema.setdefault("components", {}).setdefault("schemas", {})
-            form = EventsRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-            parts |= form.pop("$defs", {})
-            parts["EventsRequest"] = form
+            for form in (EventsRequest, RecommendRequest):
+                described = form.model_json_schema(ref_template="#/components/schemas/{model}")
+                parts |= described.pop("$defs", {})
+                parts[form.__name__] = described
             schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             schema["security"] = [{"key": []}]
             app.openapi_schema = schema

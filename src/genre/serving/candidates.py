@@ -91,11 +91,20 @@ class _Answering:
         return fill(queries, answer, self.fallback, candidates or Candidates())
 
 
-def longer_log(live: Live, events: pl.DataFrame, items: pl.DataFrame | Sequence[Mapping[str, Any]]) -> Appended:
-    """Return the version's data with the events; columns that the catalogue does not have are left out."""
+def longer_log(
+    live: Live, events: pl.DataFrame, items: pl.DataFrame | Sequence[Mapping[str, Any]], *, hashed: bool = False
+) -> Appended:
+    """Return the version's data with the events; columns that the catalogue does not have are left out.
+
+    Args:
+        live: The version.
+        events: What has happened.
+        items: Rows of items that may be new.
+        hashed: Whether users are called in the events as in the data, as a service stores them, where that hides them.
+    """
     privacy = live.experiment.privacy
-    pseudonym = pseudonymiser(privacy)
-    if privacy.hash_users and pseudonym is None:
+    pseudonym = None if hashed else pseudonymiser(privacy)
+    if privacy.hash_users and pseudonym is None and not hashed:
         raise ConfigError(
             f"users are pseudonyms, and the environment variable {privacy.key_env!r} is not set",
             place=str(live.directory),

@@ -30,6 +30,8 @@ STUDIO: Final = "/studio"
 LOCAL: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _ANYBODY: Final = Caller("nobody", "this machine", frozenset(SCOPES), None)
 """Whoever asks on this machine, where there are no keys."""
+_FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
+"""What a proxy says of those for whom it asks: they are not on this machine."""
 _HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"SAMEORIGIN"),
@@ -124,8 +126,9 @@ class Guard:
         headers = dict(scope["headers"])
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         kind, _, secret = authorization.partition(" ")
-        if not authorization and service.is_open and _is_local(headers.get(b"host", b"").decode("latin-1")):
-            if _is_from_elsewhere(headers):
+        local = _is_local(headers.get(b"host", b"").decode("latin-1")) and not _FORWARDED & headers.keys()
+        if not authorization and service.is_open and local:
+            if _is_from_elsewhere(headers, scope["method"]):
                 raise Refused(403, "elsewhere", "the request comes from another site's page", "Make a key for it.")
             return _ANYBODY
         if is_studio(path) and not service.is_open:
@@ -214,11 +217,11 @@ def _is_local(host: str) -> bool:
     return name in LOCAL
 
 
-def _is_from_elsewhere(headers: Mapping[bytes, bytes]) -> bool:
+def _is_from_elsewhere(headers: Mapping[bytes, bytes], method: str) -> bool:
     """Return whether a browser sends a request for a page of another site, as a page on the internet could make it."""
     if headers.get(b"sec-fetch-site", b"none") in {b"cross-site", b"same-site"}:
-        # Following a link to the studio is no harm; sending something is.
-        return headers.get(b"sec-fetch-mode") != b"navigate"
+        # Following a link to the studio is no harm; sending a form is.
+        return headers.get(b"sec-fetch-mode") != b"navigate" or method not in {"GET", "HEAD"}
     origin = headers.get(b"origin")
     return origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -21,6 +22,8 @@ from genre.serving.settings import ServeConfig
 
 _COMMAND: Final = "from genre.cli import main; main()"
 _NICE: Final = 10
+_LONGEST: Final = 6 * 3600.0
+"""Seconds after which a lesson is given up."""
 log = logging.getLogger("genre.serving")
 
 
@@ -36,12 +39,19 @@ class Learner:
         hours = self._config.learn_every or 1.0
         while not stop.wait(3600 * hours):
             for name, scenario in self._scenarios.items():
-                if not stop.is_set():
+                if stop.is_set():
+                    return
+                try:
                     self.learn(name, scenario, stop)
+                except Exception:
+                    # The next lesson may go better.
+                    log.exception("a lesson failed", extra={"scenario": name})
 
     def learn(self, name: str, scenario: Scenario, stop: threading.Event) -> int | None:
         """Learn what has come in one scenario, and return how the process ended; None if it was stopped."""
         command = [sys.executable, "-c", _COMMAND, "update", str(scenario.run.absolute()), "--scenario", name]
+        for bound in self._config.learn_gate:
+            command += ["--gate", bound]
         if self._config.learn_canary is not None:
             command += ["--canary", str(self._config.learn_canary)]
         with tempfile.TemporaryFile() as said:
@@ -52,12 +62,13 @@ class Learner:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_lower_priority if os.name == "posix" else None,
             )
+            if hasattr(os, "setpriority"):
+                os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+            until = time.monotonic() + _LONGEST
             while process.poll() is None:
-                if stop.wait(0.2):
-                    process.terminate()
-                    process.wait(10)
+                if stop.wait(0.2) or time.monotonic() > until:
+                    _end(process)
                     return None
             said.seek(0)
             words = said.read().decode(errors="replace").strip()[-2000:]
@@ -66,5 +77,10 @@ class Learner:
         return process.returncode
 
 
-def _lower_priority() -> None:
-    os.nice(_NICE)
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

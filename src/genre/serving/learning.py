@@ -6,7 +6,8 @@ version that is judged is the one that goes live: the newest events, by which it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from genre.core.errors import ConfigError, DataError, ResourceError
 from genre.core.files import atomic_directory
 from genre.core.run import Progress, RunContext, Silent
 from genre.data.columns import ITEM_ID
+from genre.erasing import erasing_lock
 from genre.evaluation.gate import Decision, GateConfig, decide
 from genre.evaluation.shadow import hold_back
 from genre.guarding import over_budget
@@ -73,6 +75,8 @@ def learn(
     dry_run: bool = False,
     progress: Progress | None = None,
     actor: str = "command line",
+    hashed: bool = False,
+    valid: Callable[[], bool] | None = None,
 ) -> Learned:
     """Update the model of a run that answers now, judge the new one, and let it answer if it passes.
 
@@ -87,6 +91,8 @@ def learn(
         dry_run: Decide, and write nothing.
         progress: Shows how far it has come.
         actor: Who does it, for the database's audit log.
+        hashed: Whether users are called in the events as in the data, where that hides their ids.
+        valid: Says in the end whether what was read may still be learned: not where a user was erased meanwhile.
 
     Raises:
         ArtifactError: There is no finished run, or its files are damaged.
@@ -108,7 +114,7 @@ def learn(
                 remedy="Let it answer everybody with `genre promote`, or take it away with `genre rollback`.",
             )
         live = Live.open(versions.directory(before))
-        longer = longer_log(live, events, items)
+        longer = longer_log(live, events, items, hashed=hashed)
         data = longer.data
         account: dict[str, Any] = {"events": longer.account()}
         if not longer.new.any():
@@ -155,16 +161,22 @@ def learn(
         assert decision is not None  # noqa: S101 - whatever else ends the block is raised.
         if dry_run:
             return Learned(None, decision, account)
-        noted = versions.add(
-            name,
-            "rejected" if not decision.promoted else "live" if canary is None else "canary",
-            reason=decision.reason,
-            share=canary if decision.promoted else None,
-            seq=seq,
-            accuracy=_mean(evidence.candidate.accuracy),
-            before=_mean(evidence.live.accuracy),
-            actor=actor,
-        )
+        with erasing_lock(versions.run):
+            if valid is not None and not valid():
+                shutil.rmtree(versions.directory_of(name), ignore_errors=True)
+                raise ResourceError(
+                    "a user was erased while this was learned from", place=str(run), remedy="Update again."
+                )
+            noted = versions.add(
+                name,
+                "rejected" if not decision.promoted else "live" if canary is None else "canary",
+                reason=decision.reason,
+                share=canary if decision.promoted else None,
+                seq=seq,
+                accuracy=_mean(evidence.candidate.accuracy),
+                before=_mean(evidence.live.accuracy),
+                actor=actor,
+            )
         return Learned(noted, decision, account)
 
 
@@ -184,11 +196,14 @@ def learn_from_store(
     Impressions are not learned from. Events on items that are not described by then are left out for good. What the
     scenario's table of models says of states counts.
     """
+    from genre.serving.stores.audit import Audit
     from genre.serving.stores.events import SCHEMA, Events
     from genre.serving.stores.items import Items
     from genre.serving.stores.models import Models
+    from genre.serving.stores.users import ERASED
 
     versions = Versions(run, models=Models(database), scenario=scenario)
+    erased = Audit(database).last(ERASED, scenario)
     after = versions.on_duty()[0].seq
     frames = list(Events(database).since(scenario, after, impressions=False))
     events = pl.concat([pl.DataFrame(schema=SCHEMA), *frames])
@@ -205,6 +220,8 @@ def learn_from_store(
         dry_run=dry_run,
         progress=progress,
         actor=actor,
+        hashed=True,
+        valid=lambda: Audit(database).last(ERASED, scenario) == erased,
     )
 
 

@@ -19,11 +19,12 @@ import numpy as np
 
 from genre.adaptation.adapted import Adapted
 from genre.asking import rows_of
-from genre.core.errors import GenreError
+from genre.core.errors import DataError, GenreError
 from genre.core.interactions import Interactions
 from genre.core.queries import Queries, Recommendations, Source
 from genre.core.ragged import Ragged
 from genre.data.columns import ITEM_ID
+from genre.data.dataset import Entities
 from genre.engine import Engine
 from genre.features.text import Language
 from genre.recent import Happened
@@ -83,7 +84,11 @@ class LiveVersion:
     _shaping: tuple[StrategyConfig, ...] = field(init=False)
     _shaped: dict[tuple[StrategyConfig, ...], Engine] = field(init=False, default_factory=dict)
     _popular: list[Recommended] = field(init=False)
+    _names: tuple[Entities, list[str], list[str]] | None = field(init=False, default=None)
     _changing: threading.RLock = field(init=False, default_factory=threading.RLock)
+    """Held while the catalogue changes, which may take seconds: never by who answers."""
+    _noting: threading.Lock = field(init=False, default_factory=threading.Lock)
+    """Held for a moment while events are noted."""
 
     def __post_init__(self) -> None:
         """Get ready what is asked often."""
@@ -105,31 +110,53 @@ class LiveVersion:
         for size in (1, 8):
             self.recommend([Ask(None, (), 10)] * size)
 
-    def happened(self, events: Iterable[tuple[str, Happened]]) -> None:
-        """Take events in at once, whether all before them are known or not."""
-        with self._changing:
+    def happened(self, events: Iterable[tuple[str, Happened]], numbers: Iterable[int]) -> None:
+        """Take events in at once, whether all before them are known or not.
+
+        Args:
+            events: Those that change an answer, and whose they are.
+            numbers: Of all events that came, those that change nothing among them.
+        """
+        with self._noting:
+            fresh = {number for number in numbers if number > self._applied} - self._ahead
+            self._ahead |= fresh
+            new: dict[str, list[Happened]] = {}
             for user_id, event in events:
-                if event.number > self._applied and event.number not in self._ahead:
-                    self._ahead.add(event.number)
-                    self.engine.recent.add(user_id, event)
+                if event.number in fresh:
+                    new.setdefault(user_id, []).append(event)
+            for user_id, some in new.items():
+                self.engine.recent.add(user_id, some)
+
+    def knows(self, seq: int) -> bool:
+        """Return whether all events up to a number are known."""
+        with self._noting:
+            while self._applied + 1 in self._ahead:
+                self._applied += 1
+                self._ahead.remove(self._applied)
+            return self._applied >= seq
 
     def caught_up(self, seq: int) -> None:
         """Note that all events up to this number are known."""
-        with self._changing:
+        with self._noting:
             self._applied = max(self._applied, seq)
             self._ahead = {number for number in self._ahead if number > self._applied}
 
     def change(self, items: Sequence[Item]) -> None:
-        """Take changes of the catalogue in: in their order, each only once."""
+        """Take changes of the catalogue in, each only once; an item that does not fit costs no other its change."""
         with self._changing:
             todo = {item.item_id: item for item in items if item.revision > self.revision}
             if not todo:
                 return
             try:
                 self._change(todo)
-                self.problem = ""
-            except GenreError as error:
-                self.problem = str(error)
+            except GenreError:
+                for name, item in todo.items():
+                    try:
+                        self._change({name: item})
+                    except GenreError as error:
+                        self.problem = str(error)
+                        # What it says of itself does not fit; that it is gone does.
+                        self._withdraw({name: item})
             self.revision = max(item.revision for item in todo.values())
 
     def forget(self, user_id: str) -> None:
@@ -147,7 +174,8 @@ class LiveVersion:
         answers: list[list[Recommended] | Exception] = [[] for _ in asks]
 
         def alike(at: int) -> Any:
-            return hash(asks[at].shaping)
+            # A strategy chooses from a longer list where more is asked for, and would choose otherwise.
+            return hash(asks[at].shaping), max(asks[at].n, self.engine.pool)
 
         for _, group in groupby(sorted(range(len(asks)), key=alike), key=alike):
             places = list(group)
@@ -170,13 +198,22 @@ class LiveVersion:
 
     def still_good(self, items: Sequence[Recommended], ask: Ask) -> list[Recommended]:
         """Return those of some items that the person does not know, and that may be shown."""
-        _, query = self.engine.asked([ask.user_id or ""], [ask.history])
-        seen = self.engine.data.items.vocabulary.names(query.history.item_rows)
-        hidden = self._withdrawn.union(seen, ask.exclude)
-        return [item for item in items if item.item_id not in hidden]
+        engine = self.engine
+        _, query = engine.asked([ask.user_id or ""], [ask.history])
+        candidates, known = engine.candidates(query), engine.data.items.vocabulary
+        rows = known.rows([item.item_id for item in items])
+        good = rows >= 0
+        if candidates.allowed is not None:
+            good &= candidates.allowed[rows]
+        unwanted = np.concatenate([query.history.item_rows, known.rows(ask.exclude)])
+        good &= ~np.isin(rows, unwanted)
+        # It was not drawn now, whatever the odds were then.
+        return [replace(item, propensity=None) for item, kept in zip(items, good, strict=True) if kept]
 
     def _answered(self, asks: Sequence[Ask]) -> Sequence[list[Recommended] | Exception]:
         engine = self._engine_for(asks[0].shaping)
+        if wrong := [at for at, ask in enumerate(asks) if ask.history and _unknown(engine, ask.history) is not None]:
+            return self._answered_but(wrong, engine, asks)
         try:
             _, queries = engine.asked([ask.user_id or "" for ask in asks], [ask.history for ask in asks])
             n = max(ask.n for ask in asks)
@@ -190,16 +227,15 @@ class LiveVersion:
                 return [error]
             # Something is wrong with one of them, and the others shall not suffer for it.
             return [self._answered([ask])[0] for ask in asks]
-        items, places = engine.data.items, np.maximum(answer.item_rows, 0).ravel()
-        ids, titles = items.vocabulary.ids.gather(places).to_list(), items.title.gather(places).to_list()
-        rows, width = answer.item_rows.tolist(), answer.n
+        ids, titles = self._names_of(engine)
+        rows = answer.item_rows.tolist()
         scores, sources = answer.scores.tolist(), answer.sources.tolist()
         odds = None if answer.propensities is None else answer.propensities.tolist()
         return [
             [
                 Recommended(
-                    ids[at * width + place],
-                    titles[at * width + place],
+                    ids[rows[at][place]],
+                    titles[rows[at][place]],
                     scores[at][place],
                     _SOURCES[source],
                     None if odds is None else odds[at][place],
@@ -210,29 +246,62 @@ class LiveVersion:
             for at, ask in enumerate(asks)
         ]
 
+    def _names_of(self, engine: Engine) -> tuple[list[str], list[str]]:
+        """Return ids and titles of all items as lists: to look ten up in a column takes as long as to rank them."""
+        items = engine.data.items
+        if self._names is None or self._names[0] is not items:
+            self._names = items, items.vocabulary.ids.to_list(), items.title.to_list()
+        return self._names[1:]
+
+    def _answered_but(
+        self, wrong: Sequence[int], engine: Engine, asks: Sequence[Ask]
+    ) -> Sequence[list[Recommended] | Exception]:
+        """Return the answers of all but some, whose histories name what is not in the catalogue."""
+        answers: list[list[Recommended] | Exception] = []
+        good = [ask for at, ask in enumerate(asks) if at not in set(wrong)]
+        found = iter(self._answered(good) if good else ())
+        for at, ask in enumerate(asks):
+            if at in wrong:
+                try:
+                    rows_of(engine.data, ask.history or ())
+                except DataError as error:
+                    answers.append(error)
+            else:
+                answers.append(next(found))
+        return answers
+
     def _engine_for(self, shaping: tuple[StrategyConfig, ...] | None) -> Engine:
         """Return the engine with other strategies; those that are asked for often are kept."""
         if shaping is None:
             return self.engine
         found = self._shaped.get(shaping)
         if found is None:
-            with self._changing:
-                if len(self._shaped) >= 32:
-                    self._shaped.clear()
-                found = self._shaped[shaping] = self.engine.shaped((*shaping, *self._hiding()))
+            if len(self._shaped) >= 32:
+                self._shaped.clear()
+            engine = self.engine
+            found = engine.shaped((*shaping, *self._hiding()))
+            if engine is self.engine:
+                self._shaped[shaping] = found
         return found
 
     def _change(self, items: Mapping[str, Item]) -> None:
         engine = self.engine
-        rows = [{ITEM_ID: name, **item.data} for name, item in items.items()]
+        columns = set(engine.data.items.frame.columns)
+        rows = [
+            {ITEM_ID: name, **{column: value for column, value in item.data.items() if column in columns}}
+            for name, item in items.items()
+        ]
         known = engine.data.items.vocabulary.rows([str(row[ITEM_ID]) for row in rows]) >= 0
         if known.any():
             engine = engine.with_changed([row for row, old in zip(rows, known, strict=True) if old])
         if not known.all():
             engine = engine.with_items([row for row, old in zip(rows, known, strict=True) if not old])
+        self._withdraw(items, engine)
+
+    def _withdraw(self, items: Mapping[str, Item], engine: Engine | None = None) -> None:
         gone = {name for name, item in items.items() if item.withdrawn}
         self._withdrawn = (self._withdrawn - items.keys()) | gone
-        self._use(engine)
+        self._use(engine or self.engine)
 
     def _use(self, engine: Engine) -> None:
         """Answer with an engine from now on; questions on their way are answered by the one before."""
@@ -244,6 +313,12 @@ class LiveVersion:
         if not self._withdrawn:
             return ()
         return (ColumnRuleConfig(kind="deny", column=ITEM_ID, values=tuple(sorted(self._withdrawn))),)
+
+
+def _unknown(engine: Engine, history: Sequence[str]) -> str | None:
+    """Return an item of a history that is not in the catalogue."""
+    rows = engine.data.items.vocabulary.rows(history)
+    return None if (rows >= 0).all() else history[int(np.argmax(rows < 0))]
 
 
 def _without_user(model: Recommender, row: int) -> Recommender:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -98,6 +100,12 @@ def serve(config: ServeConfig, runs: dict[str, Path], *, studio: bool = True) ->
         app = mount_studio(app, service)
     elif studio:
         log.warning("no %s: it needs `pip install 'genre-rec[studio]'`", STUDIO)
+    # A thread that computes gives way ten times as soon as Python would have it: whoever waits for an answer waits for
+    # the loop that hands it out, and that loop for its turn.
+    sys.setswitchinterval(0.0005)
+    # What is there by now stays: the collector need not look through models and catalogues again and again.
+    gc.collect()
+    gc.freeze()
     _end_with(app, service)
     shown = f"[{config.host}]" if ":" in config.host else config.host
     page = f"; the studio: http://{shown}:{config.port}{STUDIO}" if has_studio else ""

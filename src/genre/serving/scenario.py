@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from genre.config import Experiment
 from genre.config_file import read_experiment
-from genre.core.errors import ArtifactError, DataError, GenreError
+from genre.core.errors import ArtifactError, ConfigError, DataError, GenreError
 from genre.data.feedback import FeedbackConfig, weight_of
 from genre.recent import Happened
 from genre.runs import CONFIG, open_run
@@ -53,13 +53,21 @@ class Arm:
 class Scenario:
     """The versions of one scenario's model in memory. Any thread may ask; `follow` is called by one."""
 
-    def __init__(self, name: str, run: Path, database: Database, decided: Callable[[str, str], object]) -> None:
+    def __init__(
+        self,
+        name: str,
+        run: Path,
+        database: Database,
+        decided: Callable[[str, str], object],
+        on_erased: Callable[[], object],
+    ) -> None:
         """Load the live version, and the canary if there is one; a run that is new here goes live.
 
         Args:
             name: What clients call it.
             run: The run that it begins with.
             database: Where events, items and versions are.
+            on_erased: Told when another process has erased somebody.
             decided: Told the scenario's name, and "promoted" or "rejected", when a new version has been judged.
 
         Raises:
@@ -79,7 +87,7 @@ class Scenario:
         self._running: tuple[Comparison, ...] = ()
         self._canary: tuple[LiveVersion, float] | None = None
         self.experiment: Experiment = read_experiment(run / CONFIG)
-        self._decided = decided
+        self._decided, self._on_erased = decided, on_erased
         self._judged: set[str] | None = None
         """Versions that were judged when they were looked at last."""
         Versions(run.absolute(), models=self._models, scenario=name)
@@ -169,24 +177,33 @@ class Scenario:
             if outcome.status != "conflict"
             and (happened := self._happened(event, outcome.seq, outcome.timestamp)) is not None
         ]
+        numbers = [outcome.seq for outcome in outcomes if outcome.status != "conflict"]
         for version in list(self._loaded.values()):
-            version.happened(told)
+            version.happened(told, numbers)
         new = [event for event, outcome in zip(events, outcomes, strict=True) if outcome.status == "new"]
         self.live.watch.happened(
             [event.item_id for event in new], [event.event for event in new], [event.position for event in new]
         )
 
-    def forget(self, user_id: str) -> None:
-        """Keep nothing of somebody in memory."""
-        for version in list(self._loaded.values()):
-            version.forget(user_id)
-
     @contextmanager
-    def erasing(self) -> Iterator[None]:
-        """Let somebody be erased from the stores who is forgotten here already."""
+    def erasing(self, user_ids: Collection[str]) -> Iterator[None]:
+        """Keep nothing of somebody in memory, while and after they are erased from files and stores.
+
+        No version is loaded meanwhile, and none can bring them back.
+        """
         with self._loading:
+            before = self._audit.last(ERASED, self.name)
+            self._forget(user_ids)
             yield
-            self._erased = self._audit.last(ERASED, self.name)
+            # What came in by other ways since then goes too.
+            self._forget(user_ids)
+            if before == self._erased:
+                self._erased = self._audit.last(ERASED, self.name)
+
+    def _forget(self, user_ids: Collection[str]) -> None:
+        for version in list(self._loaded.values()):
+            for user_id in user_ids:
+                version.forget(user_id)
 
     def follow(self) -> None:
         """Read what has changed in the stores: versions, items, events, experiments, and whether somebody was erased.
@@ -196,10 +213,7 @@ class Scenario:
         """
         with self._loading:
             if (erased := self._audit.last(ERASED, self.name)) != self._erased:
-                # Whom another process has erased nobody can say any more: all that is known is read again.
-                self._loaded.clear()
-                self.live = self._load(self._models.on_duty(self.name)[0] or self._stored(self.live.name))
-                self._erased = erased
+                self._read_again(erased)
             running = [one for one in self._experiments.all(self.name) if one.state == "running"]
             self._running = tuple(running)
             self._follow_versions()
@@ -222,6 +236,24 @@ class Scenario:
             moved = self._models.move(self.name, version, state, share=share, reason=reason, actor=actor)
             self._follow_versions()
         return moved
+
+    def _read_again(self, erased: int) -> None:
+        """Read all that is known anew: whom another process has erased nobody can say any more."""
+        stored = self._models.on_duty(self.name)[0] or self._stored(self.live.name)
+        if self._was_tried(stored.version):
+            return
+        try:
+            live = self._made(stored)
+        except GenreError as error:
+            self._note_problem(stored.version, error)
+            return
+        self._loaded, self.live, self._canary, self._erased = {stored.version: live}, live, None, erased
+        self._on_erased()
+
+    def problem_of(self, version: str) -> str | None:
+        """Return why a version could not be loaded, or an item of the store is not in its catalogue."""
+        loaded = self._loaded.get(version)
+        return self.problems.get(version) or (loaded.problem if loaded is not None and loaded.problem else None)
 
     def versions(self) -> list[StoredVersion]:
         """Return all versions in the store."""
@@ -250,10 +282,13 @@ class Scenario:
 
     def _release(self, stored: dict[str, StoredVersion]) -> None:
         """Keep in memory what is on duty, what an experiment asks, and the one that answered last."""
-        wanted = {self.live.name, *(arm for one in self._running for arm in one.arms)}
+        arms = {arm for one in self._running for arm in one.arms}
+        wanted = {self.live.name, *(arm for arm in arms if arm in stored and stored[arm].state != "rejected")}
         if self._canary is not None:
             wanted.add(self._canary[0].name)
-        retired = [name for name in self._loaded if name not in wanted and name in stored]
+        retired = [
+            name for name in self._loaded if name not in wanted and name in stored and stored[name].state == "retired"
+        ]
         retired.sort(key=lambda name: -stored[name].changed)
         for name in list(self._loaded):
             if name not in wanted and name not in retired[:_STANDBY]:
@@ -280,7 +315,7 @@ class Scenario:
 
     def _tried(self, stored: StoredVersion) -> LiveVersion | None:
         """Return a version, or None where it cannot be loaded: what answered before goes on answering."""
-        if stored.version in self.problems and time.monotonic() - self._noticed[stored.version] < _AGAIN:
+        if self._was_tried(stored.version):
             return None
         try:
             found = self._load(stored)
@@ -290,16 +325,36 @@ class Scenario:
         self.problems.pop(stored.version, None)
         return found
 
+    def _was_tried(self, version: str) -> bool:
+        """Return whether a version could not be loaded a short time ago."""
+        return version in self.problems and time.monotonic() - self._noticed[version] < _AGAIN
+
     def _note_problem(self, version: str, error: GenreError) -> None:
         self.problems[version], self._noticed[version] = str(error), time.monotonic()
 
     def _load(self, stored: StoredVersion) -> LiveVersion:
-        if stored.version in self._loaded:
-            return self._loaded[stored.version]
+        if stored.version not in self._loaded:
+            self._loaded[stored.version] = self._made(stored)
+        return self._loaded[stored.version]
+
+    def _made(self, stored: StoredVersion) -> LiveVersion:
+        """Return a version as it would answer now.
+
+        Raises:
+            ArtifactError: It cannot be read, or cannot answer.
+            ConfigError: Its users are hidden, and the key that hides them is not at hand.
+        """
         path = Path(stored.path)
         try:
             manifest = read_manifest(path)
-            version = LiveVersion(stored.version, open_run(path), int(manifest.get(SEQ, 0)))
+            engine, privacy = open_run(path), self.experiment.privacy
+            if privacy.hash_users and engine.pseudonym is None:
+                raise ConfigError(
+                    f"users are pseudonyms, and the environment variable {privacy.key_env!r} is not set",
+                    place=str(path),
+                    remedy="Set it to the key with which the run was made: without it real ids would be stored.",
+                )
+            version = LiveVersion(stored.version, engine, int(manifest.get(SEQ, 0)))
             self._catch_up(version)
             version.warm()
         except GenreError:
@@ -310,20 +365,21 @@ class Scenario:
                 f"the version cannot answer ({type(error).__name__}: {error})", place=str(path),
                 remedy="Make it again; the live version goes on answering.",
             ) from error  # fmt: skip
-        self._loaded[stored.version] = version
         return version
 
     def _catch_up(self, version: LiveVersion) -> None:
         """Read all events and items that a version does not know."""
         for items in self._items.since(self.name, version.revision):
             version.change(items)
+        if version.knows(self._events.last(self.name)):
+            return
         for frame in self._events.since(self.name, version.applied):
             told = []
             for row in frame.iter_rows(named=True):
                 event = Event.model_construct(**{name: row[name] for name in ("item_id", "event", "value")})
                 if (happened := self._happened(event, row["seq"], row["timestamp"])) is not None:
                     told.append((row["user_id"], happened))
-            version.happened(told)
+            version.happened(told, frame["seq"].to_list())
             version.caught_up(int(frame["seq"][-1]))
 
     def _happened(self, event: Event, seq: int, timestamp: float) -> Happened | None:

@@ -276,7 +276,7 @@ class ModelReply(Form):
     loaded: bool
     """Whether it can answer at once."""
     problem: str | None
-    """Why it could not be loaded."""
+    """Why it could not be loaded, or an item could not be taken in."""
 
 
 class ModelChange(Form):

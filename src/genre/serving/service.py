@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from genre.conversation.conversation import Conversation, ConversationConfig
 from genre.core.errors import ConfigError, DataError, GenreError, ResourceError
@@ -37,11 +38,15 @@ from genre.serving.stores.events import Event, Events
 from genre.serving.stores.intake import PART, Intake, Totals
 from genre.serving.stores.items import Items
 from genre.serving.stores.keys import StoredKeys
-from genre.serving.stores.users import Users
+from genre.serving.stores.users import PERSONAL, Users
 
 AnsweredBy: TypeAlias = Literal["model", "memory", "popular"]
 _REMEMBERED: Final = 20_000
 """Last lists that are kept, for when a model is too slow."""
+_LONGEST: Final = 50
+"""Items of one."""
+_AT_ONCE: Final = 200
+"""Events that are noted in the loop that answers; more are in a thread, so that nobody waits for them."""
 _SAVE: Final = 10.0
 """Seconds between two looks at how much of the quotas is used."""
 _KEYS: Final = 1.0
@@ -58,6 +63,14 @@ class Answer:
     answered_by: AnsweredBy
     items: Sequence[Recommended]
     arm: Arm | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """A conversation about a catalogue as it was at some time."""
+
+    engine: Engine
+    conversation: Conversation
 
 
 class Service:
@@ -80,20 +93,28 @@ class Service:
         self.database = Database.open(config.database)
         self.events, self.items, self.users = Events(self.database), Items(self.database), Users(self.database)
         self.keys = Keyring(StoredKeys(self.database), refresh=math.inf)
-        self.scenarios = {name: Scenario(name, run, self.database, self._decided) for name, run in runs.items()}
+        self._remembered: OrderedDict[tuple[str, str], Sequence[Recommended]] = OrderedDict()
+        self._erasures = 0
+        self._conversations: WeakKeyDictionary[LiveVersion, dict[tuple[ScenarioName, bool], _Talk]] = (
+            WeakKeyDictionary()
+        )
+        self._making = threading.Lock()
+        self.scenarios = {
+            name: Scenario(name, run, self.database, self._decided, self._forget_lists) for name, run in runs.items()
+        }
         self.intake = Intake(self.events)
-        self.slow = SlowLane(config.writers, config.most_writing)
+        self.slow = SlowLane(config.writers, config.most_writing, config.writing_deadline)
         self.batcher: Batcher[tuple[LiveVersion, Ask], list[Recommended]] = Batcher(
             self._answered, size=config.batch, most=config.most_waiting
         )
         self.batcher.load.watch = self._watched
         self.leaving = self.draining = False
         """Whether it is about to end, and whether it takes nothing more."""
-        self._remembered: OrderedDict[tuple[str, str], Sequence[Recommended]] = OrderedDict()
-        self._conversations: dict[tuple[str, ScenarioName, bool], tuple[Engine, Conversation]] = {}
-        self._making: set[tuple[str, ScenarioName, bool]] = set()
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._follow, name="genre-follows", daemon=True)]
+        self._threads = [
+            threading.Thread(target=self._follow, name="genre-follows", daemon=True),
+            threading.Thread(target=self._watch_keys, name="genre-keys", daemon=True),
+        ]
         if config.learn_every is not None:
             learner = Learner(config, self.scenarios)
             self._threads.append(threading.Thread(target=learner.work, args=(self._stop,), name="genre-learns"))
@@ -124,25 +145,25 @@ class Service:
             place: Where it talks.
             plain: Without the language model.
         """
-        key, engine = (version.name, place, plain), version.engine
-        found = self._conversations.get(key)
+        talks = self._conversations.setdefault(version, {})
+        key, engine = (place, plain), version.engine
+        found = talks.get(key)
         if found is None:
-            return self._new_conversation(key, engine)
-        if found[0] is not engine and key not in self._making:
+            found = talks[key] = _Talk(engine, self._new_conversation(engine, place, plain))
+        elif found.engine is not engine and self._making.acquire(blocking=False):
             # It takes seconds with a large catalogue: meanwhile one talks about the catalogue as it was.
-            self._making.add(key)
-            threading.Thread(target=self._new_conversation, args=(key, engine), daemon=True).start()
-        return found[1]
+            def make() -> None:
+                try:
+                    talks[key] = _Talk(engine, self._new_conversation(engine, place, plain))
+                finally:
+                    self._making.release()
 
-    def _new_conversation(self, key: tuple[str, ScenarioName, bool], engine: Engine) -> Conversation:
-        _, place, plain = key
+            threading.Thread(target=make, daemon=True).start()
+        return found.conversation
+
+    def _new_conversation(self, engine: Engine, place: ScenarioName, plain: bool) -> Conversation:
         write = self.config.write.model_copy(update={"generator": None}) if plain else self.config.write
-        try:
-            made = Conversation(engine, ConversationConfig(scenario=place, write=write))
-            self._conversations[key] = engine, made
-        finally:
-            self._making.discard(key)
-        return made
+        return Conversation(engine, ConversationConfig(scenario=place, write=write))
 
     def scenario(self, name: str | None) -> Scenario:
         """Return a scenario; without a name the only one.
@@ -165,6 +186,7 @@ class Service:
         """
         version, arm = scenario.answering(ask.user_id)
         by: AnsweredBy = "model"
+        erasures = self._erasures
         items: Sequence[Recommended]
         try:
             items = await self.batcher.ask((version, ask), seconds)
@@ -179,7 +201,7 @@ class Service:
             self.metrics.failed.labels(scenario.name).inc()
             by, items = self._instead(scenario, version, ask)
         self.metrics.answers.labels(scenario.name, by).inc()
-        if by == "model" and ask.user_id is not None and ask.history is None:
+        if by == "model" and ask.user_id is not None and ask.history is None and erasures == self._erasures:
             self._remember((scenario.name, ask.user_id), items)
         return Answer(uuid4().hex, version.name, by, items, arm)
 
@@ -196,7 +218,10 @@ class Service:
         for start in range(0, len(events), PART):
             part = events[start : start + PART]
             outcomes = await asyncio.wrap_future(self.intake.submit(scenario.name, part))
-            scenario.happened(part, outcomes)
+            if len(part) > _AT_ONCE:
+                await asyncio.to_thread(scenario.happened, part, outcomes)
+            else:
+                scenario.happened(part, outcomes)
             totals.add(outcomes)
         self.metrics.stages.labels("store").observe(time.monotonic() - begun)
         for status in ("new", "known", "conflicts"):
@@ -209,22 +234,34 @@ class Service:
         Raises:
             ResourceError: The database cannot be written, or not scrubbed now; what the message says was done is done.
         """
-        from genre.erasing import erase_from_run
+        from genre.erasing import erase_from_run, erasing_lock
 
-        name = scenario.stored_id(user_id)
-        for known in {user_id, name}:
-            scenario.forget(known)
-            self._conversations.clear()
-            self._remembered.pop((scenario.name, known), None)
-        paths = {Path(version.path) for version in scenario.versions()}
+        ids = {user_id, scenario.stored_id(user_id)}
 
         def work() -> tuple[dict[str, int], int]:
-            # The files first: when other processes see that somebody was erased, they read them again.
-            runs = sum(erase_from_run(path, {user_id, name}) for path in paths if path.exists())
-            with scenario.erasing():
-                return self.users.erase(scenario.name, [name], actor=actor), runs
+            runs, problems = 0, list[GenreError]()
+            with erasing_lock(scenario.run), scenario.erasing(ids):
+                # The files first: when other processes see that somebody was erased, they read them again.
+                for path in sorted({Path(version.path) for version in scenario.versions()}):
+                    try:
+                        runs += path.exists() and erase_from_run(path, ids)
+                    except GenreError as error:
+                        problems.append(error)
+                rows = self.users.erase(scenario.name, [scenario.stored_id(user_id)], actor=actor, scrub=False)
+            self._forget_lists()
+            self.database.scrub(*PERSONAL)
+            if problems:
+                # All else is done: what is damaged must be repaired or removed, and then this be asked again.
+                raise problems[0]
+            return rows, runs
 
         return await asyncio.to_thread(work)
+
+    def _forget_lists(self) -> None:
+        """Keep no list and no conversation: one of them may be of somebody who was erased."""
+        self._erasures += 1
+        self._remembered.clear()
+        self._conversations.clear()
 
     def close(self) -> None:
         """Answer what was asked, write what was taken, and end."""
@@ -280,7 +317,7 @@ class Service:
         return "popular", version.popular(ask)
 
     def _remember(self, who: tuple[str, str], items: Sequence[Recommended]) -> None:
-        self._remembered[who] = items
+        self._remembered[who] = items[:_LONGEST]
         self._remembered.move_to_end(who)
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
@@ -295,27 +332,26 @@ class Service:
 
     def _follow(self) -> None:
         """Read again and again what others have written; while the database is gone, go on with what is known."""
-        saved = looked = time.monotonic()
         while not self._stop.wait(self.config.refresh):
-            tried = [self._tried(scenario.follow) for scenario in self.scenarios.values()]
-            up = all(tried)
-            self.metrics.database.set(up)
-            if time.monotonic() - looked > _KEYS and up:
-                looked = time.monotonic()
-                # Nobody who asks without a key makes the service look whether there is one by now.
-                self._tried(self.keys.refresh)
-            if time.monotonic() - saved > _SAVE and up:
+            answered = [self._tried(scenario.follow) for scenario in self.scenarios.values()]
+            self.metrics.database.set(all(answered))
+
+    def _watch_keys(self) -> None:
+        """Read the keys, so that nobody who asks waits for the database, and save how much of the quotas is used."""
+        saved = time.monotonic()
+        while not self._stop.wait(_KEYS):
+            if self._tried(self.keys.refresh) and time.monotonic() - saved > _SAVE:
                 saved = time.monotonic()
                 self._tried(self.keys.save)
 
     def _tried(self, work: Callable[[], Any]) -> bool:
+        """Do something with the stores, and return whether they answered."""
         try:
             work()
-        except GenreError as error:
+        except ResourceError as error:
             if self.database_up:
                 log.warning("the stores cannot be followed: %s", error)
             return False
         except Exception:
             log.exception("following the stores failed")
-            return False
         return True

@@ -51,6 +51,8 @@ class ServeConfig(Config):
     None leaves it to whoever calls `genre update`."""
     learn_canary: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the users whom what was learned answers at first; None lets it answer all."""
+    learn_gate: tuple[str, ...] = ()
+    """Bounds of the gate, as in `drift=0.1`."""
     write: WriteConfig = WriteConfig(candidates=2, draws=1)
     """How texts are written. Fewer are drawn than elsewhere, since somebody waits."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -18,14 +19,16 @@ T = TypeVar("T")
 class SlowLane:
     """A few threads that write.
 
-    A thread cannot be stopped from outside: one whose work takes too long is given up, and while all are, the lane is
-    `stuck`, so that nobody else waits for them.
+    A thread cannot be stopped from outside: one whose work nobody waits for any more counts as hanging when it has
+    taken `patience` seconds, and while all are, the lane is `stuck`, so that nobody else waits for them.
     """
 
-    def __init__(self, threads: int, most: int) -> None:
-        """Take so many threads, and let so many jobs run and wait."""
+    def __init__(self, threads: int, most: int, patience: float) -> None:
+        """Take so many threads, let so many jobs run and wait, and say how long a job may take at most."""
+        self._patience = patience
         self._threads, self._most = threads, most
-        self._running, self._given_up = 0, 0
+        self._running, self._given_up = 0, dict[Future[Any], float]()
+        self._begun: dict[Future[Any], float] = {}
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         for number in range(threads):
@@ -40,7 +43,8 @@ class SlowLane:
     @property
     def stuck(self) -> bool:
         """Whether every thread is at work for which nobody waits any more."""
-        return self._given_up >= self._threads
+        late = time.monotonic() - self._patience
+        return sum(begun <= late for begun in list(self._given_up.values())) >= self._threads
 
     async def do(self, work: Callable[[], T], seconds: float) -> T:
         """Return what the work returns.
@@ -80,8 +84,8 @@ class SlowLane:
         if future.cancel() or future.done():
             return
         with self._lock:
-            self._given_up += 1
-        future.add_done_callback(self._came_back)
+            if future in self._begun:
+                self._given_up[future] = self._begun[future]
 
     def close(self) -> None:
         """Take no more; what has begun may end."""
@@ -93,6 +97,8 @@ class SlowLane:
             future, work = job
             if not future.set_running_or_notify_cancel():
                 continue
+            with self._lock:
+                self._begun[future] = time.monotonic()
             try:
                 future.set_result(work())
             except BaseException as error:
@@ -100,10 +106,8 @@ class SlowLane:
             # Nothing of a person stays in memory while the next job is waited for.
             del future, work, job
 
-    def _done(self, _: Future[T]) -> None:
+    def _done(self, future: Future[Any]) -> None:
         with self._lock:
             self._running -= 1
-
-    def _came_back(self, _: Future[T]) -> None:
-        with self._lock:
-            self._given_up -= 1
+            self._begun.pop(future, None)
+            self._given_up.pop(future, None)

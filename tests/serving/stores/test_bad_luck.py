@@ -75,7 +75,8 @@ def test_no_answered_event_is_lost_and_none_counts_twice_whenever_the_process_is
             process.kill()
             lines = process.stdout.read().decode().splitlines()
         answered |= {event_id: int(seq) for event_id, seq in (line.split() for line in lines)}
-        found = kept(opened(url))
+        with Database.open(url) as database:
+            found = kept(database)
         assert {event_id: found[event_id][0] for event_id in answered} == answered
     # The client tells everything again that it does not know of, and some that it does.
     number, thread = ROUNDS - 1, 0

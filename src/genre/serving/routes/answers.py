@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from genre.core.errors import ResourceError
 from genre.features.text import Language
 from genre.serving.live import Ask, LiveVersion
-from genre.serving.routes.asker import PROBLEMS, Asker, may
+from genre.serving.routes.asker import PROBLEMS, Asker, body_of, may
 from genre.serving.scenario import Scenario
 from genre.serving.schemas import Question, Recommendation, RecommendRequest, SimilarRequest, Similars
 from genre.serving.service import Answer, Service
 
+log = logging.getLogger("genre.serving")
 router = APIRouter(prefix="/v1", tags=["answers"], responses=PROBLEMS)
 Reader = Annotated[Asker, Depends(may("read"))]
 
 
-@router.post("/recommend", response_model=Recommendation)
-async def recommend(body: RecommendRequest, asker: Reader) -> Response:
+@router.post("/recommend", response_model=Recommendation, openapi_extra=body_of(RecommendRequest))
+async def recommend(request: Request, asker: Reader) -> Response:
     """Recommend to somebody, known or not. Always answers: `answered_by` says whether the model did."""
+    # Read in one step, which takes a fraction of the framework's own.
+    body = RecommendRequest.model_validate_json(await request.body())
     scenario, service = asker.scenario(body.scenario), asker.service
     ask = ask_of(body, scenario)
+    begun = time.monotonic()
     answer = await service.recommend(scenario, ask, seconds_of(body, service))
     rows = rows_of(answer)
     if body.reasons is not None and rows:
-        await add_reasons(rows, ask, body.reasons, scenario.version(answer.version), service)
+        left = None if body.deadline_ms is None else max(0.0, body.deadline_ms / 1000 - (time.monotonic() - begun))
+        await add_reasons(rows, ask, body.reasons, scenario.version(answer.version), service, seconds=left)
     arm = answer.arm
     content = {
         "list_id": answer.list_id,
@@ -83,13 +90,23 @@ def rows_of(answer: Answer) -> list[dict[str, Any]]:
 
 
 async def add_reasons(
-    rows: list[dict[str, Any]], ask: Ask, language: Language, version: LiveVersion, service: Service
+    rows: list[dict[str, Any]],
+    ask: Ask,
+    language: Language,
+    version: LiveVersion,
+    service: Service,
+    *,
+    seconds: float | None = None,
 ) -> None:
     """Say why, if that is known in time; a list without reasons is better than none."""
     ids = [row["item_id"] for row in rows]
+    patience = service.config.writing_deadline if seconds is None else seconds
     try:
-        reasons = await service.slow.do(lambda: version.reasons(ask, ids, language), service.config.writing_deadline)
+        reasons = await service.slow.do(lambda: version.reasons(ask, ids, language), patience)
     except (TimeoutError, ResourceError):
+        return
+    except Exception:
+        log.exception("reasons failed", extra={"version": version.name})
         return
     for row, reason in zip(rows, reasons, strict=True):
         row["reason"] = reason

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Request
+from pydantic import BaseModel
 
 from genre.serving.guard import Refused
 from genre.serving.keys import Caller, Scope
@@ -71,6 +72,12 @@ class Asker:
         return Refused(
             403, "not_allowed", f"the key does not open `{self.scope}` here", "Use a key with this scope.", place="key"
         )
+
+
+def body_of(form: type[BaseModel], **others: dict[str, Any]) -> dict[str, Any]:
+    """Return what the description says of a body that the route reads by itself."""
+    schema = {"schema": {"$ref": f"#/components/schemas/{form.__name__}"}}
+    return {"requestBody": {"required": True, "content": {"application/json": schema, **others}}}
 
 
 def may(scope: Scope) -> Callable[[Request], Awaitable[Asker]]:

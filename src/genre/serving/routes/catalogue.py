@@ -58,10 +58,7 @@ async def withdraw(item_id: Id, asker: Admin, scenario: ScenarioName = None) -> 
         raise Refused(404, "no_item", f"there is no item {item_id!r}", "Use an id of the catalogue.", place=ITEM_ID)
 
     def work() -> ItemsReply:
-        store = asker.service.items
-        if not store.get(found.name, [item_id]):
-            store.put(found.name, known)  # The catalogue that the run began with is not in the store.
-        changes = store.withdraw(found.name, [item_id])
+        changes = asker.service.items.withdraw(found.name, [item_id], known=known)
         found.follow()
         return ItemsReply(changes=changes)
 
@@ -69,22 +66,12 @@ async def withdraw(item_id: Id, asker: Admin, scenario: ScenarioName = None) -> 
 
 
 async def _change(asker: Asker, body: ItemsRequest, *, merge: bool) -> ItemsReply:
-    found = asker.scenario(body.scenario)
+    found, store = asker.scenario(body.scenario), asker.service.items
     rows = _rows(body)
-    catalogue = found.live.engine.data.items
-    _check(catalogue, rows)
-    if merge:
-        known = _known(found, rows)
-        missing = [name for name in rows if name not in known]
-        if missing:
-            raise Refused(404, "no_item", f"there is no item {missing[0]!r}", "Add it first.", place=ITEM_ID)
-        rows = {
-            name: {column: value for column, value in {**known[name], **row}.items() if value is not None}
-            for name, row in rows.items()
-        }
 
     def work() -> ItemsReply:
-        changes = asker.service.items.put(found.name, rows)
+        _check(found.live.engine.data.items, rows)
+        changes = store.change(found.name, rows, known=_known(found, rows)) if merge else store.put(found.name, rows)
         found.follow()
         return ItemsReply(changes=changes)
 

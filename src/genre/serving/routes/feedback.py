@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
 
 from genre.serving.guard import Refused
-from genre.serving.routes.asker import PROBLEMS, Asker, may
+from genre.serving.routes.asker import PROBLEMS, Asker, body_of, may
 from genre.serving.schemas import EventsReply, EventsRequest
 from genre.serving.stores.events import Event
 from genre.serving.stores.intake import PART, Totals
@@ -23,15 +23,9 @@ LINES: Final = "application/x-ndjson"
 
 @router.post(
     "/events",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/EventsRequest"}},
-                LINES: {"schema": {"type": "string", "description": "An event a line, any number of them"}},
-            },
-        }
-    },
+    openapi_extra=body_of(
+        EventsRequest, **{LINES: {"schema": {"type": "string", "description": "An event a line, any number of them"}}}
+    ),
 )
 async def events(request: Request, asker: Teller, scenario: Annotated[str | None, Query()] = None) -> EventsReply:
     """Take events. What is acknowledged is durable, counts once however often it is sent, and changes the next answer.

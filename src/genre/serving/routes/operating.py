@@ -124,7 +124,7 @@ def _models(scenario: Scenario) -> ModelsReply:
             created=one.created,
             changed=one.changed,
             loaded=one.version in loaded,
-            problem=scenario.problems.get(one.version),
+            problem=scenario.problem_of(one.version),
         )
         for one in scenario.versions()
     ]

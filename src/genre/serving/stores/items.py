@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, select, update
@@ -41,7 +42,8 @@ class _Wish:
     data: Mapping[str, Any] | None
     """None leaves the columns as they are."""
     merge: bool = False
-    withdrawn: bool = False
+    withdrawn: bool | None = False
+    """None leaves it as it is."""
 
 
 class Items:
@@ -67,27 +69,41 @@ class Items:
         ]
         return self._apply(scenario, wishes)
 
-    def change(self, scenario: str, items: Mapping[str, Mapping[str, Any]]) -> dict[str, Change]:
+    def change(
+        self,
+        scenario: str,
+        items: Mapping[str, Mapping[str, Any]],
+        *,
+        known: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Change]:
         """Change some columns of items that are there; None takes a column away. Others stay as they are.
+
+        Args:
+            scenario: Where.
+            items: The columns that change, by the items' ids.
+            known: All columns of items that are there without ever having been put, as those of a run's catalogue.
 
         Raises:
             DataError: An item is not there, or its columns cannot be kept; then none of them is changed.
             ResourceError: The database cannot be written.
         """
         wishes = [
-            _Wish(item_id, checked_object(data, f"item {item_id!r}"), merge=True) for item_id, data in items.items()
+            _Wish(item_id, checked_object(data, f"item {item_id!r}"), merge=True, withdrawn=None)
+            for item_id, data in items.items()
         ]
-        return self._apply(scenario, wishes, must_exist=True)
+        return self._apply(scenario, wishes, must_exist=True, known=known or {})
 
-    def withdraw(self, scenario: str, item_ids: Iterable[str]) -> dict[str, Change]:
-        """Take items out of what may be recommended; they stay in the histories.
+    def withdraw(
+        self, scenario: str, item_ids: Iterable[str], *, known: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> dict[str, Change]:
+        """Take items out of what may be recommended; they stay in the histories. For `known`, see `change`.
 
         Raises:
             DataError: An item is not there; then none is withdrawn.
             ResourceError: The database cannot be written.
         """
         wishes = [_Wish(item_id, None, withdrawn=True) for item_id in dict.fromkeys(item_ids)]
-        return self._apply(scenario, wishes, must_exist=True)
+        return self._apply(scenario, wishes, must_exist=True, known=known or {})
 
     def get(self, scenario: str, item_ids: Iterable[str]) -> dict[str, Item]:
         """Return those of these items that are there, withdrawn ones included."""
@@ -112,13 +128,21 @@ class Items:
             if len(found) < size:
                 return
 
-    def _apply(self, scenario: str, wishes: Sequence[_Wish], *, must_exist: bool = False) -> dict[str, Change]:
+    def _apply(
+        self,
+        scenario: str,
+        wishes: Sequence[_Wish],
+        *,
+        must_exist: bool = False,
+        known: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> dict[str, Change]:
         checked_id(scenario, "scenario")
         done: dict[str, Change] = {}
         with self._database.writing() as connection:
             revision = self._lock(connection, scenario)
             before = _found(connection, scenario, [wish.item_id for wish in wishes])
-            if must_exist and (missing := [wish.item_id for wish in wishes if wish.item_id not in before]):
+            there = before.keys() | known.keys()
+            if must_exist and (missing := [wish.item_id for wish in wishes if wish.item_id not in there]):
                 raise DataError(
                     f"there is no item {missing[0]!r}" + (f", nor {len(missing) - 1:,} others" if missing[1:] else ""),
                     place=f"scenario {scenario!r}",
@@ -127,13 +151,16 @@ class Items:
             rows = []
             for wish in wishes:
                 old = before.get(wish.item_id)
-                data = _merged(old.data if old else {}, wish)
-                if old and (old.data, old.withdrawn) == (data, wish.withdrawn):
+                data = _merged(old.data if old else known.get(wish.item_id, {}), wish)
+                was = old is not None and old.withdrawn
+                withdrawn = was if wish.withdrawn is None else wish.withdrawn
+                if old and (old.data, old.withdrawn) == (data, withdrawn):
                     done[wish.item_id] = "same"
                     continue
-                done[wish.item_id], revision, now = "changed" if old else "added", revision + 1, self._now()
+                new = old is None and wish.item_id not in known
+                done[wish.item_id], revision, now = "added" if new else "changed", revision + 1, self._now()
                 rows.append(
-                    {"scenario": scenario, "item_id": wish.item_id, "data": data, "withdrawn": wish.withdrawn,
+                    {"scenario": scenario, "item_id": wish.item_id, "data": data, "withdrawn": withdrawn,
                      "revision": revision, "created": old.created if old else now, "changed": now}
                 )  # fmt: skip
             if rows:
