@@ -20,9 +20,10 @@ help:  ## Show this list
 demo: $(VENV)/.installed  ## Install, and run the main job on the sample world
 	$(BIN)/genre demo
 
-# A process for each core, each with one thread: small products gain nothing from more.
+# A process for each core, each with one thread: small products gain nothing from more. What Python compiles is kept, for
+# these processes and the many that the tests start.
 test: $(VENV)/.tools  ## Run the quick tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses=4 --dist worksteal
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses=4 --dist worksteal
 
 test-slow: $(VENV)/.tools  ## Run the slow tests
 	$(BIN)/python -m pytest -m slow

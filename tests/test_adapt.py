@@ -45,6 +45,9 @@ TARGET = {
     "few_users": {"models": ["ease"], "shares": [0, 0.3]},
 }
 
+# Whole runs: what they are made of is tested quickly in `adaptation` and `evaluation`.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -58,6 +58,7 @@ def test_the_guide_can_be_followed(workplace: Path) -> None:
         exec(compile(code, "guide.md", "exec"), names)  # noqa: S102
 
 
+@pytest.mark.slow
 def test_texts_can_be_written_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "write-for-your-users.md").read_text(encoding="utf-8")
     assert follow(page) == 9
@@ -85,6 +86,7 @@ def test_the_example_moves_films_to_courses(tmp_path: Path) -> None:
     assert found["low"] > 0, "with a hundredth of the learners, what films taught is worth more than beginning anew"
 
 
+@pytest.mark.slow
 def test_truth_can_be_looked_into_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "keep-it-true.md").read_text(encoding="utf-8")
     assert follow(page) == 3
@@ -94,6 +96,7 @@ def test_truth_can_be_looked_into_by_following_the_page(workplace: Path) -> None
     assert account["texts"]["reasons"]["share"]["mean"] > 0.5
 
 
+@pytest.mark.slow
 def test_users_can_be_talked_with_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "talk-with-your-users.md").read_text(encoding="utf-8")
     assert follow(page, typed="I liked Dune\nno romance, please\n为什么推荐第一部？\n/state\n/quit\n") == 3
@@ -103,6 +106,7 @@ def test_users_can_be_talked_with_by_following_the_page(workplace: Path) -> None
         exec(compile(code, "talk-with-your-users.md", "exec"), {})  # noqa: S102
 
 
+@pytest.mark.slow
 def test_models_can_be_made_small_by_following_the_page(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from genre import compressing
     from genre.adaptation.compression import writers
@@ -124,6 +128,7 @@ def test_models_can_be_made_small_by_following_the_page(workplace: Path, monkeyp
     assert read_experiment(workplace / "small.yaml").models["next"].form == "int8"
 
 
+@pytest.mark.slow
 def test_exploring_can_be_followed_block_by_block(workplace: Path) -> None:
     page = (ROOT / "docs" / "explore-and-measure.md").read_text(encoding="utf-8")
     exploring, feedback = blocks(page, "yaml")
@@ -144,6 +149,7 @@ def test_exploring_can_be_followed_block_by_block(workplace: Path) -> None:
     assert read_experiment(workplace / "faded.yaml").feedback.half_life == 90
 
 
+@pytest.mark.slow
 def test_feedback_is_learned_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "learn-from-feedback.md").read_text(encoding="utf-8")
     for name, text in re.findall(r"```csv (\S+)\n(.*?)```", page, re.DOTALL):
@@ -156,6 +162,7 @@ def test_feedback_is_learned_by_following_the_page(workplace: Path) -> None:
     assert [(one["version"], one["state"]) for one in noted] == [("v1", "live"), ("v2", "retired")]
 
 
+@pytest.mark.slow
 def test_many_scenarios_answer_by_following_the_page(workplace: Path) -> None:
     page = (ROOT / "docs" / "many-scenarios.md").read_text(encoding="utf-8")
     (text,) = blocks(page, "yaml")
@@ -176,6 +183,7 @@ def test_many_scenarios_answer_by_following_the_page(workplace: Path) -> None:
     assert [len(some) for some in texts] == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_a_run_can_be_served_by_following_the_page() -> None:
     from contextlib import ExitStack

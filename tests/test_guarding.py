@@ -20,6 +20,9 @@ from tests.language.models import write_tiny
 
 SMALL = WritingConfig(texts=2, max_text_tokens=16, max_answer_tokens=8, prompts=("Write.",), languages=("en",))
 
+# Whole runs: what they are made of is tested quickly in `adaptation` and `evaluation`.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

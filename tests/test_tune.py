@@ -247,6 +247,7 @@ def test_members_do_not_tell_how_they_are_getting_on(tmp_path: Path, monkeypatch
     assert watched == [True, False]
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_search_from_the_shell(tmp_path: Path) -> None:
     config = tmp_path / "small.yaml"
     config.write_text(yaml.safe_dump({**SETTINGS, "tune": {"space": SPACE, "model": "ease"}}), encoding="utf-8")

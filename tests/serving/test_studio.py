@@ -134,6 +134,7 @@ def test_a_text_comes_sentence_by_sentence_and_the_list_stays(page: Page, servin
     assert lists._value.get() == before
 
 
+@pytest.mark.slow
 def test_what_was_chosen_counts_and_titles_do_no_harm(page: Page, serving: Serving) -> None:
     before = len(list(serving.service.events.since("films", 0)))
     page.locator("#mode label").nth(1).click()
@@ -170,6 +171,7 @@ def test_it_talks_in_both_languages(page: Page) -> None:
     until(page, "() => (document.querySelector('#list .why') || {innerText: ''}).innerText.includes('因为')")
 
 
+@pytest.mark.slow
 def test_versions_experiments_and_what_goes_on(page: Page, serving: Serving) -> None:
     scenario = serving.service.scenario(None)
     to_tab(page, "Versions")
@@ -200,6 +202,7 @@ def test_versions_experiments_and_what_goes_on(page: Page, serving: Serving) -> 
     assert "the model" in page.locator("#live").inner_text()
 
 
+@pytest.mark.slow
 def test_with_keys_it_asks_for_one(browser: Browser, films: Path, tmp_path: Path, sqlite_template: Path) -> None:
     with listening(start(films, tmp_path, sqlite_template, "courses")) as serving, opened(browser) as (page, seen):
         service, stored = serving.service, StoredKeys(serving.service.database)
@@ -235,6 +238,7 @@ def test_with_keys_it_asks_for_one(browser: Browser, films: Path, tmp_path: Path
         assert page.context.cookies() == []
 
 
+@pytest.mark.slow
 def test_scenarios_can_be_changed_and_an_open_page_does_not_hold_up_the_end(
     browser: Browser, films: Path, tmp_path: Path, sqlite_template: Path
 ) -> None:
