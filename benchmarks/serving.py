@@ -283,7 +283,8 @@ def reads(run: Path, trials: int) -> None:
         async def worker() -> None:
             nonlocal seen
             for number in waiting:
-                seen += await trial(connections, number)
+                found = await trial(connections, number)
+                seen += found
 
         await asyncio.gather(*(worker() for _ in range(16)))
         connections.close()

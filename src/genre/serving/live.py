@@ -14,6 +14,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final
+from uuid import uuid4
 
 import numpy as np
 
@@ -109,6 +110,10 @@ class LiveVersion:
         """Answer once, so that the first one who asks does not wait for what is made on demand."""
         for size in (1, 8):
             self.recommend([Ask(None, (), 10)] * size)
+        items = self.engine.data.items
+        if items.roles.text:
+            # What reads new items is loaded by the first one.
+            self.engine.with_items([{ITEM_ID: f"warm-{uuid4().hex}", items.roles.text[0]: "A first item"}])
 
     def happened(self, events: Iterable[tuple[str, Happened]], numbers: Iterable[int]) -> None:
         """Take events in at once, whether all before them are known or not.
