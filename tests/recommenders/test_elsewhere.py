@@ -141,7 +141,7 @@ def test_training_predicts_items_of_this_catalogue_alone(origin: Any, moved: Any
     known = moved.with_elsewhere(Elsewhere.of(origin, log([7, 8], [9]), np.array([0, -1])))
     known.config = known.config.model_copy(update={"num_hard": 0})
     known.known = np.ones(NUM_ITEMS, bool)
-    known.network = known._new_network().eval()
+    known.network = known.new_network().eval()
     known.network.load_state_dict(moved.network.state_dict())
     if known.config.kind == "sasrec":  # In training a place is as old as its window has it.
         known.network.positions.weight.data.zero_()

@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -38,8 +39,8 @@ def request(path: str, body: bytes, *, length: int | None = None, kind: str = "a
 
 
 @pytest.fixture
-def limited(serving: Callable[..., Service]) -> Service:
-    return serving(slowest_body=0.3, longest_body=20_000)
+def limited(serving: Callable[..., Service], own_films: Path) -> Service:
+    return serving(own_films, slowest_body=0.3, longest_body=20_000)
 
 
 @pytest.fixture
