@@ -272,6 +272,7 @@ def test_wrong_arguments_are_explained(own: Path, arguments: list[str], message:
     assert message in str(result.exception)
 
 
+@pytest.mark.slow
 def test_texts_are_read_once_and_searched(tmp_path: Path) -> None:
     config, runs = str(tmp_path / "words.yaml"), str(tmp_path / "runs")
     Path(config).write_text(

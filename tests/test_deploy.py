@@ -117,6 +117,7 @@ def test_every_alert_says_how_bad_it_is_and_stands_in_the_page_for_operators() -
         assert f"`{rule['alert']}`" in OPERATE
 
 
+@pytest.mark.slow
 @promtool
 def test_prometheus_understands_its_files(tmp_path: Path) -> None:
     text = (DEPLOY / "prometheus.yml").read_text(encoding="utf-8")

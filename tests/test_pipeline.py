@@ -131,6 +131,7 @@ def test_a_run_writes_the_texts_that_are_wanted(tmp_path: Path) -> None:
     assert "ROUGE-L" in page
 
 
+@pytest.mark.slow
 def test_a_run_measures_its_texts(tmp_path: Path) -> None:
     hashing = {"kind": "hashing", "size": 256}
     wanted = {
@@ -362,6 +363,7 @@ class InterruptTraining:
             yield step
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_while_training_goes_on_and_ends_alike(tmp_path: Path) -> None:
     training = {"epochs": 4, "batch_size": 64, "checkpoint_seconds": 0}
     models = {

@@ -150,6 +150,7 @@ def test_texts_of_several_are_written_together_as_alone(scenarios: Scenarios, pl
         scenarios.write([Asked("news", users=(user,))])
 
 
+@pytest.mark.slow
 def test_who_reads_the_texts_of_whom(scenarios: Scenarios) -> None:
     found = scenarios.matrix(5)
     assert {name: set(read) for name, read in found.items()} == {name: {"films", "courses"} for name in scenarios}

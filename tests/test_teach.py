@@ -74,6 +74,7 @@ def test_a_model_is_taught_and_written(config: Path, tmp_path: Path) -> None:
     assert generator.count_tokens("the") == 3
 
 
+@pytest.mark.slow
 def test_where_nothing_is_kept_the_command_says_so(config: Path, tmp_path: Path) -> None:
     overrides = ["--set", "teach.budget={kl: 0.000001}", "--set", "teach.shares=[1.0]"]
     result = CliRunner().invoke(app, ["teach", str(config), "--runs", str(tmp_path), *overrides])

@@ -92,6 +92,7 @@ def test_with_few_histories_it_is_better_than_one_that_begins_anew(source: Path)
     assert hits(moved, asked) > hits(scratch, asked) + 0.05
 
 
+@pytest.mark.slow
 def test_of_what_was_learned_as_much_counts_as_keeps_the_source(source: Path) -> None:
     # The places mean something else here: what is learned of them must hurt there.
     other = world("b", seed=1, words=list(np.random.default_rng(0).permutation(PLACES)))
@@ -105,6 +106,7 @@ def test_of_what_was_learned_as_much_counts_as_keeps_the_source(source: Path) ->
     assert chosen["source"] >= 0.98 * before["source"]
 
 
+@pytest.mark.slow
 def test_what_is_rehearsed_is_not_forgotten(source: Path) -> None:
     other = world("b", seed=1, words=list(np.random.default_rng(0).permutation(PLACES)))
     points = [adapted(source, other, keep=None, rehearse=weight).account()["moved"]["points"] for weight in (0.0, 1.0)]

@@ -162,6 +162,7 @@ def test_new_items_are_the_student_s_to_read() -> None:
     assert model.config.scores_new_items
 
 
+@pytest.mark.slow
 def test_vectors_are_aligned() -> None:
     import torch
 

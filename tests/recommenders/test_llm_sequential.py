@@ -132,11 +132,13 @@ def test_it_begins_with_the_vectors_of_another_model(base: Path) -> None:
         config(base, start_from="ids", embedding_size=8).build({"ids": begin})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protect", [{"replay": 0.5, "hold": 0.02}, {"kl": 1.0, "elastic": 0.1, "hold": 0.01}])
 def test_protected_it_learns_too(base: Path, protect: dict[str, float]) -> None:
     assert hits(fitted(base, protect={**protect, "tokens": 32}, training={"epochs": 8})) > 0.5
 
 
+@pytest.mark.slow
 def test_ranks_that_adapt_and_disturbed_vectors_learn_too(base: Path) -> None:
     model = fitted(base, tuning={"method": "adalora", "rank": 2}, training={"adversarial": 0.01})
     assert hits(model) > 0.5

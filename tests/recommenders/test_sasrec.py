@@ -46,9 +46,9 @@ def next_of(model: Sasrec, rows: list[list[int]]) -> list[int]:
         {"temperature": 0.1},
         {"loss": "sampled", "num_negatives": 12},
         {"loss": "gbce", "num_negatives": 12, "training": FAST.model_copy(update={"epochs": 48})},
-        {"contrastive": 0.1},
         {"augment": ("crop", "prefix"), "contrastive": 0.1},
-        {"training": FAST.model_copy(update={"accumulate": 3, "average": 2})},
+        pytest.param({"contrastive": 0.1}, marks=pytest.mark.slow),
+        pytest.param({"training": FAST.model_copy(update={"accumulate": 3, "average": 2})}, marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -132,6 +132,7 @@ def test_it_writes_with_old_tokens_only() -> None:
     assert max(row.tokens) < fitted().language.tuned.new_tokens.first
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_goes_on_exactly(tmp_path: Path) -> None:
     chosen = config(
         tuning={"rank": 2},
@@ -148,6 +149,7 @@ def test_an_interrupted_fit_goes_on_exactly(tmp_path: Path) -> None:
         np.testing.assert_array_equal(value, again.language.state()[name])
 
 
+@pytest.mark.slow
 def test_protected_it_stays_nearer_to_the_base() -> None:
     def distance(**protect: float) -> float:
         model = fit(config(tuning={"rank": 4}, protect=protect, training={"epochs": 2}))

@@ -213,6 +213,7 @@ def test_too_few_people_are_not_judged() -> None:
     assert told["classes"] == []
 
 
+@pytest.mark.slow
 def test_a_language_model_learns_what_words_decide(tiny: Path) -> None:
     training = {"epochs": 4, "batch_size": 8, "learning_rate": 0.003, "clip_norm": 1.0, **QUICK}
     settings = reading(tiny, training=training, max_pairs=300, length=1, tuning={"method": "full"})
@@ -259,6 +260,7 @@ def test_saved_and_loaded_what_reads_answers_alike(kind: str, encoder: Path, tin
         load_model(tmp_path, TextClassifierConfig, members)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "encoder", "language"])
 def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(
     kind: str, encoder: Path, tiny: Path, tmp_path: Path
@@ -291,6 +293,7 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
 
 
+@pytest.mark.slow
 def test_it_keeps_writing_in_mind_and_can_be_taken_back(tiny: Path) -> None:
     import torch
 

@@ -43,6 +43,7 @@ def genre(*arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_the_tables_are_written_with_an_account(tmp_path: Path) -> None:
     output = genre("enrich", str(config_in(tmp_path)), "--runs", str(tmp_path / "runs"))
     made = tmp_path / "runs" / "small-enriched"
@@ -133,6 +134,7 @@ def writer(monkeypatch: pytest.MonkeyPatch) -> Reader:
     return reader
 
 
+@pytest.mark.slow
 def test_a_run_rewrites_once_and_trains_on_it(tmp_path: Path, writer: Reader) -> None:
     experiment = Experiment.model_validate({**SETTINGS, **REWRITING})
     run = pipeline.run(experiment, tmp_path)
@@ -153,6 +155,7 @@ def test_a_run_rewrites_once_and_trains_on_it(tmp_path: Path, writer: Reader) ->
     assert len(writer.asked) == asked
 
 
+@pytest.mark.slow
 def test_the_table_of_items_holds_no_versions(tmp_path: Path, writer: Reader) -> None:
     """It may be the file of another experiment, to which a list of texts would be labels."""
     config = config_in(tmp_path, **REWRITING)
