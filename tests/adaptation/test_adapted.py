@@ -115,6 +115,7 @@ def test_what_is_rehearsed_is_not_forgotten(source: Path) -> None:
     assert rehearsed["target"] > 0.8
 
 
+@pytest.mark.slow
 def test_what_was_kept_is_what_answers(source: Path) -> None:
     _, asked = world("b", seed=1)
     model = adapted(source)

@@ -307,6 +307,7 @@ def test_it_keeps_writing_in_mind_and_can_be_taken_back(tiny: Path) -> None:
     assert (learned - base).abs().max() > 0
 
 
+@pytest.mark.slow
 def test_it_can_be_guarded(tiny: Path) -> None:
     settings = reading(tiny, max_pairs=40, training={"epochs": 1, "batch_size": 8, "learning_rate": 0.01, **QUICK})
     writing = {"texts": 2, "max_text_tokens": 16, "max_answer_tokens": 8, "prompts": ["Write."], "languages": ["en"]}

@@ -154,6 +154,7 @@ def test_what_was_chosen_counts_and_titles_do_no_harm(page: Page, serving: Servi
     assert len(list(serving.service.events.since("films", 0))) == before
 
 
+@pytest.mark.slow
 def test_it_talks_in_both_languages(page: Page) -> None:
     to_tab(page, "Chat")
     page.locator("#message textarea").fill("a comedy from the 80s")

@@ -78,6 +78,7 @@ def test_a_run_fits_on_what_was_written_and_answers_with_it(tmp_path: Path) -> N
     assert engine.recommend(histories=[["spirited-away-2001"]], n=3)["rank"].to_list() == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_imagined_items_are_in_training_and_in_no_answer(tmp_path: Path) -> None:
     stages = [{"kind": "imagine", "longest_history": 50, "least_similarity": 0}]
     answer = '{"items": [{"title": "The ' + "x" * 40 + '", "description": "A film of love and of the sea."}]}'
