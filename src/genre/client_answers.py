@@ -193,10 +193,10 @@ class Health:
     """`ok`, or `draining` while it ends."""
     database: str
     """`up` or `down`; lists are answered while it is down, and events are not taken."""
-    scenarios: Mapping[str, str]
-    """The live version of each."""
-    problems: tuple[str, ...]
-    """Versions that could not be loaded."""
+    scenarios: Mapping[str, str] = field(default_factory=dict)
+    """The live version of each; told only where no key is needed."""
+    problems: tuple[str, ...] = ()
+    """Versions that could not be loaded; told only where no key is needed."""
 
 
 _PARTS: Final[dict[tuple[type, str], type]] = {
