@@ -187,8 +187,8 @@ def test_versions_experiments_and_what_goes_on(page: Page, serving: Serving) -> 
     until(page, "() => document.querySelector('#versions').innerText.includes('it did well')")
     assert scenario.live.name == "second"
     page.locator("#go-back").click()
-    until(page, "() => document.querySelector('#versions').innerText.includes('first went live')")
-    assert scenario.live.name == "first"
+    until(page, "() => document.querySelector('#versions').innerText.includes('v1 went live')")
+    assert scenario.live.name == "v1"
 
     to_tab(page, "Experiments")
     page.locator("#experiment-name textarea, #experiment-name input").last.fill("two of a kind")
