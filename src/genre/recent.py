@@ -43,11 +43,6 @@ class Recent:
         """Return whether anything has happened."""
         return bool(self._events)
 
-    @property
-    def num_users(self) -> int:
-        """How many users there is something of."""
-        return len(self._events)
-
     def add(self, user_id: str, events: Sequence[Happened]) -> None:
         """Take somebody's events in, whichever order they come in; one that is known changes nothing."""
         with self._lock:

@@ -38,18 +38,6 @@ class _Waiting(Generic[AskedT]):
     loop: asyncio.AbstractEventLoop
 
 
-@dataclass
-class Load:
-    """What a batcher has done so far, for those who watch it."""
-
-    batches: int = 0
-    answered: int = 0
-    late: int = 0
-    """Questions that nobody waited for any more when their turn came."""
-    watch: Callable[[int, float, float], object] | None = None
-    """Told of each batch: how many questions, seconds that the first one waited, seconds that the answers took."""
-
-
 class Batcher(Generic[AskedT, AnswerT]):
     """One thread that answers; what arrives meanwhile is answered together next.
 
@@ -72,7 +60,8 @@ class Batcher(Generic[AskedT, AnswerT]):
             most: Questions that wait, at most.
             name: Of the thread.
         """
-        self.load = Load()
+        self.watch: Callable[[int, float, float], object] | None = None
+        """Told of each batch: how many questions, seconds that the first one waited, seconds that the answers took."""
         self._answer, self._size, self._most = answer, size, most
         self._queue: deque[_Waiting[AskedT]] = deque()
         self._changed, self._closed = threading.Condition(), False
@@ -130,8 +119,6 @@ class Batcher(Generic[AskedT, AnswerT]):
                     first = self._queue.popleft()
                     if first.until > now:
                         group.append(first)
-                    else:
-                        self.load.late += 1
                 if group or self._closed:
                     return group
 
@@ -144,10 +131,8 @@ class Batcher(Generic[AskedT, AnswerT]):
             answers = [error] * len(group)
         took = time.monotonic() - begun
         self._pace = 0.9 * self._pace + 0.1 * took / len(group)
-        self.load.batches += 1
-        self.load.answered += len(group)
-        if self.load.watch is not None:
-            self.load.watch(len(group), begun - group[0].since, took)
+        if self.watch is not None:
+            self.watch(len(group), begun - group[0].since, took)
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting[AskedT], AnswerT | Exception]]] = {}
         for one, answer in zip(group, answers, strict=True):
             by_loop.setdefault(one.loop, []).append((one, answer))

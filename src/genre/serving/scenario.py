@@ -263,14 +263,14 @@ class Scenario:
         stored = {one.version: one for one in self._models.all(self.name)}
         on_duty = {one.state: one for one in stored.values() if one.state in {"live", "canary"}}
         live, canary = on_duty.get("live"), on_duty.get("canary")
-        self.problems = {
-            name: why for name, why in self.problems.items() if name in {o.version for o in on_duty.values()}
-        }
+        arms = {arm for one in self._running for arm in one.arms} & stored.keys()
+        asked = {one.version for one in on_duty.values()} | arms
+        self.problems = {name: why for name, why in self.problems.items() if name in asked}
         if live is not None and live.version != self.live.name and (loaded := self._tried(live)) is not None:
             self.live = loaded
         tried = None if canary is None else self._tried(canary)
         self._canary = None if canary is None or tried is None or canary.share is None else (tried, canary.share)
-        for arm in {arm for one in self._running for arm in one.arms} & stored.keys():
+        for arm in arms:
             if stored[arm].state != "rejected":
                 self._tried(stored[arm])
         self._release(stored)

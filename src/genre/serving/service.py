@@ -89,7 +89,7 @@ class Service:
             DependencyError: A library is missing.
         """
         config.write.check_installed()
-        self.config, self.metrics, self.started = config, Metrics(), time.time()
+        self.config, self.metrics = config, Metrics()
         self.database = Database.open(config.database)
         self.events, self.items, self.users = Events(self.database), Items(self.database), Users(self.database)
         self.keys = Keyring(StoredKeys(self.database), refresh=math.inf)
@@ -107,7 +107,7 @@ class Service:
         self.batcher: Batcher[tuple[LiveVersion, Ask], list[Recommended]] = Batcher(
             self._answered, size=config.batch, most=config.most_waiting
         )
-        self.batcher.load.watch = self._watched
+        self.batcher.watch = self._watched
         self.leaving = self.draining = False
         """Whether it is about to end, and whether it takes nothing more."""
         self._stop = threading.Event()
