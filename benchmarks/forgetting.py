@@ -90,18 +90,26 @@ COLUMNS = {
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 
 
-def part_of(name: str, directory: Path, most: int = USERS) -> Split:
-    """Return the split of a data set, or of some of its users if it is large, with the items that they know."""
+def part_of(name: str, directory: Path, most: int = USERS, *, others: bool = False) -> Split:
+    """Return the split of a data set, or of some of its users if it is large, with the items that they know.
+
+    With `others`, of as many who are not among those.
+    """
     files = data_files(name)
     log = pl.read_parquet(files["interactions"])
     users = log["user_id"].unique().sort()
     if len(users) > most:
-        log = log.filter(pl.col("user_id").is_in(users.sample(most, seed=0).implode()))
+        drawn = users.sample(most, seed=0)
+        if others:
+            left = users.filter(~users.is_in(drawn.implode()))
+            drawn = left.sample(min(most, len(left)), seed=0)
+        log = log.filter(pl.col("user_id").is_in(drawn.implode()))
     items = pl.read_parquet(files["items"]).filter(pl.col("item_id").is_in(log["item_id"].unique().implode()))
+    label = f"{name}-others" if others else name
     for table_name, frame in (("interactions", log), ("items", items)):
-        with atomic_file(directory / f"{name}-{table_name}.parquet") as temporary:
+        with atomic_file(directory / f"{label}-{table_name}.parquet") as temporary:
             frame.write_parquet(temporary)
-    tables = {table_name: str(directory / f"{name}-{table_name}.parquet") for table_name in ("interactions", "items")}
+    tables = {table_name: str(directory / f"{label}-{table_name}.parquet") for table_name in ("interactions", "items")}
     experiment = {"data": {"kind": "files", **tables}, "split": {"kind": "leave_one_out", "ties": "file"}}
     whole = Experiment.model_validate({**experiment, "models": {"popularity": {"kind": "popularity"}}})
     return prepare(whole).splits[0]
