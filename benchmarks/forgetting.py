@@ -90,22 +90,22 @@ COLUMNS = {
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 
 
-def part_of(name: str, directory: Path, most: int = USERS, *, others: bool = False) -> Split:
+def part_of(name: str, directory: Path, most: int = USERS, draw: int = 0) -> Split:
     """Return the split of a data set, or of some of its users if it is large, with the items that they know.
 
-    With `others`, of as many who are not among those.
+    Each `draw` is of users who are in none before it.
     """
     files = data_files(name)
     log = pl.read_parquet(files["interactions"])
     users = log["user_id"].unique().sort()
     if len(users) > most:
         drawn = users.sample(most, seed=0)
-        if others:
-            left = users.filter(~users.is_in(drawn.implode()))
-            drawn = left.sample(min(most, len(left)), seed=0)
+        for _ in range(draw):
+            users = users.filter(~users.is_in(drawn.implode()))
+            drawn = users.sample(min(most, len(users)), seed=0)
         log = log.filter(pl.col("user_id").is_in(drawn.implode()))
     items = pl.read_parquet(files["items"]).filter(pl.col("item_id").is_in(log["item_id"].unique().implode()))
-    label = f"{name}-others" if others else name
+    label = label_of(name, draw)
     for table_name, frame in (("interactions", log), ("items", items)):
         with atomic_file(directory / f"{label}-{table_name}.parquet") as temporary:
             frame.write_parquet(temporary)
@@ -113,6 +113,11 @@ def part_of(name: str, directory: Path, most: int = USERS, *, others: bool = Fal
     experiment = {"data": {"kind": "files", **tables}, "split": {"kind": "leave_one_out", "ties": "file"}}
     whole = Experiment.model_validate({**experiment, "models": {"popularity": {"kind": "popularity"}}})
     return prepare(whole).splits[0]
+
+
+def label_of(name: str, draw: int) -> str:
+    """Return what files of a draw are called."""
+    return f"{name}-draw-{draw + 1}" if draw else name
 
 
 def general_texts(directory: Path) -> Path:

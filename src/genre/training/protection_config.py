@@ -30,7 +30,7 @@ class ProtectionConfig(Config):
     catalogue: float = Field(default=0.25, ge=0, le=1)
     """Share of the texts that are the catalogue's own; the others are general."""
     answers: bool = False
-    """Whether the base's own answers to requests stand among the texts. It writes them before it learns."""
+    """Whether half of the texts are the base's own answers to requests. It writes them before it learns."""
     tokens: int = Field(default=256, ge=16)
     """Tokens of text in each step."""
 

@@ -38,18 +38,19 @@ _FISHER_TEXTS = 64
 class Texts:
     """Texts as tokens, drawn a few at a time."""
 
-    def __init__(self, texts: Sequence[str], tokenizer: Any, ready: Sequence[list[int]] = ()) -> None:
-        """Cut the texts into pieces of at most 128 tokens; what is `ready` as tokens stands beside them.
+    def __init__(self, texts: Sequence[str], tokenizer: Any, answers: Sequence[list[int]] = ()) -> None:
+        """Cut the texts into pieces of at most 128 tokens; beside them stand answers, with what was asked, as tokens.
 
         Raises:
             ConfigError: No text has two tokens.
         """
         end = tokenizer.eos_token_id
-        pieces = list(ready)
+        pieces = list(answers)
         for text in texts:
             tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] + [end]
             pieces += [tokens[start : start + _LONGEST] for start in range(0, len(tokens), _LONGEST)]
         self.pieces = [np.array(piece, np.int64) for piece in pieces if len(piece) > 1]
+        self.num_answers = sum(len(one) > 1 for one in answers)
         if not self.pieces:
             raise ConfigError(
                 f"there are {len(texts)} texts to protect writing with, and none has two tokens",
@@ -58,10 +59,16 @@ class Texts:
             )
 
     def drawn(self, rng: np.random.Generator, num_tokens: int) -> tuple[Tensor, Tensor]:
-        """Return tokens (R, L) of some texts, about `num_tokens` together, and which are there (R, L)."""
+        """Return tokens (R, L) of some texts, about `num_tokens` together, and which are there (R, L).
+
+        Half are answers where there are any: they are what is lost first, and pieces of long texts are many.
+        """
         rows, left = [], num_tokens
         while left > 0:
-            rows.append(self.pieces[int(rng.integers(len(self.pieces)))])
+            low, high = 0, len(self.pieces)
+            if 0 < self.num_answers < high:
+                low, high = (0, self.num_answers) if rng.random() < 0.5 else (self.num_answers, high)
+            rows.append(self.pieces[int(rng.integers(low, high))])
             left -= len(rows[-1])
         return _padded(rows)
 
