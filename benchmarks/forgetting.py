@@ -278,7 +278,8 @@ def rows_of(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[list
         for share, values in row["shares"].items():
             scores, rng = np.array(values["NDCG@10"]), np.random.default_rng(0)
             one, gain = bootstrap_interval(scores, rng=rng), paired_difference(scores, frozen, rng=rng)
-            writing = [_beside(values["writing"].get(column), base[column], column) for column in COLUMNS]
+            # Beside the base on the same machine: another one rounds otherwise.
+            writing = [_beside(values["writing"].get(column), row["base"][column], column) for column in COLUMNS]
             memory = f"{row['peak_bytes'] / 2**30:.1f} GiB" if row["peak_bytes"] else "-"
             cost = [f"{row['learned']:,}", f"{row['seconds']:.0f} s", memory, row["device"]]
             yield [
