@@ -167,29 +167,23 @@ class Fusion(ScoringRecommender[FusionConfig]):
         heard = self.weights + self.says * _LEAST
         return np.argsort(-heard, kind="stable")[: np.count_nonzero(heard)]
 
-    def _said(self, queries: Queries) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-        """Return scores (B, I), and for each item the place among the heaviest of the first member that scores it."""
-        scores = np.zeros((len(queries), self.num_items), np.float32)
-        speaker = np.full(scores.shape, len(self.members), np.int8)
-        place = {int(at): np.int8(rank) for rank, at in enumerate(self._heaviest_first)}
+    def _said(self, queries: Queries) -> tuple[NDArray[np.float32], dict[int, NDArray[np.bool_]]]:
+        """Return scores (B, I), and which items (B, I) each member that was heard has scored."""
+        known = dict[int, NDArray[np.bool_]]()
         shown = bool(self.says.any() and self.new.any())
         heard = (self.weights > 0) | (self.says > 0) if shown else self.weights > 0
-        read = np.zeros_like(scores)
-        scored, readable = np.zeros(scores.shape, bool), np.zeros(scores.shape, bool)
-        for at in np.flatnonzero(heard):
+        scores, read = _Sum(len(queries), self.num_items), _Sum(len(queries), self.num_items)
+        for at in np.flatnonzero(heard).tolist():
             raw = scores_of(self.members[at], queries, self.num_items)
-            known = raw > -np.inf
-            np.minimum(speaker, place[int(at)], out=speaker, where=known)
-            scored |= known & (self.weights[at] > 0)
-            readable |= known & (self.says[at] > 0)
-            z = standardised(raw)
-            scores += np.float32(self.weights[at]) * z
-            read += np.float32(self.says[at]) * z
-        scores[~scored] = -np.inf
+            known[at] = raw > -np.inf
+            z = standardised(raw, known[at])
+            scores.add(self.weights[at], z, known[at])
+            if shown:
+                read.add(self.says[at], z, known[at])
+        total = scores.total()
         if shown:
-            read[~readable] = -np.inf
-            self._show_new(scores, read, queries)
-        return scores, speaker
+            self._show_new(total, read.total(), queries)
+        return total, known
 
     def _show_new(self, scores: NDArray[np.float32], read: NDArray[np.float32], queries: Queries) -> None:
         """Put new items among those that are answers."""
@@ -205,24 +199,26 @@ class Fusion(ScoringRecommender[FusionConfig]):
         answer = Recommendations.empty(len(queries), n)
         for start, part in self._blocks(queries) if n else ():
             rows = slice(start, start + len(part))
-            scores, speaker = self._said(part)
+            scores, known = self._said(part)
             if candidates is not None:
                 candidates.take(rows).hide(scores)
             answer.item_rows[rows], answer.scores[rows] = top_n(scores, n)
-            items = answer.item_rows[rows]
-            places = np.where(
-                items == NO_ITEM, len(self.members), np.take_along_axis(speaker, items.astype(int), axis=1)
-            )
-            answer.sources[rows] = self._sources(part, items, places)
+            answer.sources[rows] = self._sources(part, answer.item_rows[rows], known)
         return answer
 
-    def _sources(self, queries: Queries, items: NDArray[np.int32], places: NDArray[np.integer]) -> NDArray[np.int8]:
+    def _sources(
+        self, queries: Queries, items: NDArray[np.int32], known: Mapping[int, NDArray[np.bool_]]
+    ) -> NDArray[np.int8]:
         """Return where each item (B, n) comes from, by the member that speaks for it; only some must be asked."""
         sources = np.full(items.shape, Source.NONE, np.int8)
-        for place, at in enumerate(self._heaviest_first):
-            mine = places == place
+        left = items != NO_ITEM
+        for at in self._heaviest_first.tolist():
+            if at not in known:
+                continue
+            mine = left & np.take_along_axis(known[at], np.maximum(items, 0).astype(np.intp), axis=1)
             if not mine.any():
                 continue
+            left &= ~mine
             source = only_source(self.members[at])
             if source is None:
                 asked = sources_of(self.members[at], queries, np.where(mine, items, NO_ITEM))
@@ -275,6 +271,26 @@ class Fusion(ScoringRecommender[FusionConfig]):
             pool = Pool.ask(self.members, queries, candidates.take(rows), self.config.num_candidates, self.num_items)
             parts.append(Judged.of(pool, holdout.targets.take(rows)))
         return Judged.joined(parts)
+
+
+class _Sum:
+    """A weighted sum of what members say."""
+
+    def __init__(self, num_queries: int, num_items: int) -> None:
+        """Begin with nothing said of anything."""
+        self._scores = np.zeros((num_queries, num_items), np.float32)
+        self._known = np.zeros(self._scores.shape, bool)
+
+    def add(self, weight: float, scores: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
+        """Add scores (B, I), and note which items the member knows; without a weight nothing."""
+        if weight > 0:
+            self._scores += np.float32(weight) * scores
+            self._known |= known
+
+    def total(self) -> NDArray[np.float32]:
+        """Return the sum (B, I), minus infinity for items that no member with a weight knows."""
+        np.copyto(self._scores, -np.inf, where=~self._known)
+        return self._scores
 
 
 def choose_weights(judged: Judged) -> Weights:

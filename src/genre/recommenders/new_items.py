@@ -61,11 +61,12 @@ def show_new(scores: Floats, read: Floats, new: NDArray[np.bool_], within: int) 
     """
     scores[new] = -np.inf
     known_first, readers = -np.sort(-scores, axis=1), np.sort(read, axis=1)
+    num_known = np.count_nonzero(scores > -np.inf, axis=1)
     for row in range(len(scores)):
         items = np.flatnonzero(new[row] & (read[row] > -np.inf))
         before = len(readers[row]) - np.searchsorted(readers[row], read[row, items], side="right")
         chosen = before < within
-        line = known_first[row, known_first[row] > -np.inf]
+        line = known_first[row, : num_known[row]]
         behind = np.where(chosen, max(0, PLACES - int(chosen.sum())), np.maximum(before, PLACES)).clip(max=len(line))
         ends = np.concatenate([line[:1] + 1, line, line[-1:] - 1]) if len(line) else np.array([1, 0], np.float32)
         upper, lower = ends[behind], ends[behind + 1]
