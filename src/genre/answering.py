@@ -40,7 +40,7 @@ from genre.generation.evidence import reasons_for
 from genre.generation.facts import FactBook
 from genre.generation.reasons import Reason, Reasons
 from genre.recent import Recent
-from genre.recommenders.base import Recommender
+from genre.recommenders.base import Ranker, Recommender
 from genre.recommenders.growth import grown
 from genre.strategies.base import Rule, Strategy, StrategyConfig
 from genre.strategies.exploration import EXPLORING, check_order
@@ -184,6 +184,7 @@ class Answering:
         *,
         without: Ragged | None = None,
         rng: np.random.Generator | None = None,
+        model: Ranker | None = None,
     ) -> Recommendations:
         """Return the best n items for each query, in dense rows.
 
@@ -193,10 +194,13 @@ class Answering:
             without: (B rows) Items that are not wanted this time.
             rng: Of strategies that leave something to chance. By default made of the engine's seed, the same for every
                 call; a service passes one for each request (`genre.strategies.exploration.rng_for`).
+            model: What ranks in the model's place: a copy of it that is elsewhere.
         """
         n = min(n, self.data.num_items)
         candidates = self.candidates(queries)
-        answer = self._ranked(queries, n, candidates if without is None else candidates.without(without))
+        if without is not None:
+            candidates = candidates.without(without)
+        answer = self._ranked(queries, n, candidates, model)
         rng = np.random.default_rng(self.seed) if rng is None else rng
         for strategy in self.strategies:
             answer = strategy(queries, answer, rng)
@@ -253,10 +257,10 @@ class Answering:
         """Return a reason for every filled place of what was recommended; see `recommend`."""
         return reasons_for(self.model, self._reasons, queries, answer, self.candidates(queries), language)
 
-    def _ranked(self, queries: Queries, n: int, candidates: Candidates) -> Recommendations:
+    def _ranked(self, queries: Queries, n: int, candidates: Candidates, model: Ranker | None = None) -> Recommendations:
         """Return the list that strategies choose from, filled up."""
         size = max(n, self.pool) if self.strategies else n
-        answer = self.model.recommend(queries, size, candidates=candidates)
+        answer = (model or self.model).recommend(queries, size, candidates=candidates)
         return fill(queries, answer, self.fallback, candidates)
 
     def _book(self, language: Language, without: str | None = None) -> FactBook:

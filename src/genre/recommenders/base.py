@@ -36,8 +36,15 @@ _LIBRARIES = {"torch": ("torch", "accelerate", "tensorboard")}
 """What each extra brings, by import name."""
 
 
-class Recommender(Protocol):
+class Ranker(Protocol):
     """Answers queries with ranked items."""
+
+    def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
+        """Return the best n items for each query, fewer where the model knows no more."""
+
+
+class Recommender(Ranker, Protocol):
+    """Learns to rank."""
 
     @property
     def config(self) -> RecommenderConfig:
@@ -45,9 +52,6 @@ class Recommender(Protocol):
 
     def fit(self, data: Dataset, run: RunContext) -> Self:
         """Learn from the log of `data`."""
-
-    def recommend(self, queries: Queries, n: int, *, candidates: Candidates | None = None) -> Recommendations:
-        """Return the best n items for each query, fewer where the model knows no more."""
 
     def state(self) -> State:
         """Return what was learned."""

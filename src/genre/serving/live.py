@@ -30,6 +30,7 @@ from genre.engine import Engine
 from genre.features.text import Language
 from genre.recent import Happened
 from genre.recommenders.base import Recommender
+from genre.serving.aside import Aside, Copy
 from genre.serving.drift import DriftWatch
 from genre.serving.stores.items import Item
 from genre.strategies.base import StrategyConfig
@@ -75,6 +76,8 @@ class LiveVersion:
     """Number of the last event that is in its data."""
     revision: int = 0
     """Number of the last change of the catalogue that is in its data."""
+    aside: Aside | None = None
+    """Where a copy of the model ranks."""
     watch: DriftWatch = field(init=False)
     """Tells whether what comes in and goes out still looks as it did."""
     problem: str = ""
@@ -85,6 +88,7 @@ class LiveVersion:
     _shaping: tuple[StrategyConfig, ...] = field(init=False)
     _shaped: dict[tuple[StrategyConfig, ...], Engine] = field(init=False, default_factory=dict)
     _popular: list[Recommended] = field(init=False)
+    _copy: Copy | None = field(init=False, default=None)
     _names: tuple[Entities, list[str], list[str]] | None = field(init=False, default=None)
     _changing: threading.RLock = field(init=False, default_factory=threading.RLock)
     """Held while the catalogue changes, which may take seconds: never by who answers."""
@@ -96,6 +100,7 @@ class LiveVersion:
         self._applied, self._shaping = self.seq, self.engine.shaping
         self._popular = _popular_of(self.engine)
         self.watch = DriftWatch(self.engine.data)
+        self._have_copied()
 
     @property
     def applied(self) -> int:
@@ -225,7 +230,9 @@ class LiveVersion:
             known = engine.data.items.vocabulary
             without = Ragged.of([[row for row in known.rows(ask.exclude).tolist() if row >= 0] for ask in asks])
             # What is left to chance is drawn anew for each batch: nobody can foresee it, and each list tells its odds.
-            answer = engine.answer(queries, n, without=without, rng=np.random.default_rng())
+            copied = self._copy
+            ranker = copied if copied is not None and copied.model is engine.model else None
+            answer = engine.answer(queries, n, without=without, rng=np.random.default_rng(), model=ranker)
             self.watch.answered(answer.scores, queries.history.lengths)
         except Exception as error:
             if len(asks) == 1:
@@ -313,6 +320,16 @@ class LiveVersion:
         engine = engine.shaped((*self._shaping, *self._hiding()))
         self._popular = _popular_of(engine)
         self.engine, self._shaped = engine, {}
+        self._have_copied()
+
+    def _have_copied(self) -> None:
+        """Keep a copy of the model where such copies rank, and none of the one before."""
+        before, model = self._copy, self.engine.model
+        if self.aside is None or (before is not None and before.model is model):
+            return
+        self._copy = Copy(self.aside, model)
+        if before is not None:
+            before.drop()
 
     def _hiding(self) -> tuple[StrategyConfig, ...]:
         if not self._withdrawn:

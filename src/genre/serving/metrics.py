@@ -38,6 +38,9 @@ class Metrics:
             "genre_batch_size", "Questions that a model answered together.", buckets=_SIZES, registry=registry
         )
         self.waiting = Gauge("genre_waiting", "What waits: `answers`, `texts`, `events`.", ["what"], registry=registry)
+        self.aside = Gauge(
+            "genre_rank_aside_up", "Whether there is a process of its own that ranks.", registry=registry
+        )
         self.answers = Counter(
             "genre_answers",
             "Lists by where they came from: `model`, `memory` or `popular`.",

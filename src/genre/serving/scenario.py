@@ -17,6 +17,7 @@ from genre.core.errors import ArtifactError, ConfigError, DataError, GenreError
 from genre.data.feedback import FeedbackConfig, weight_of
 from genre.recent import Happened
 from genre.runs import CONFIG, open_run
+from genre.serving.aside import Aside
 from genre.serving.experiments import arm_of
 from genre.serving.live import LiveVersion
 from genre.serving.stores.audit import Audit
@@ -60,6 +61,7 @@ class Scenario:
         database: Database,
         decided: Callable[[str, str], object],
         on_erased: Callable[[], object],
+        aside: Aside | None = None,
     ) -> None:
         """Load the live version, and the canary if there is one; a run that is new here goes live.
 
@@ -68,13 +70,14 @@ class Scenario:
             run: The run that it begins with.
             database: Where events, items and versions are.
             on_erased: Told when another process has erased somebody.
+            aside: Where copies of the models rank; by default nowhere.
             decided: Told the scenario's name, and "promoted" or "rejected", when a new version has been judged.
 
         Raises:
             ArtifactError: The run cannot be read, and no other version is live.
             ResourceError: The database cannot be read or written.
         """
-        self.name, self.run = name, run
+        self.name, self.run, self._aside = name, run, aside
         self._models, self._experiments = Models(database), Experiments(database)
         self._events, self._items, self._audit = Events(database), Items(database), Audit(database)
         self._loaded: dict[str, LiveVersion] = {}
@@ -354,7 +357,7 @@ class Scenario:
                     place=str(path),
                     remedy="Set it to the key with which the run was made: without it real ids would be stored.",
                 )
-            version = LiveVersion(stored.version, engine, int(manifest.get(SEQ, 0)))
+            version = LiveVersion(stored.version, engine, int(manifest.get(SEQ, 0)), aside=self._aside)
             self._catch_up(version)
             version.warm()
         except GenreError:

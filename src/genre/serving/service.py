@@ -25,6 +25,7 @@ from genre.core.errors import ConfigError, DataError, GenreError, ResourceError
 from genre.engine import Engine
 from genre.generation.scenarios import ScenarioName
 from genre.language.base import Generator
+from genre.serving.aside import Aside
 from genre.serving.batching import Batcher, BusyError
 from genre.serving.keys import Keyring
 from genre.serving.learner import Learner
@@ -99,9 +100,16 @@ class Service:
             WeakKeyDictionary()
         )
         self._making = threading.Lock()
-        self.scenarios = {
-            name: Scenario(name, run, self.database, self._decided, self._forget_lists) for name, run in runs.items()
-        }
+        self.aside = Aside() if config.rank_aside else None
+        try:
+            self.scenarios = {
+                name: Scenario(name, run, self.database, self._decided, self._forget_lists, self.aside)
+                for name, run in runs.items()
+            }
+        except BaseException:
+            if self.aside is not None:
+                self.aside.close()
+            raise
         self.intake = Intake(self.events)
         self.slow = SlowLane(config.writers, config.most_writing, config.writing_deadline)
         self.batcher: Batcher[tuple[LiveVersion, Ask], list[Recommended]] = Batcher(
@@ -268,6 +276,8 @@ class Service:
         self.draining = True
         self._stop.set()
         self.batcher.close()
+        if self.aside is not None:
+            self.aside.close()
         self.slow.close()
         self.intake.close()
         for thread in self._threads:
@@ -286,6 +296,7 @@ class Service:
             ("events", self.intake.waiting),
         ):
             self.metrics.waiting.labels(what).set(waiting)
+        self.metrics.aside.set(self.aside is not None and self.aside.is_up)
         self.metrics.version.clear()
         for scenario in self.scenarios.values():
             self.metrics.version.labels(scenario.name, scenario.live.name, "live").set(1)

@@ -31,6 +31,9 @@ class ServeConfig(Config):
     """Requests that wait for a model at most; more are refused, since a queue that only grows helps nobody."""
     batch: PositiveInt = 32
     """Requests that a model answers at once, at most. More would save little and let the first ones wait."""
+    rank_aside: bool = False
+    """Whether models rank in a process of their own, which has copies of them. Where many ask, that halves the time
+    that most wait; it takes the models' memory twice, and needs a second core."""
     writers: PositiveInt = 2
     """Texts and conversations that are written at once."""
     most_writing: PositiveInt = 16
