@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from uuid import uuid4
@@ -272,6 +272,8 @@ class Service:
         self.intake.close()
         for thread in self._threads:
             thread.join(timeout=self.config.drain)
+        for scenario in self.scenarios.values():
+            scenario.close(self.config.drain)
         try:
             self.keys.save()
         except ResourceError as error:
@@ -333,7 +335,7 @@ class Service:
     def _follow(self) -> None:
         """Read again and again what others have written; while the database is gone, go on with what is known."""
         while not self._stop.wait(self.config.refresh):
-            answered = [self._tried(scenario.follow) for scenario in self.scenarios.values()]
+            answered = [self._tried(partial(one.follow, wait=False)) for one in self.scenarios.values()]
             self.metrics.database.set(all(answered))
 
     def _watch_keys(self) -> None:
