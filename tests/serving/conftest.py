@@ -210,3 +210,16 @@ def served(run: Path, database: str, *settings: str) -> Iterator[tuple[str, psut
 def _answers(port: int) -> bool:
     with socket.socket() as asking:
         return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
+def files_with(word: str, *directories: Path) -> list[str]:
+    """Return the files that hold a word, in their bytes or as tables."""
+    import polars as pl
+
+    found = set()
+    for path in (path for directory in directories for path in directory.rglob("*") if path.is_file()):
+        if word.encode() in path.read_bytes():
+            found.add(str(path))
+        if path.suffix == ".parquet" and word in str(pl.read_parquet(path).to_dicts()):
+            found.add(str(path))
+    return sorted(found)

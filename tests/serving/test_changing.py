@@ -28,10 +28,10 @@ AT_ONCE = 1.0
 class Files:
     """Runs whose files are read only when they may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, slow: str = "") -> None:
         self.read: list[str] = []
         self.may, self.reading = threading.Event(), threading.Event()
-        self.slow = ""
+        self.slow = slow
         self._open = opening.open_run
 
     def __call__(self, path: Path) -> Engine:
@@ -175,6 +175,23 @@ def test_a_damaged_arm_is_refused_once(three: tuple[TestClient, Service], files:
     wait_until(lambda: files.read.count(own_films.name) == 2)
     assert client.post("/v1/experiments/spring/stop").status_code == 200
     assert not scenario.problems
+
+
+def test_a_version_counts_as_promoted_when_it_answers_all(three: tuple[TestClient, Service]) -> None:
+    client, _ = three
+
+    def counted() -> dict[str, float]:
+        lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith("genre_gate_total{")]
+        return {line.split('"')[1]: float(line.rpartition(" ")[2]) for line in lines}
+
+    assert counted() == {"promoted": 1.0}, "the second has gone live"
+    move(client, "third", "canary", share=0.1)
+    move(client, "third", "canary", share=0.3)
+    assert counted() == {"promoted": 1.0}, "a canary is on trial"
+    move(client, "third", "rejected")
+    assert counted() == {"promoted": 1.0, "rejected": 1.0}
+    move(client, "v1", "live")
+    assert counted() == {"promoted": 1.0, "rejected": 1.0}, "going back decides nothing"
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from genre.serving.experiments import arm_of
 from genre.serving.learner import Learner
 from genre.serving.service import Service
 from genre.serving.stores.models import Models
-from tests.serving.conftest import SETTINGS
+from tests.serving.conftest import SETTINGS, files_with
 from tests.serving.test_app import event, ids, user_of
 
 
@@ -303,14 +303,14 @@ def test_nothing_is_left_of_somebody_who_is_erased(
     for number, item in enumerate(engine.data.items.vocabulary.ids[:20]):
         client.post("/v1/events", json={"events": [event(number, user, item)]})
     recommend(client, user_id=user)
-    assert _files_with(user, own_films, tmp_path)
+    assert files_with(user, own_films, tmp_path)
     exported = client.get(f"/v1/users/{user}").json()
     assert len(exported["events"]) == 20
     assert len(exported["log"]) > 20
 
     erased = client.delete(f"/v1/users/{user}").json()
     assert (erased["rows"]["events"], erased["runs"]) == (20, 1)
-    assert _files_with(user, own_films, tmp_path) == []
+    assert files_with(user, own_films, tmp_path) == []
     assert user not in caplog.text
     engine = service.scenario(None).live.engine
     assert engine.data.users.vocabulary.rows([user])[0] == -1
@@ -323,19 +323,6 @@ def test_nothing_is_left_of_somebody_who_is_erased(
     later, _ = asking(own_films)
     assert later.get(f"/v1/users/{user}").json()["log"] == []
     assert recommend(later, user_id=user).json()["items"][0]["source"] == "popular"
-
-
-def _files_with(word: str, *directories: Path) -> list[str]:
-    """Return the files that hold a word, in their bytes or as tables."""
-    import polars as pl
-
-    found = set()
-    for path in (path for directory in directories for path in directory.rglob("*") if path.is_file()):
-        if word.encode() in path.read_bytes():
-            found.add(str(path))
-        if path.suffix == ".parquet" and word in str(pl.read_parquet(path).to_dicts()):
-            found.add(str(path))
-    return sorted(found)
 
 
 def test_who_has_asked_is_answered_before_the_end(
@@ -432,7 +419,7 @@ def test_several_are_erased_at_once(asking: Callable[..., tuple[TestClient, Serv
     for thread in threads:
         thread.join()
     assert answers == dict.fromkeys(users, 200)
-    assert not any(_files_with(user, own_films) for user in users)
+    assert not any(files_with(user, own_films) for user in users)
     assert service.scenario(None).live.engine.data.users.vocabulary.rows(users).tolist() == [-1, -1, -1]
 
 
@@ -447,7 +434,7 @@ def test_a_damaged_version_keeps_nobody_in_the_database(
     client.post("/v1/events", json={"events": [event(1, user, "the-kid-1921")]})
     assert client.delete(f"/v1/users/{user}").json()["error"]["code"] == "damaged"
     assert client.get(f"/v1/users/{user}").json()["events"] == []
-    assert not _files_with(user, own_films)
+    assert not files_with(user, own_films)
 
 
 def test_an_item_that_does_not_fit_costs_no_other_its_change(
@@ -518,7 +505,7 @@ def test_users_who_are_hidden_stay_hidden_and_learn(
         assert after.data.num_users == before.data.num_users + 1
         assert after.log_of("ann").height == 30
         assert client.delete("/v1/users/ann").json()["runs"] == 1
-    assert not _files_with(service.scenario(None).stored_id("ann"), tmp_path)
+    assert not files_with(service.scenario(None).stored_id("ann"), tmp_path)
     monkeypatch.delenv("GENRE_PRIVACY_KEY")
     with pytest.raises(ConfigError, match="users are pseudonyms"):
         serving(run, database=tmp_path / "other.db")

@@ -234,7 +234,7 @@ class Service:
         Raises:
             ResourceError: The database cannot be written, or not scrubbed now; what the message says was done is done.
         """
-        from genre.erasing import erase_from_run, erasing_lock
+        from genre.erasing import erase_from_run, erasing_lock, versions_beside
 
         ids = {user_id, scenario.stored_id(user_id)}
 
@@ -242,7 +242,8 @@ class Service:
             runs, problems = 0, list[GenreError]()
             with erasing_lock(scenario.run), scenario.erasing(ids):
                 # The files first: when other processes see that somebody was erased, they read them again.
-                for path in sorted({Path(version.path) for version in scenario.versions()}):
+                noted = {Path(version.path).absolute() for version in scenario.versions()}
+                for path in sorted(noted.union(versions_beside(scenario.run.absolute()))):
                     try:
                         runs += path.exists() and erase_from_run(path, ids)
                     except GenreError as error:
