@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from genre import pipeline
 from genre.config import Experiment
-from genre.core.errors import ConfigError
+from genre.core.errors import ArtifactError, ConfigError
 from genre.core.queries import Recommendations
 from genre.data.files import load_dataset
 from genre.engine import Engine
@@ -187,6 +187,45 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
     while service.slow.stuck and time.monotonic() < until:
         time.sleep(0.02)
     assert not service.slow.stuck
+
+
+def test_a_text_that_does_not_begin_in_time_is_an_error_and_one_that_breaks_off_says_so(
+    asking: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, service = asking(most_writing=1, writing_deadline=0.3)
+    go = threading.Event()
+
+    def hangs(*_: Any, **__: Any) -> Iterator[str]:
+        go.wait(20)
+        yield "Too late."
+
+    def breaks(*_: Any, **__: Any) -> Iterator[str]:
+        yield "One."
+        raise ArtifactError("the rest is damaged", place="somewhere", remedy="Repair it.")
+
+    asked = {"user_id": user_of(service), "place": "video", "stream": True}
+    monkeypatch.setattr(Engine, "stream", hangs)
+    late = client.post("/v1/write", json={**asked, "deadline_ms": 50})
+    assert (late.status_code, late.json()["error"]["code"], late.json()["error"]["place"]) == (
+        408,
+        "late",
+        "deadline_ms",
+    )
+    full = client.post("/v1/write", json=asked)
+    assert (full.status_code, full.json()["error"]["code"]) == (429, "busy")
+    assert int(full.headers["retry-after"]) >= 1
+    go.set()
+    until = time.monotonic() + 5
+    while service.slow.waiting and time.monotonic() < until:
+        time.sleep(0.02)
+    monkeypatch.setattr(Engine, "stream", breaks)
+    broken = client.post("/v1/write", json=asked)
+    assert broken.status_code == 200
+    assert [line for line in broken.text.splitlines() if line.startswith("event")] == [
+        "event: sentence",
+        "event: error",
+    ]
+    assert "the rest is damaged" in broken.text
 
 
 def test_a_version_goes_live_is_tried_and_taken_back(
