@@ -145,8 +145,8 @@ class Scenario:
                 return version, None
         return self.live, None
 
-    def check(self, events: Sequence[Event]) -> None:
-        """Make sure that events mean something here.
+    def checked(self, events: Sequence[Event]) -> list[Event]:
+        """Return events with users under the ids that the stores have, if they mean something here.
 
         Raises:
             DataError: The type of one has no weight.
@@ -154,6 +154,9 @@ class Scenario:
         for number, event in enumerate(events, start=1):
             if event.event != IMPRESSION:
                 weight_of(event.event, event.value, self.feedback, place=f"event {number}")
+        if self.live.engine.pseudonym is None:
+            return list(events)
+        return [event.model_copy(update={"user_id": self.stored_id(event.user_id)}) for event in events]
 
     def happened(self, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
         """Let events that are on the disk change the next answer."""

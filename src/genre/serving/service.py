@@ -212,8 +212,10 @@ class Service:
             DataError: The type of an event has no weight.
             ResourceError: They could not be written; they can be sent again.
         """
-        scenario.check(events)
-        events = [event.model_copy(update={"user_id": scenario.stored_id(event.user_id)}) for event in events]
+        if len(events) > _AT_ONCE:
+            events = await asyncio.to_thread(scenario.checked, events)
+        else:
+            events = scenario.checked(events)
         totals, begun = Totals(), time.monotonic()
         for start in range(0, len(events), PART):
             part = events[start : start + PART]
