@@ -5,6 +5,7 @@
     python benchmarks/serving.py reads    --run RUN --trials 10000
     python benchmarks/serving.py memory   --run RUN --minutes 10
     python benchmarks/serving.py durability --run RUN --rounds 100 [--database postgresql://...]
+    python benchmarks/serving.py rollback --run RUN --rate 100 --rounds 50
     python benchmarks/serving.py --make-run          (Amazon Beauty: the fusion of sasrec, graph and content)
 
 The load comes from the same machine. Arrivals are open-loop: a request is sent when its time has come, by a Poisson
@@ -433,6 +434,76 @@ def durability(run: Path, rounds: int, url: str | None) -> None:
     )
 
 
+def rollback(run: Path, rate: float, rounds: int) -> None:
+    """Promote a version and go back, again and again, while people ask: who waits, who fails, who answers then."""
+    from genre.serving.stores.database import Database
+    from genre.serving.stores.models import Models
+
+    world, changes, wrong = World(run), list[float](), list[str]()
+
+    async def move(connections: Connections, version: str) -> float:
+        begun = time.perf_counter()
+        status, answer = await connections.ask(f"/v1/models/{version}", {"state": "live", "reason": "benchmark"})
+        if status != 200:
+            raise SystemExit(answer.decode())
+        return time.perf_counter() - begun
+
+    async def change(port: int) -> None:
+        connections, names = Connections(port), ("v1", "second")
+        for number in range(2 * rounds):
+            changes.append(await move(connections, names[number % 2]))
+            # Whoever asks from now on is answered by it.
+            asked = [connections.ask(*world.question(number)) for _ in range(10)]
+            named = [json.loads(answer)["version"] for _, answer in await asyncio.gather(*asked)]
+            wrong.extend(version for version in named if version != names[number % 2])
+            await asyncio.sleep(0.5)
+        connections.close()
+
+    async def begin(port: int) -> tuple[float, Seen]:
+        loading = asyncio.create_task(load(port, rate, 20, world.question))
+        await asyncio.sleep(5)
+        connections = Connections(port)
+        first = await move(connections, "second")
+        connections.close()
+        return first, await loading
+
+    async def measured(port: int) -> Seen:
+        changing = asyncio.create_task(change(port))
+        seen = await load(port, rate, 1.2 * rounds, world.question)
+        await changing
+        return seen
+
+    with tempfile.TemporaryDirectory() as directory:
+        url = f"sqlite:///{directory}/genre.db"
+        with served(run, url=url) as (port, _):
+            with Database.open(url) as database:
+                Models(database).add(run.name, "second", str(run.absolute()))
+            asyncio.run(load(port, rate, 10, world.question))
+            before = asyncio.run(load(port, rate, 30, world.question)).summary(rate)
+            first, seen = asyncio.run(begin(port))
+            loading, during = seen.summary(rate), asyncio.run(measured(port)).summary(rate)
+    taken = 1000 * np.array(changes)
+    head = ["", "requests", "p50 ms", "p99", "max", "errors", "a change is acknowledged after, ms (median, max)"]
+    rows: list[list[object]] = [
+        [name, *(one[key] for key in ("requests", "p50", "p99", "max", "errors")), said]
+        for name, one, said in (
+            ("nothing changes", before, ""),
+            ("a version is loaded and goes live", loading, f"{1000 * first:.0f}"),
+            (f"{len(changes)} changes", during, f"{np.median(taken):.0f}, {taken.max():.0f}"),
+        )
+    ]
+    note = (
+        f"\n\n{rate:g} requests a second. After each change ten were asked at once: {len(wrong)} of "
+        f"{10 * len(changes):,} answers were another version's. Outcomes: {during['outcomes']}."
+    )
+    found = {"before": before, "loading": loading, "during": during, "first": first, "changes": changes}
+    write_result(
+        "serving-rollback",
+        {"config": {"rate": rate, "rounds": rounds}, **found, "wrong": len(wrong)},
+        table(head, rows) + note,
+    )
+
+
 def make_run(runs: Path) -> None:
     """Make the run that the figures are of."""
     from genre import pipeline
@@ -457,13 +528,13 @@ def make_run(runs: Path) -> None:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", nargs="?", choices=["latency", "capacity", "reads", "memory", "durability"])
+    parser.add_argument("what", nargs="?", choices=["latency", "capacity", "reads", "memory", "durability", "rollback"])
     parser.add_argument("--run", type=Path)
     parser.add_argument("--make-run", type=Path, nargs="?", const=Path("runs"), help="make the run, in this directory")
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each rate that is tried for the capacity")
-    parser.add_argument("--rounds", type=int, default=100, help="kills")
+    parser.add_argument("--rounds", type=int, default=100, help="kills, or times there and back")
     parser.add_argument("--database", help="for durability: a PostgreSQL URL in the place of SQLite")
     parser.add_argument("--trials", type=int, default=10_000)
     arguments = parser.parse_args()
@@ -477,6 +548,8 @@ def main() -> None:
         reads(arguments.run, arguments.trials)
     elif arguments.what == "durability":
         durability(arguments.run, arguments.rounds, arguments.database)
+    elif arguments.what == "rollback":
+        rollback(arguments.run, arguments.rate, arguments.rounds)
     elif arguments.what == "memory":
         memory(arguments.run, arguments.minutes)
 

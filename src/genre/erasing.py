@@ -10,13 +10,15 @@ import os
 import shutil
 from collections.abc import Set
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from filelock import FileLock
 
-from genre.core.files import atomic_directory, atomic_file, sha256
+from genre.core.errors import ArtifactError
+from genre.core.files import atomic_directory, atomic_file, remove_leftovers, sha256
 from genre.core.queries import Holdout
 from genre.data.columns import USER_ID
 from genre.data.dataset import Dataset
@@ -24,12 +26,37 @@ from genre.data.files import load_dataset, load_split, save_dataset, save_split
 from genre.data.splits import Split
 from genre.pipeline import ANSWERS, CONTENT, REPORT, write_report
 from genre.runs import forget
-from genre.workspace import MANIFEST, read_manifest, verify
+from genre.workspace import MANIFEST, VERSION_OF, read_manifest, verify
 
 
 def erasing_lock(run: Path) -> FileLock:
     """Return what keeps others from erasing in a run and its versions, or from adding one, in any process."""
-    return FileLock(run.with_name(f".{run.name}.erasing.lock"))
+    first = _first_of(run)
+    return FileLock(first.with_name(f".{first.name}.erasing.lock"))
+
+
+def versions_beside(run: Path) -> list[Path]:
+    """Return the directories of a run and of its versions, noted or not, and remove what was left half-written there.
+
+    A process that is killed while it makes a version, or erases somebody from one, may leave a whole one that nobody
+    knows, a part of one, or one as it was before. Whoever calls this holds `erasing_lock`.
+    """
+    first = _first_of(run)
+    remove_leftovers(first.parent, f".{escape(first.name)}*.tmp")
+    for old in first.parent.glob(f".{escape(first.name)}*.old"):
+        # Until the new one is in its place, it is the only one.
+        if first.with_name(old.name[1:].removesuffix(".old")).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    beside = [path for path in sorted(first.parent.glob(f"{escape(first.name)}.*")) if (path / MANIFEST).is_file()]
+    return [first, *(path for path in beside if _first_of(path) == first)]
+
+
+def _first_of(run: Path) -> Path:
+    """Return the run that a run is a version of, which may be itself."""
+    try:
+        return run.with_name(read_manifest(run).get(VERSION_OF, run.name))
+    except ArtifactError:
+        return run
 
 
 def erase_from_run(run: Path, user_ids: Set[str]) -> bool:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import uvicorn
 from starlette.testclient import TestClient
@@ -173,3 +179,47 @@ def listening(app: Any, port: int = 0) -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
         server.should_exit = True
         thread.join(20)
+
+
+@contextmanager
+def served(run: Path, database: str, *settings: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Let `genre serve` serve a run in a process of its own, and give its address and the process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from genre.cli import main; main()", "serve", f"films={run}", "--no-studio"]
+    command += ["--port", str(port), "--database", database]
+    for setting in settings:
+        command += ["--set", setting]
+    with tempfile.TemporaryFile() as said:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+        try:
+            until = time.monotonic() + 90
+            while not _answers(port):
+                said.seek(0)
+                assert process.poll() is None, said.read().decode()
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
+def files_with(word: str, *directories: Path) -> list[str]:
+    """Return the files that hold a word, in their bytes or as tables."""
+    import polars as pl
+
+    found = set()
+    for path in (path for directory in directories for path in directory.rglob("*") if path.is_file()):
+        if word.encode() in path.read_bytes():
+            found.add(str(path))
+        if path.suffix == ".parquet" and word in str(pl.read_parquet(path).to_dicts()):
+            found.add(str(path))
+    return sorted(found)

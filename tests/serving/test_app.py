@@ -130,6 +130,36 @@ def test_texts_are_written_and_streamed(client: TestClient, service: Service) ->
     assert (wrong.status_code, wrong.json()["error"]["place"]) == (422, "kinds")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "status", "code", "words"),
+    [
+        ({"item_ids": ["no such item"]}, 404, "no_item", "there is no item 'no such item'"),
+        ({"item_ids": ["spirited-away-2001", "none"], "kinds": ["path"]}, 404, "no_item", "there is no item 'none'"),
+        ({"history": ["no such item"]}, 422, "wrong", "'no such item'"),
+        ({"kinds": ["answer"]}, 422, "wrong", "question"),
+        ({"scenario": "shop"}, 404, "no_scenario", "there is no scenario 'shop'"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_said_before_it_begins(
+    client: TestClient, stream: bool, asked: dict[str, Any], status: int, code: str, words: str
+) -> None:
+    answer = client.post("/v1/write", json={"user_id": "u", "place": "video", "stream": stream, **asked})
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert error["code"] == code
+    assert words in error["problem"]
+    assert error["remedy"]
+
+
+def test_a_stranger_is_written_for(client: TestClient) -> None:
+    asked = {"user_id": "nobody", "kinds": ["synopsis"], "place": "video", "stream": True}
+    streamed = client.post("/v1/write", json=asked)
+    assert streamed.status_code == 200
+    assert streamed.text.endswith("event: end\ndata: {}\n\n")
+    assert "event: sentence" in streamed.text
+
+
 def test_reasons_and_chat(client: TestClient, service: Service) -> None:
     user = user_of(service)
     listed = client.post("/v1/recommend", json={"user_id": user, "n": 2, "reasons": "zh"}).json()["items"]

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from genre import pipeline
 from genre.config import Experiment
-from genre.core.errors import ConfigError
+from genre.core.errors import ArtifactError, ConfigError
 from genre.core.queries import Recommendations
 from genre.data.files import load_dataset
 from genre.engine import Engine
@@ -26,7 +26,7 @@ from genre.serving.experiments import arm_of
 from genre.serving.learner import Learner
 from genre.serving.service import Service
 from genre.serving.stores.models import Models
-from tests.serving.conftest import SETTINGS
+from tests.serving.conftest import SETTINGS, files_with
 from tests.serving.test_app import event, ids, user_of
 
 
@@ -189,6 +189,45 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
     assert not service.slow.stuck
 
 
+def test_a_text_that_does_not_begin_in_time_is_an_error_and_one_that_breaks_off_says_so(
+    asking: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, service = asking(most_writing=1, writing_deadline=0.3)
+    go = threading.Event()
+
+    def hangs(*_: Any, **__: Any) -> Iterator[str]:
+        go.wait(20)
+        yield "Too late."
+
+    def breaks(*_: Any, **__: Any) -> Iterator[str]:
+        yield "One."
+        raise ArtifactError("the rest is damaged", place="somewhere", remedy="Repair it.")
+
+    asked = {"user_id": user_of(service), "place": "video", "stream": True}
+    monkeypatch.setattr(Engine, "stream", hangs)
+    late = client.post("/v1/write", json={**asked, "deadline_ms": 50})
+    assert (late.status_code, late.json()["error"]["code"], late.json()["error"]["place"]) == (
+        408,
+        "late",
+        "deadline_ms",
+    )
+    full = client.post("/v1/write", json=asked)
+    assert (full.status_code, full.json()["error"]["code"]) == (429, "busy")
+    assert int(full.headers["retry-after"]) >= 1
+    go.set()
+    until = time.monotonic() + 5
+    while service.slow.waiting and time.monotonic() < until:
+        time.sleep(0.02)
+    monkeypatch.setattr(Engine, "stream", breaks)
+    broken = client.post("/v1/write", json=asked)
+    assert broken.status_code == 200
+    assert [line for line in broken.text.splitlines() if line.startswith("event")] == [
+        "event: sentence",
+        "event: error",
+    ]
+    assert "the rest is damaged" in broken.text
+
+
 def test_a_version_goes_live_is_tried_and_taken_back(
     asking: Callable[..., tuple[TestClient, Service]], films: Path, own_films: Path
 ) -> None:
@@ -303,14 +342,14 @@ def test_nothing_is_left_of_somebody_who_is_erased(
     for number, item in enumerate(engine.data.items.vocabulary.ids[:20]):
         client.post("/v1/events", json={"events": [event(number, user, item)]})
     recommend(client, user_id=user)
-    assert _files_with(user, own_films, tmp_path)
+    assert files_with(user, own_films, tmp_path)
     exported = client.get(f"/v1/users/{user}").json()
     assert len(exported["events"]) == 20
     assert len(exported["log"]) > 20
 
     erased = client.delete(f"/v1/users/{user}").json()
     assert (erased["rows"]["events"], erased["runs"]) == (20, 1)
-    assert _files_with(user, own_films, tmp_path) == []
+    assert files_with(user, own_films, tmp_path) == []
     assert user not in caplog.text
     engine = service.scenario(None).live.engine
     assert engine.data.users.vocabulary.rows([user])[0] == -1
@@ -323,19 +362,6 @@ def test_nothing_is_left_of_somebody_who_is_erased(
     later, _ = asking(own_films)
     assert later.get(f"/v1/users/{user}").json()["log"] == []
     assert recommend(later, user_id=user).json()["items"][0]["source"] == "popular"
-
-
-def _files_with(word: str, *directories: Path) -> list[str]:
-    """Return the files that hold a word, in their bytes or as tables."""
-    import polars as pl
-
-    found = set()
-    for path in (path for directory in directories for path in directory.rglob("*") if path.is_file()):
-        if word.encode() in path.read_bytes():
-            found.add(str(path))
-        if path.suffix == ".parquet" and word in str(pl.read_parquet(path).to_dicts()):
-            found.add(str(path))
-    return sorted(found)
 
 
 def test_who_has_asked_is_answered_before_the_end(
@@ -432,7 +458,7 @@ def test_several_are_erased_at_once(asking: Callable[..., tuple[TestClient, Serv
     for thread in threads:
         thread.join()
     assert answers == dict.fromkeys(users, 200)
-    assert not any(_files_with(user, own_films) for user in users)
+    assert not any(files_with(user, own_films) for user in users)
     assert service.scenario(None).live.engine.data.users.vocabulary.rows(users).tolist() == [-1, -1, -1]
 
 
@@ -447,7 +473,7 @@ def test_a_damaged_version_keeps_nobody_in_the_database(
     client.post("/v1/events", json={"events": [event(1, user, "the-kid-1921")]})
     assert client.delete(f"/v1/users/{user}").json()["error"]["code"] == "damaged"
     assert client.get(f"/v1/users/{user}").json()["events"] == []
-    assert not _files_with(user, own_films)
+    assert not files_with(user, own_films)
 
 
 def test_an_item_that_does_not_fit_costs_no_other_its_change(
@@ -518,7 +544,7 @@ def test_users_who_are_hidden_stay_hidden_and_learn(
         assert after.data.num_users == before.data.num_users + 1
         assert after.log_of("ann").height == 30
         assert client.delete("/v1/users/ann").json()["runs"] == 1
-    assert not _files_with(service.scenario(None).stored_id("ann"), tmp_path)
+    assert not files_with(service.scenario(None).stored_id("ann"), tmp_path)
     monkeypatch.delenv("GENRE_PRIVACY_KEY")
     with pytest.raises(ConfigError, match="users are pseudonyms"):
         serving(run, database=tmp_path / "other.db")

@@ -20,9 +20,9 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Remove what processes that are no more left half-written anywhere below a directory."""
-    for path in list(directory.rglob(".*.tmp")):
+def remove_leftovers(directory: Path, pattern: str = "**/.*.tmp") -> None:
+    """Remove what processes that are no more left half-written below a directory; by default, anywhere there."""
+    for path in list(directory.glob(pattern)):
         process = path.name.split(".")[-2]
         if process.isdigit() and not psutil.pid_exists(int(process)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

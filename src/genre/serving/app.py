@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -29,6 +30,8 @@ _STATUS: list[tuple[type[Exception], int, str]] = [
     (GenreError, 503, "away"),
 ]
 """What a deliberate error means to a client: the first that fits."""
+_MOST_MISTAKES: Final = 1_000
+"""In one request, for the first to be told."""
 
 
 def make_app(service: Service) -> FastAPI:
@@ -68,7 +71,7 @@ def _explain(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)
     async def wrong(_: Request, error: RequestValidationError | ValidationError) -> JSONResponse:
-        first = error.errors()[0]
+        first = _first(error)
         malformed = first["type"] == "json_invalid"
         place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
         remedy = "Send JSON." if malformed else "See /openapi.json for the form."
@@ -98,6 +101,16 @@ def _explain(app: FastAPI) -> None:
 
 def _problem(code: str, problem: str, place: str | None, remedy: str | None) -> dict[str, Any]:
     return {"error": {"code": code, "problem": problem, "place": place, "remedy": remedy}}
+
+
+def _first(error: RequestValidationError | ValidationError) -> Mapping[str, Any]:
+    """Return the first of what is wrong, unless that is so much that to list it would hold everybody up."""
+    if isinstance(error, ValidationError):
+        if error.error_count() > _MOST_MISTAKES:
+            return {"type": "many", "msg": f"{error.error_count():,} things are wrong", "loc": ()}
+        return error.errors(include_url=False, include_context=False, include_input=False)[0]
+    found: Mapping[str, Any] = error.errors()[0]
+    return found
 
 
 def _describe(app: FastAPI) -> None:

@@ -193,7 +193,7 @@ class _Body:
     def _too_long(self) -> Refused:
         return Refused(
             413, "too_long", f"the request has more than {self._most:,} bytes",
-            f"Send less at once; events may come as {_LINES}.",
+            f"Send less at once; events may come in any number as {_LINES}, an event a line.",
         )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from genre.evaluation.shadow import hold_back
 from genre.guarding import over_budget
 from genre.serving.candidates import Live, candidate_of, evidence_of, finish, longer_log, write_models
 from genre.serving.versions import Version, Versions
-from genre.workspace import VERSION_OF
+from genre.workspace import VERSION_OF, read_manifest
 
 if TYPE_CHECKING:
     from genre.serving.stores.database import Database
@@ -93,13 +93,14 @@ def learn(
         actor: Who does it, for the database's audit log.
         hashed: Whether users are called in the events as in the data, where that hides their ids.
         valid: Says in the end whether what was read may still be learned: not where a user was erased meanwhile.
+            Who was erased from the version that was learned on is noticed in any case.
 
     Raises:
         ArtifactError: There is no finished run, or its files are damaged.
         ConfigError: Users are pseudonyms, and the key is not at hand, or the share is none.
         DataError: The events cannot be read, or a canary is on trial.
         ModelError: A model cannot learn from new events.
-        ResourceError: Another update of the run is under way, or the disk is full.
+        ResourceError: Another update of the run is under way, a user was erased meanwhile, or the disk is full.
     """
     if canary is not None and not 0 < canary < 1:
         raise ConfigError(f"{canary!r} is no share", place="canary", remedy="Give one above 0 and below 1.")
@@ -162,7 +163,8 @@ def learn(
         if dry_run:
             return Learned(None, decision, account)
         with erasing_lock(versions.run):
-            if valid is not None and not valid():
+            # Whoever is erased from the version that was learned on is in what came of it.
+            if read_manifest(live.directory) != live.manifest or (valid is not None and not valid()):
                 shutil.rmtree(versions.directory_of(name), ignore_errors=True)
                 raise ResourceError(
                     "a user was erased while this was learned from", place=str(run), remedy="Update again."

@@ -34,6 +34,8 @@ from genre.serving.aside import Aside, Copy
 from genre.serving.drift import DriftWatch
 from genre.serving.stores.items import Item
 from genre.strategies.base import StrategyConfig
+from genre.strategies.diversity import DiversifyConfig
+from genre.strategies.exploration import EXPLORING, EpsilonConfig
 from genre.strategies.rules import ColumnRuleConfig
 
 _SOURCES: Final = {int(source): source.name.lower() for source in Source}
@@ -64,6 +66,29 @@ class Recommended:
     score: float
     source: str
     propensity: float | None = None
+
+
+def shaping_of(
+    strategies: Sequence[StrategyConfig], diversity: float | None, explore: float | None
+) -> tuple[StrategyConfig, ...] | None:
+    """Return rules and strategies with another diversity or exploration; None where neither is asked for.
+
+    Both are taken in steps of a twentieth: the engine keeps what it has made for each.
+    """
+    if diversity is None and explore is None:
+        return None
+    kept = list(strategies)
+    if diversity is not None:
+        kept = [one for one in kept if not isinstance(one, DiversifyConfig)]
+        if strength := round(20 * diversity) / 20:
+            kept.append(DiversifyConfig(strength=strength))
+    if explore is not None:
+        kept = [one for one in kept if not isinstance(one, EXPLORING)]
+        if epsilon := round(20 * explore) / 20:
+            kept.append(EpsilonConfig(epsilon=epsilon))
+    # One that explores must be the last.
+    kept.sort(key=lambda one: isinstance(one, EXPLORING))
+    return tuple(kept)
 
 
 @dataclass(eq=False)

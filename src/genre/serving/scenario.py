@@ -1,8 +1,14 @@
-"""One scenario of a service: which versions answer whom, and how they follow what is in the stores."""
+"""One scenario of a service: which versions answer whom, and how they follow what is in the stores.
+
+Three locks, so that nobody waits for what they do not need: `_loading` is held for as long as it takes to read a
+version from its files or to erase somebody, `_following` while versions read what is new in the stores, `_switching`
+for the moment in which others begin to answer. Who needs several takes them in this order; who answers takes none.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,34 +19,30 @@ from typing import Any, Final
 
 from genre.config import Experiment
 from genre.config_file import read_experiment
-from genre.core.errors import ArtifactError, ConfigError, DataError, GenreError
+from genre.core.errors import ArtifactError, GenreError, ResourceError
 from genre.data.feedback import FeedbackConfig, weight_of
-from genre.recent import Happened
-from genre.runs import CONFIG, open_run
+from genre.runs import CONFIG
 from genre.serving.aside import Aside
 from genre.serving.experiments import arm_of
 from genre.serving.live import LiveVersion
+from genre.serving.opening import Opener
 from genre.serving.stores.audit import Audit
 from genre.serving.stores.database import Database
-from genre.serving.stores.events import IMPRESSION, Event, Events, Outcome
+from genre.serving.stores.events import IMPRESSION, Event, Outcome
 from genre.serving.stores.experiments import Experiment as Comparison
 from genre.serving.stores.experiments import Experiments
-from genre.serving.stores.items import Items
 from genre.serving.stores.models import Models
 from genre.serving.stores.models import Version as StoredVersion
 from genre.serving.stores.users import ERASED
 from genre.serving.versions import Versions
-from genre.strategies.base import StrategyConfig
-from genre.strategies.diversity import DiversifyConfig
-from genre.strategies.exploration import EXPLORING, EpsilonConfig
-from genre.workspace import read_manifest
 
-SEQ: Final = "seq"
-"""Where the manifest of a version says how far its data goes."""
 _AGAIN: Final = 30.0
 """Seconds after which a version that could not be loaded is tried again: somebody may have repaired it."""
 _STANDBY: Final = 1
 """Retired versions that stay in memory, so that going back to one takes no time."""
+_DECISIONS: Final = {"live": "promoted", "retired": "promoted", "rejected": "rejected"}
+"""What has been decided on a version in a state: a canary is still on trial."""
+log = logging.getLogger("genre.serving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Arm:
 
 
 class Scenario:
-    """The versions of one scenario's model in memory. Any thread may ask; `follow` is called by one."""
+    """The versions of one scenario's model in memory. Any thread may ask, follow and change them."""
 
     def __init__(
         self,
@@ -70,29 +72,32 @@ class Scenario:
             run: The run that it begins with.
             database: Where events, items and versions are.
             on_erased: Told when another process has erased somebody.
+            decided: Told the scenario's name, and "promoted" or "rejected", when it is decided whether a new version
+                answers all.
             aside: Where copies of the models rank; by default nowhere.
-            decided: Told the scenario's name, and "promoted" or "rejected", when a new version has been judged.
 
         Raises:
             ArtifactError: The run cannot be read, and no other version is live.
             ResourceError: The database cannot be read or written.
         """
-        self.name, self.run, self._aside = name, run, aside
+        self.name, self.run = name, run
         self._models, self._experiments = Models(database), Experiments(database)
-        self._events, self._items, self._audit = Events(database), Items(database), Audit(database)
+        self._audit = Audit(database)
         self._loaded: dict[str, LiveVersion] = {}
         self.problems: dict[str, str] = {}
         """Why versions that are on duty could not be loaded, by their names."""
         self.behind = 0
         """Events of the store that the live version does not know."""
         self._noticed: dict[str, float] = {}
-        self._loading = threading.Lock()
+        self._loading, self._following, self._switching = threading.Lock(), threading.Lock(), threading.Lock()
+        self._loader: threading.Thread | None = None
         self._running: tuple[Comparison, ...] = ()
         self._canary: tuple[LiveVersion, float] | None = None
         self.experiment: Experiment = read_experiment(run / CONFIG)
+        self._opener = Opener(name, self.experiment, database, aside)
         self._decided, self._on_erased = decided, on_erased
         self._judged: set[str] | None = None
-        """Versions that were judged when they were looked at last."""
+        """Versions that had been decided on when they were looked at last."""
         Versions(run.absolute(), models=self._models, scenario=name)
         live, _ = self._models.on_duty(name)
         if live is None:
@@ -101,8 +106,9 @@ class Scenario:
                 place=str(run),
                 remedy="Name one: `genre rollback RUN --to VERSION --database URL`.",
             )
-        self.live = self._first(live)
+        # Whoever is erased while the version is read is noticed, and it is read again.
         self._erased = self._audit.last(ERASED, name)
+        self.live = self._first(live)
         self.follow()
 
     @property
@@ -124,26 +130,6 @@ class Scenario:
         """Return a version that is loaded; the live one, where it is not any more."""
         return self._loaded.get(name, self.live)
 
-    def shaping(self, diversity: float | None, explore: float | None) -> tuple[StrategyConfig, ...] | None:
-        """Return rules and strategies with another diversity or exploration; None where neither is asked for.
-
-        Both are taken in steps of a twentieth: the engine keeps what it has made for each.
-        """
-        if diversity is None and explore is None:
-            return None
-        kept = list(self.experiment.answer.strategies)
-        if diversity is not None:
-            kept = [one for one in kept if not isinstance(one, DiversifyConfig)]
-            if strength := round(20 * diversity) / 20:
-                kept.append(DiversifyConfig(strength=strength))
-        if explore is not None:
-            kept = [one for one in kept if not isinstance(one, EXPLORING)]
-            if epsilon := round(20 * explore) / 20:
-                kept.append(EpsilonConfig(epsilon=epsilon))
-        # One that explores must be the last.
-        kept.sort(key=lambda one: isinstance(one, EXPLORING))
-        return tuple(kept)
-
     def stored_id(self, user_id: str) -> str:
         """Return what a user is called in the stores: a hash, where the data's ids are."""
         pseudonym = self.live.engine.pseudonym
@@ -162,8 +148,8 @@ class Scenario:
                 return version, None
         return self.live, None
 
-    def check(self, events: Sequence[Event]) -> None:
-        """Make sure that events mean something here.
+    def checked(self, events: Sequence[Event]) -> list[Event]:
+        """Return events with users under the ids that the stores have, if they mean something here.
 
         Raises:
             DataError: The type of one has no weight.
@@ -171,6 +157,9 @@ class Scenario:
         for number, event in enumerate(events, start=1):
             if event.event != IMPRESSION:
                 weight_of(event.event, event.value, self.feedback, place=f"event {number}")
+        if self.live.engine.pseudonym is None:
+            return list(events)
+        return [event.model_copy(update={"user_id": self.stored_id(event.user_id)}) for event in events]
 
     def happened(self, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
         """Let events that are on the disk change the next answer."""
@@ -178,7 +167,7 @@ class Scenario:
             (event.user_id, happened)
             for event, outcome in zip(events, outcomes, strict=True)
             if outcome.status != "conflict"
-            and (happened := self._happened(event, outcome.seq, outcome.timestamp)) is not None
+            and (happened := self._opener.happened(event, outcome.seq, outcome.timestamp)) is not None
         ]
         numbers = [outcome.seq for outcome in outcomes if outcome.status != "conflict"]
         for version in list(self._loaded.values()):
@@ -198,8 +187,9 @@ class Scenario:
             before = self._audit.last(ERASED, self.name)
             self._forget(user_ids)
             yield
-            # What came in by other ways since then goes too.
-            self._forget(user_ids)
+            with self._following:
+                # What came in by other ways since then goes too.
+                self._forget(user_ids)
             if before == self._erased:
                 self._erased = self._audit.last(ERASED, self.name)
 
@@ -208,50 +198,67 @@ class Scenario:
             for user_id in user_ids:
                 version.forget(user_id)
 
-    def follow(self) -> None:
+    def follow(self, *, wait: bool = True) -> None:
         """Read what has changed in the stores: versions, items, events, experiments, and whether somebody was erased.
+
+        Args:
+            wait: Until versions that are not in memory yet are loaded; otherwise a thread of its own does that.
 
         Raises:
             ResourceError: The database cannot be read; everything goes on as it was.
         """
-        with self._loading:
-            if (erased := self._audit.last(ERASED, self.name)) != self._erased:
-                self._read_again(erased)
-            running = [one for one in self._experiments.all(self.name) if one.state == "running"]
-            self._running = tuple(running)
-            self._follow_versions()
+        if not self.catch_up():
+            return
+        if wait:
+            self._load_missing()
+        elif self._loader is None or not self._loader.is_alive():
+            self._loader = threading.Thread(target=self._load_aside, name=f"genre-loads-{self.name}", daemon=True)
+            self._loader.start()
+
+    def catch_up(self) -> bool:
+        """Read what has changed to the versions that are in memory, and return whether any has to be loaded.
+
+        Raises:
+            ResourceError: The database cannot be read; everything goes on as it was.
+        """
+        with self._switching:
+            missing = self._switch()
+        with self._following:
             for version in list(self._loaded.values()):
-                self._catch_up(version)
-            self.behind = max(0, self._events.last(self.name) - self.live.applied)
+                self._opener.catch_up(version)
+            self.behind = self._opener.behind(self.live)
+        return bool(missing) or self._audit.last(ERASED, self.name) != self._erased
 
     def move(self, version: str, state: Any, *, share: float | None, reason: str, actor: str) -> StoredVersion:
         """Bring a version to a state; one that shall answer is loaded first, so that nobody waits for it.
+
+        One that is in memory waits for no other that is loaded meanwhile.
 
         Raises:
             ArtifactError: It cannot be loaded: then nothing changes.
             DataError, ConfigError: The stores refuse it.
         """
-        with self._loading:
-            if state in {"live", "canary"}:
-                found = next((one for one in self._models.all(self.name) if one.version == version), None)
-                if found is not None:
-                    self._load(found)
-            moved = self._models.move(self.name, version, state, share=share, reason=reason, actor=actor)
-            self._follow_versions()
-        return moved
 
-    def _read_again(self, erased: int) -> None:
-        """Read all that is known anew: whom another process has erased nobody can say any more."""
-        stored = self._models.on_duty(self.name)[0] or self._stored(self.live.name)
-        if self._was_tried(stored.version):
-            return
-        try:
-            live = self._made(stored)
-        except GenreError as error:
-            self._note_problem(stored.version, error)
-            return
-        self._loaded, self.live, self._canary, self._erased = {stored.version: live}, live, None, erased
-        self._on_erased()
+        def moved(loaded: LiveVersion | None = None) -> StoredVersion:
+            if loaded is not None:
+                self._admit(loaded)
+            found = self._models.move(self.name, version, state, share=share, reason=reason, actor=actor)
+            self._switch()
+            return found
+
+        with self._switching:
+            if state not in {"live", "canary"} or version in self._loaded:
+                return moved()
+        with self._loading:
+            stored = {one.version: one for one in self._models.all(self.name)}
+            loaded = self._loaded.get(version) or (self._opener.open(stored[version]) if version in stored else None)
+            with self._switching:
+                return moved(loaded)
+
+    def close(self, wait: float) -> None:
+        """Wait so many seconds, at most, for a version that is being loaded."""
+        if self._loader is not None:
+            self._loader.join(wait)
 
     def problem_of(self, version: str) -> str | None:
         """Return why a version could not be loaded, or an item of the store is not in its catalogue."""
@@ -262,25 +269,71 @@ class Scenario:
         """Return all versions in the store."""
         return self._models.all(self.name)
 
-    def _follow_versions(self) -> None:
+    def _load_aside(self) -> None:
+        try:
+            self._load_missing()
+        except ResourceError:
+            pass  # The next look at the stores tells of it.
+        except Exception:
+            log.exception("loading versions failed", extra={"scenario": self.name})
+
+    def _load_missing(self) -> None:
+        """Load the versions that should answer and are not in memory, and all anew if somebody was erased."""
+        with self._loading:
+            if (erased := self._audit.last(ERASED, self.name)) != self._erased:
+                self._read_again(erased)
+            while True:
+                with self._switching:
+                    missing = self._switch()
+                if not missing:
+                    return
+                self._tried(missing[0])
+
+    def _read_again(self, erased: int) -> None:
+        """Read all that is known anew: whom another process has erased nobody can say any more."""
+        while True:
+            stored = self._models.on_duty(self.name)[0] or self._stored(self.live.name)
+            if self._was_tried(stored.version):
+                return
+            try:
+                live = self._opener.open(stored)
+            except GenreError as error:
+                self._note_problem(stored.version, error)
+                return
+            with self._switching:
+                now = self._models.on_duty(self.name)[0]
+                if now is None or now.version == stored.version:
+                    self._loaded, self._canary = {}, None
+                    self._admit(live)
+                    self.live, self._erased = live, erased
+                    break
+            # Another one has gone live meanwhile.
+        self._on_erased()
+
+    def _switch(self) -> list[StoredVersion]:
+        """Let those of the versions in memory answer that should, and return those that should and are not there."""
+        self._running = tuple(one for one in self._experiments.all(self.name) if one.state == "running")
         stored = {one.version: one for one in self._models.all(self.name)}
         on_duty = {one.state: one for one in stored.values() if one.state in {"live", "canary"}}
-        live, canary = on_duty.get("live"), on_duty.get("canary")
+        canary = on_duty.get("canary")
         arms = {arm for one in self._running for arm in one.arms} & stored.keys()
         asked = {one.version for one in on_duty.values()} | arms
         self.problems = {name: why for name, why in self.problems.items() if name in asked}
-        if live is not None and live.version != self.live.name and (loaded := self._tried(live)) is not None:
-            self.live = loaded
-        tried = None if canary is None else self._tried(canary)
+        if "live" in on_duty:
+            self.live = self._loaded.get(on_duty["live"].version, self.live)
+        tried = None if canary is None else self._loaded.get(canary.version)
         self._canary = None if canary is None or tried is None or canary.share is None else (tried, canary.share)
-        for arm in arms:
-            if stored[arm].state != "rejected":
-                self._tried(stored[arm])
         self._release(stored)
-        judged = {one.version: one.state == "rejected" for one in stored.values() if one.state != "candidate"}
+        self._tell(stored)
+        wanted = [*on_duty.values(), *(stored[arm] for arm in sorted(arms) if stored[arm].state != "rejected")]
+        return [one for one in wanted if one.version not in self._loaded and not self._was_tried(one.version)]
+
+    def _tell(self, stored: dict[str, StoredVersion]) -> None:
+        """Tell which versions have been decided on since the last look."""
+        judged = {one.version: _DECISIONS[one.state] for one in stored.values() if one.state in _DECISIONS}
         if self._judged is not None:
             for version in judged.keys() - self._judged:
-                self._decided(self.name, "rejected" if judged[version] else "promoted")
+                self._decided(self.name, judged[version])
         self._judged = set(judged)
 
     def _release(self, stored: dict[str, StoredVersion]) -> None:
@@ -321,78 +374,33 @@ class Scenario:
         if self._was_tried(stored.version):
             return None
         try:
-            found = self._load(stored)
+            return self._load(stored)
         except GenreError as error:
             self._note_problem(stored.version, error)
             return None
-        self.problems.pop(stored.version, None)
-        return found
 
     def _was_tried(self, version: str) -> bool:
         """Return whether a version could not be loaded a short time ago."""
         return version in self.problems and time.monotonic() - self._noticed[version] < _AGAIN
 
     def _note_problem(self, version: str, error: GenreError) -> None:
-        self.problems[version], self._noticed[version] = str(error), time.monotonic()
+        with self._switching:
+            self._noticed[version] = time.monotonic()
+            self.problems = {**self.problems, version: str(error)}
 
     def _load(self, stored: StoredVersion) -> LiveVersion:
         if stored.version not in self._loaded:
-            self._loaded[stored.version] = self._made(stored)
+            loaded = self._opener.open(stored)
+            with self._switching:
+                self._admit(loaded)
         return self._loaded[stored.version]
 
-    def _made(self, stored: StoredVersion) -> LiveVersion:
-        """Return a version as it would answer now.
-
-        Raises:
-            ArtifactError: It cannot be read, or cannot answer.
-            ConfigError: Its users are hidden, and the key that hides them is not at hand.
-        """
-        path = Path(stored.path)
-        try:
-            manifest = read_manifest(path)
-            engine, privacy = open_run(path), self.experiment.privacy
-            if privacy.hash_users and engine.pseudonym is None:
-                raise ConfigError(
-                    f"users are pseudonyms, and the environment variable {privacy.key_env!r} is not set",
-                    place=str(path),
-                    remedy="Set it to the key with which the run was made: without it real ids would be stored.",
-                )
-            version = LiveVersion(stored.version, engine, int(manifest.get(SEQ, 0)), aside=self._aside)
-            self._catch_up(version)
-            version.warm()
-        except GenreError:
-            raise
-        except Exception as error:
-            # Whatever a damaged file may lead to, the version that answers now goes on.
-            raise ArtifactError(
-                f"the version cannot answer ({type(error).__name__}: {error})", place=str(path),
-                remedy="Make it again; the live version goes on answering.",
-            ) from error  # fmt: skip
-        return version
-
-    def _catch_up(self, version: LiveVersion) -> None:
-        """Read all events and items that a version does not know."""
-        for items in self._items.since(self.name, version.revision):
-            version.change(items)
-        if version.knows(self._events.last(self.name)):
-            return
-        for frame in self._events.since(self.name, version.applied):
-            told = []
-            for row in frame.iter_rows(named=True):
-                event = Event.model_construct(**{name: row[name] for name in ("item_id", "event", "value")})
-                if (happened := self._happened(event, row["seq"], row["timestamp"])) is not None:
-                    told.append((row["user_id"], happened))
-            version.happened(told, frame["seq"].to_list())
-            version.caught_up(int(frame["seq"][-1]))
-
-    def _happened(self, event: Event, seq: int, timestamp: float) -> Happened | None:
-        """Return what an event changes; nothing where an item was only shown, or the type means nothing any more."""
-        if event.event == IMPRESSION:
-            return None
-        try:
-            return Happened(event.item_id, int(timestamp), weight_of(event.event, event.value, self.feedback), seq)
-        except DataError:
-            return None
+    def _admit(self, version: LiveVersion) -> None:
+        """Take a version among those that could answer."""
+        # First it hears of all that comes from now on, and then of what came while it got ready.
+        self._loaded[version.name] = version
+        self._opener.catch_up(version)
+        self.problems = {name: why for name, why in self.problems.items() if name != version.name}
 
 
 def _part(*names: str) -> float:

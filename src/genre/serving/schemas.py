@@ -20,7 +20,10 @@ MOST_EVENTS = 20_000
 Whole: TypeAlias = Annotated[int, Strict()]
 Number: TypeAlias = Annotated[float, Strict()]
 """Neither a text nor true or false can pass for a number."""
-Ids: TypeAlias = Annotated[tuple[Id, ...], Field(max_length=LONGEST_HISTORY)]
+_MOST_FIELDS = 100
+"""Fields of a question, at most, for each to be looked at: more than any has."""
+# The first mistake in a list is told, and no other looked for: a million of them would take minutes and gigabytes.
+Ids: TypeAlias = Annotated[tuple[Id, ...], Field(max_length=LONGEST_HISTORY, fail_fast=True)]
 
 
 class Form(BaseModel):
@@ -29,7 +32,18 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Question(Form):
+class Bounded(Form):
+    """A question with no more fields than one can have: each that is unknown would be told of."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MOST_FIELDS:
+            raise ValueError(f"there are {len(value):,} fields")
+        return value
+
+
+class Question(Bounded):
     """Who asks, and where."""
 
     scenario: Id | None = None
@@ -98,7 +112,7 @@ class Recommendation(Form):
     """Of the experiment that the person is in."""
 
 
-class SimilarRequest(Form):
+class SimilarRequest(Bounded):
     """What goes with an item, or with words."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"item_id": "i1", "n": 5}]})
@@ -137,9 +151,9 @@ class WriteRequest(Question):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"user_id": "u1", "item_ids": ["i1"], "kinds": ["synopsis"]}]}
     )
-    item_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=20)] | None = None
+    item_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=20, fail_fast=True)] | None = None
     """What to write about, in place of what is recommended."""
-    kinds: Annotated[tuple[Id, ...], Field(min_length=1, max_length=5)] = ("synopsis",)
+    kinds: Annotated[tuple[Id, ...], Field(min_length=1, max_length=5, fail_fast=True)] = ("synopsis",)
     """Such as title, summary, synopsis, ad, reason, profile, path, continuation, translation, answer."""
     language: Language = "en"
     place: Place = "shop"
@@ -223,7 +237,7 @@ class EventsRequest(Form):
         }
     )
     scenario: Id | None = None
-    events: Annotated[tuple[Event, ...], Field(min_length=1, max_length=MOST_EVENTS)]
+    events: Annotated[tuple[Event, ...], Field(min_length=1, max_length=MOST_EVENTS, fail_fast=True)]
 
 
 class EventsReply(Form):
@@ -245,7 +259,7 @@ class ItemsRequest(Form):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"item_id": "new1", "title": "A new one"}]}]})
     scenario: Id | None = None
-    items: Annotated[tuple[JsonObject, ...], Field(min_length=1, max_length=1_000)]
+    items: Annotated[tuple[JsonObject, ...], Field(min_length=1, max_length=1_000, fail_fast=True)]
     """Each with an `item_id` and columns of the catalogue."""
 
 

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from uuid import uuid4
@@ -220,8 +220,10 @@ class Service:
             DataError: The type of an event has no weight.
             ResourceError: They could not be written; they can be sent again.
         """
-        scenario.check(events)
-        events = [event.model_copy(update={"user_id": scenario.stored_id(event.user_id)}) for event in events]
+        if len(events) > _AT_ONCE:
+            events = await asyncio.to_thread(scenario.checked, events)
+        else:
+            events = scenario.checked(events)
         totals, begun = Totals(), time.monotonic()
         for start in range(0, len(events), PART):
             part = events[start : start + PART]
@@ -242,7 +244,7 @@ class Service:
         Raises:
             ResourceError: The database cannot be written, or not scrubbed now; what the message says was done is done.
         """
-        from genre.erasing import erase_from_run, erasing_lock
+        from genre.erasing import erase_from_run, erasing_lock, versions_beside
 
         ids = {user_id, scenario.stored_id(user_id)}
 
@@ -250,7 +252,8 @@ class Service:
             runs, problems = 0, list[GenreError]()
             with erasing_lock(scenario.run), scenario.erasing(ids):
                 # The files first: when other processes see that somebody was erased, they read them again.
-                for path in sorted({Path(version.path) for version in scenario.versions()}):
+                noted = {Path(version.path).absolute() for version in scenario.versions()}
+                for path in sorted(noted.union(versions_beside(scenario.run.absolute()))):
                     try:
                         runs += path.exists() and erase_from_run(path, ids)
                     except GenreError as error:
@@ -282,6 +285,8 @@ class Service:
         self.intake.close()
         for thread in self._threads:
             thread.join(timeout=self.config.drain)
+        for scenario in self.scenarios.values():
+            scenario.close(self.config.drain)
         try:
             self.keys.save()
         except ResourceError as error:
@@ -344,7 +349,7 @@ class Service:
     def _follow(self) -> None:
         """Read again and again what others have written; while the database is gone, go on with what is known."""
         while not self._stop.wait(self.config.refresh):
-            answered = [self._tried(scenario.follow) for scenario in self.scenarios.values()]
+            answered = [self._tried(partial(one.follow, wait=False)) for one in self.scenarios.values()]
             self.metrics.database.set(all(answered))
 
     def _watch_keys(self) -> None:

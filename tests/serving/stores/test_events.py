@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sqlalchemy.event import listens_for
 
 from genre.core.errors import DataError
 from genre.serving.stores.database import Database
@@ -55,6 +56,21 @@ def test_an_event_is_read_as_it_was_told(events: Events) -> None:
     assert frame.schema == SCHEMA
     assert json.loads(frame["context"][0]) == stored.context
     assert frame.row(1) == (2, "2", "u", "i", NOW + 0.125, NOW + 0.125, *[None] * 6)
+
+
+def test_few_events_are_found_among_many_without_reading_all(sqlite_url: str, opened: Callable[..., Database]) -> None:
+    database = opened(sqlite_url)
+    asked: list[tuple[str, Any]] = []
+
+    @listens_for(database._engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    append(Events(database), event("a"), event("b"))
+    ((statement, parameters),) = [one for one in asked if "event_id IN" in one[0]]
+    with database.reading() as connection:
+        (plan,) = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    assert plan.detail == "SEARCH events USING INDEX events_by_id (scenario=? AND event_id=?)"
 
 
 def test_an_event_counts_once_and_another_with_its_id_is_told(events: Events) -> None:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from genre.core.errors import ResourceError
 from genre.features.text import Language
-from genre.serving.live import Ask, LiveVersion
+from genre.serving.live import Ask, LiveVersion, shaping_of
 from genre.serving.routes.asker import PROBLEMS, Asker, body_of, may
 from genre.serving.scenario import Scenario
 from genre.serving.schemas import Question, Recommendation, RecommendRequest, SimilarRequest, Similars
@@ -68,7 +68,7 @@ async def similar(body: SimilarRequest, asker: Reader) -> Similars:
 
 def ask_of(body: RecommendRequest, scenario: Scenario) -> Ask:
     """Return the question in a request."""
-    shaping = scenario.shaping(body.diversity, body.explore)
+    shaping = shaping_of(scenario.experiment.answer.strategies, body.diversity, body.explore)
     user_id = None if body.user_id is None else scenario.stored_id(body.user_id)
     return Ask(user_id, body.history, body.n, body.exclude, shaping)
 

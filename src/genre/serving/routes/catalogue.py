@@ -59,7 +59,7 @@ async def withdraw(item_id: Id, asker: Admin, scenario: ScenarioName = None) -> 
 
     def work() -> ItemsReply:
         changes = asker.service.items.withdraw(found.name, [item_id], known=known)
-        found.follow()
+        found.catch_up()
         return ItemsReply(changes=changes)
 
     return await asyncio.to_thread(work)
@@ -72,7 +72,7 @@ async def _change(asker: Asker, body: ItemsRequest, *, merge: bool) -> ItemsRepl
     def work() -> ItemsReply:
         _check(found.live.engine.data.items, rows)
         changes = store.change(found.name, rows, known=_known(found, rows)) if merge else store.put(found.name, rows)
-        found.follow()
+        found.catch_up()
         return ItemsReply(changes=changes)
 
     return await asyncio.to_thread(work)

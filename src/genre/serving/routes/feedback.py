@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from genre.serving.guard import Refused
 from genre.serving.routes.asker import PROBLEMS, Asker, body_of, may
-from genre.serving.schemas import EventsReply, EventsRequest
+from genre.serving.schemas import MOST_EVENTS, EventsReply, EventsRequest
 from genre.serving.stores.events import Event
 from genre.serving.stores.intake import PART, Totals
 
@@ -18,6 +19,8 @@ router = APIRouter(prefix="/v1", tags=["events"], responses=PROBLEMS)
 Teller = Annotated[Asker, Depends(may("events"))]
 _LONGEST_LINE: Final = 1 << 18
 """Bytes of one event as a JSON line."""
+_LONG: Final = 1 << 16
+"""Bytes of a body that take longer to read than others should wait."""
 LINES: Final = "application/x-ndjson"
 
 
@@ -37,7 +40,7 @@ async def events(request: Request, asker: Teller, scenario: Annotated[str | None
     if kind == LINES:
         totals = await _from_lines(request, asker, scenario)
     else:
-        body = EventsRequest.model_validate_json(await request.body())
+        body = await _from_json(await request.body())
         found = asker.scenario(body.scenario if body.scenario is not None else scenario)
         totals = await asker.service.append(found, body.events)
     return EventsReply(
@@ -47,6 +50,21 @@ async def events(request: Request, asker: Teller, scenario: Annotated[str | None
         bounded=totals.bounded,
         first_conflicts=totals.first_conflicts,
     )
+
+
+async def _from_json(sent: bytes) -> EventsRequest:
+    """Return what stands in a body; a long one is read beside the loop, so that others are answered meanwhile."""
+    try:
+        if len(sent) > _LONG:
+            return await asyncio.to_thread(EventsRequest.model_validate_json, sent)
+        return EventsRequest.model_validate_json(sent)
+    except ValidationError as error:
+        if error.error_count() == 1 and error.errors(include_input=False)[0]["type"] == "too_long":
+            raise Refused(
+                413, "too_long", f"the request has more than {MOST_EVENTS:,} events",
+                f"Send fewer at once, or any number as {LINES}, an event a line.", place="events",
+            ) from None  # fmt: skip
+        raise
 
 
 async def _from_lines(request: Request, asker: Asker, name: str | None) -> Totals:

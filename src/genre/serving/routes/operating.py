@@ -73,7 +73,7 @@ async def stop(name: Id, asker: Admin, scenario: ScenarioName = None) -> dict[st
 
     def work() -> dict[str, Any]:
         stopped = store.move(found.name, name, "stopped", actor=asker.caller.key_id)
-        found.follow()
+        found.catch_up()
         return _plain(stopped)
 
     return await asyncio.to_thread(work)

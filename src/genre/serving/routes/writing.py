@@ -6,7 +6,8 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Any, Final, TypeVar
 
@@ -45,9 +46,15 @@ async def write(body: WriteRequest, asker: Writer) -> Response:
     scenario, service = asker.scenario(body.scenario), asker.service
     who = _who(body, scenario)
     version, _ = scenario.answering(who)
+    _check_items(body.item_ids or (), version)
     if body.stream:
-        events = _events(body, who, version, service)
-        return StreamingResponse(events, media_type=_EVENTS, headers={"cache-control": "no-store"})
+        told = sentences(body, who, version, service)
+        try:
+            # What goes wrong before anything is told is an answer like any other.
+            first = await anext(told, None)
+        except TimeoutError:
+            raise _late(body) from None
+        return StreamingResponse(_events(first, told), media_type=_EVENTS, headers={"cache-control": "no-store"})
     by, texts = await _written(body, who, version, service)
     for text in texts:
         service.metrics.texts.labels(str(text["writer"])).inc()
@@ -142,11 +149,14 @@ def _texts(
     )
 
 
-async def _events(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> AsyncIterator[bytes]:
+async def _events(first: str | None, rest: AsyncGenerator[str, None]) -> AsyncGenerator[bytes, None]:
     """Yield one text sentence by sentence, and how it ended."""
     try:
-        async for sentence in sentences(body, who, version, service):
-            yield _event("sentence", {"text": sentence})
+        async with aclosing(rest):
+            if first is not None:
+                yield _event("sentence", {"text": first})
+            async for sentence in rest:
+                yield _event("sentence", {"text": sentence})
     except (TimeoutError, ResourceError):
         yield _event("error", {"problem": "the rest took too long"})
     except GenreError as error:
@@ -155,7 +165,9 @@ async def _events(body: WriteRequest, who: str | None, version: LiveVersion, ser
         yield _event("end", {})
 
 
-async def sentences(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> AsyncIterator[str]:
+async def sentences(
+    body: WriteRequest, who: str | None, version: LiveVersion, service: Service
+) -> AsyncGenerator[str, None]:
     """Yield one text sentence by sentence; from the facts, where the language model says nothing in time.
 
     Raises:
@@ -176,7 +188,9 @@ async def sentences(body: WriteRequest, who: str | None, version: LiveVersion, s
             yield text["text"]
 
 
-async def _sentences(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> AsyncIterator[str]:
+async def _sentences(
+    body: WriteRequest, who: str | None, version: LiveVersion, service: Service
+) -> AsyncGenerator[str, None]:
     """Yield the sentences that a thread writes; when nobody listens any more, it stops at the next one.
 
     Raises:
@@ -227,6 +241,19 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
+def _check_items(item_ids: Sequence[str], version: LiveVersion) -> None:
+    """Make sure that items are in the catalogue.
+
+    Raises:
+        Refused: One is not.
+    """
+    for item_id, row in zip(item_ids, version.engine.data.items.vocabulary.rows(item_ids), strict=True):
+        if row < 0:
+            raise Refused(
+                404, "no_item", f"there is no item {item_id!r}", "Use ids of the catalogue.", place="item_ids"
+            )
+
+
 def _histories(body: Question) -> list[tuple[str, ...]] | None:
     return None if body.history is None else [body.history]
 
@@ -254,10 +281,16 @@ async def _in_time(work: Callable[[], T], body: Question, service: Service, *, p
         service.metrics.stages.labels("write").observe(time.monotonic() - begun)
         return result
     except TimeoutError:
-        if body.deadline_ms is None or (plain and service.config.write.generator is not None):
+        if plain and service.config.write.generator is not None:
             raise
-        problem = f"it takes longer than {body.deadline_ms} ms"
-        raise Refused(408, "late", problem, "Allow more time.", place="deadline_ms") from None
+        raise _late(body) from None
+
+
+def _late(body: Question) -> Exception:
+    """Return what says that it took longer than the client or, where that says nothing, the service allows."""
+    if body.deadline_ms is None:
+        return TimeoutError()
+    return Refused(408, "late", f"it takes longer than {body.deadline_ms} ms", "Allow more time.", place="deadline_ms")
 
 
 def _seconds(body: Question, service: Service) -> float:

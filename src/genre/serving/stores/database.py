@@ -225,6 +225,14 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+class _Hinting(sqlite.base.SQLiteCompiler):
+    """Tells SQLite which index to take, where a query says so."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        """Return what stands behind a table."""
+        return text
+
+
 def _sqlite_engine(path: Path, wait: float, connections: int) -> Engine:
     def connect() -> sqlite3.Connection:
         # "rw" and not "rwc": where the file is gone, an empty one in its place would be worse than an error.
@@ -240,6 +248,8 @@ def _sqlite_engine(path: Path, wait: float, connections: int) -> Engine:
         "sqlite://", creator=connect, poolclass=QueuePool, pool_size=connections, max_overflow=connections,
         pool_timeout=wait, json_serializer=_json,
     )  # fmt: skip
+
+    engine.dialect.statement_compiler = _Hinting
 
     @event.listens_for(engine, "connect")
     def _note_file(_connection: Any, record: Any) -> None:

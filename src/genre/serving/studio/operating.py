@@ -166,7 +166,7 @@ class Comparing:
 
             def work() -> list[Any]:
                 Experiments(self.service.database).move(scenario.name, called or "", "stopped", actor=actor)
-                scenario.follow()
+                scenario.catch_up()
                 return self._shown(scenario, language)
 
             return await asyncio.to_thread(work)
