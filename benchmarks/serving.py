@@ -339,8 +339,21 @@ def _listed(answer: Any) -> set[str]:
 
 
 def memory(run: Path, minutes: float) -> None:
-    """Watch memory and open files under a day's load in some minutes: 144 times the usual rate of a small shop."""
+    """Watch memory and open files under a day's load in some minutes: 144 times the usual rate of a small shop.
+
+    Everybody has asked once before it: as many last lists are kept as ever are.
+    """
     world, samples = World(run), []
+
+    async def everybody(port: int) -> None:
+        connections, left = Connections(port), iter(world.users)
+
+        async def some() -> None:
+            for user in left:
+                await connections.ask("/v1/recommend", {"user_id": user, "n": 10})
+
+        await asyncio.gather(*(some() for _ in range(32)))
+        connections.close()
 
     async def watched(port: int, process: psutil.Process) -> Seen:
         async def watch() -> None:
@@ -355,6 +368,7 @@ def memory(run: Path, minutes: float) -> None:
         return seen
 
     with served(run) as (port, process):
+        asyncio.run(everybody(port))
         seen = asyncio.run(watched(port, process))
     times, used, files = np.array(samples).T
     settled = times > times.max() / 5  # What is made on demand is made by then.
