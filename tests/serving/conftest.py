@@ -1,4 +1,7 @@
-"""Databases of both kinds: every test that asks for `database` runs on SQLite and on PostgreSQL."""
+"""Databases of both kinds: every test that asks for `database` runs on SQLite and on PostgreSQL.
+
+A service has a SQLite file; in a test that is marked with `on_both` it has PostgreSQL as well.
+"""
 
 from __future__ import annotations
 
@@ -130,18 +133,34 @@ def own_films(films: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(films, tmp_path / "films"))
 
 
+on_both = pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
+
+
 @pytest.fixture
-def serving(films: Path, tmp_path: Path, sqlite_template: Path) -> Iterator[Callable[..., Service]]:
+def kind(request: pytest.FixtureRequest) -> str:
+    """Return the kind of database that a service has."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def service_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> str:
+    """Return the URL of a new database for a service."""
+    if kind == "postgresql":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return cluster.url(request.getfixturevalue("postgres_name"))
+    path = tmp_path / "service.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def serving(films: Path, service_url: str) -> Iterator[Callable[..., Service]]:
     """Return what starts a service over the run, and ends it after the test."""
     services: list[Service] = []
 
     def start(run: Path = films, *, name: str = "films", database: Path | None = None, **settings: Any) -> Service:
-        path = database or tmp_path / "service.db"
-        if not path.exists():
-            shutil.copy(sqlite_template, path)
-        config = ServeConfig.model_validate(
-            {"database": f"sqlite:///{path}", "deadline": 20, "refresh": 0.05, **settings}
-        )
+        url = service_url if database is None else f"sqlite:///{database}"
+        config = ServeConfig.model_validate({"database": url, "deadline": 20, "refresh": 0.05, **settings})
         services.append(Service(config, {name: run}))
         return services[-1]
 
@@ -191,7 +210,7 @@ def served(run: Path, database: str, *settings: str) -> Iterator[tuple[str, psut
     command += ["--port", str(port), "--database", database]
     for setting in settings:
         command += ["--set", setting]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile("a+b") as said:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
         try:

@@ -14,6 +14,7 @@ from genre.serving.app import make_app
 from genre.serving.keys import create_key
 from genre.serving.service import Service
 from genre.serving.stores.keys import StoredKeys
+from tests.serving.conftest import on_both
 
 NEW = {"item_id": "brand-new", "title": "A lighthouse keeper and the sea", "description": "A lighthouse, alone."}
 
@@ -47,6 +48,7 @@ def test_everybody_gets_a_list_and_its_source_is_named(client: TestClient, servi
     assert told.json()["user_id"] is None
 
 
+@on_both
 def test_an_event_changes_the_next_answer_and_counts_once(client: TestClient, service: Service) -> None:
     for number in range(20):
         before = ids(client.post("/v1/recommend", json={"user_id": "newcomer", "n": 5}))
@@ -75,6 +77,7 @@ def test_json_lines_come_in_any_number(client: TestClient, service: Service) -> 
     assert wrong.json()["error"]["place"] == "line 2"
 
 
+@on_both
 def test_items_come_change_and_go_at_once(client: TestClient) -> None:
     assert client.put("/v1/items", json={"items": [NEW]}).json() == {"changes": {"brand-new": "added"}}
     found = client.post("/v1/similar", json={"text": "the lighthouse keeper, alone by the sea", "n": 3})
@@ -203,6 +206,7 @@ def test_what_cannot_be_understood_is_refused_with_words(
     assert len(answer.text) < 1_000
 
 
+@on_both
 def test_keys_open_what_they_open(serving: Callable[..., Service]) -> None:
     service = serving()
     keys = StoredKeys(service.database)
