@@ -63,6 +63,7 @@ def test_an_event_changes_the_next_answer_and_counts_once(client: TestClient, se
     assert after.json()["items"][0]["source"] != "popular"
 
 
+@on_both
 def test_json_lines_come_in_any_number(client: TestClient, service: Service) -> None:
     items = service.scenario(None).live.engine.data.items.vocabulary.ids
     lines = [json.dumps(event(number, f"u{number % 7}", str(items[number % 50]))) for number in range(5_000)]
@@ -93,6 +94,7 @@ def test_items_come_change_and_go_at_once(client: TestClient) -> None:
     assert ids(again)[0] == "brand-new"
 
 
+@on_both
 def test_an_item_that_the_run_began_with_can_be_withdrawn(client: TestClient, service: Service) -> None:
     user = user_of(service)
     first = ids(client.post("/v1/recommend", json={"user_id": user, "n": 1}))[0]
@@ -111,6 +113,7 @@ def test_an_item_that_the_run_began_with_can_be_withdrawn(client: TestClient, se
         ([{"item_id": "x", "year": "soon"}], "'soon' is no"),
     ],
 )
+@on_both
 def test_wrong_items_change_nothing(client: TestClient, items: list[Any], words: str) -> None:
     answer = client.put("/v1/items", json={"items": [NEW, *items]})
     assert answer.status_code == 422
@@ -237,6 +240,7 @@ def test_keys_open_what_they_open(serving: Callable[..., Service]) -> None:
         assert int(late.headers["retry-after"]) >= 1
 
 
+@on_both
 def test_the_first_key_closes_the_service_to_those_without_one(client: TestClient, service: Service) -> None:
     assert client.get("/v1/models").status_code == 200
     create_key(StoredKeys(service.database), "first", ["read"])
@@ -251,6 +255,7 @@ def test_without_keys_only_this_machine_is_answered(service: Service) -> None:
         assert client.post("/v1/recommend", json={"user_id": "u"}).status_code == 401
 
 
+@on_both
 def test_what_watches_finds_what_it_looks_for(client: TestClient) -> None:
     client.post("/v1/recommend", json={"user_id": "u"})
     client.post("/v1/recommend", json={"user_id": 3})
@@ -266,6 +271,7 @@ def test_what_watches_finds_what_it_looks_for(client: TestClient) -> None:
     assert schema["components"]["schemas"]["RecommendRequest"]["examples"]
 
 
+@on_both
 def test_in_memory_and_after_a_start_anew_the_answers_are_the_same(serving: Callable[..., Service]) -> None:
     first = serving()
     with TestClient(make_app(first), base_url="http://localhost") as client:
@@ -279,6 +285,7 @@ def test_in_memory_and_after_a_start_anew_the_answers_are_the_same(serving: Call
         assert [ids(client.post("/v1/recommend", json={"user_id": user})) for user in ("u", "v")] == answers
 
 
+@on_both
 def test_two_processes_on_one_database_know_the_same(serving: Callable[..., Service]) -> None:
     here, there = serving(), serving()
     with TestClient(make_app(here), base_url="http://localhost") as client:

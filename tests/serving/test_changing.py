@@ -18,7 +18,7 @@ from genre.serving.app import make_app
 from genre.serving.service import Service
 from genre.serving.stores.database import Database
 from genre.serving.stores.models import Models
-from tests.serving.conftest import served
+from tests.serving.conftest import on_both, served
 from tests.serving.test_app import NEW, event, ids, user_of
 
 AT_ONCE = 1.0
@@ -84,6 +84,7 @@ def wait_until(true: Callable[[], object], seconds: float = 15.0) -> None:
         time.sleep(0.02)
 
 
+@on_both
 def test_nobody_waits_for_a_version_that_is_being_loaded(
     three: tuple[TestClient, Service], files: Files, own_films: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_nobody_waits_for_a_version_that_is_being_loaded(
     assert engine.data.items.vocabulary.rows(["brand-new"])[0] >= 0
 
 
+@on_both
 def test_a_version_that_another_process_promotes_is_loaded_beside(
     three: tuple[TestClient, Service], files: Files, own_films: Path
 ) -> None:

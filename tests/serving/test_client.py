@@ -22,7 +22,7 @@ from genre.serving.app import make_app
 from genre.serving.keys import create_key
 from genre.serving.service import Service
 from genre.serving.stores.keys import StoredKeys
-from tests.serving.conftest import listening
+from tests.serving.conftest import listening, on_both
 
 NEW = {"item_id": "brand/new?", "title": "A lighthouse keeper", "description": "A lighthouse, alone."}
 
@@ -92,6 +92,7 @@ def test_events_of_several_parts_are_taken_once(asking: Client) -> None:
         asking.send([{"event_id": "x", "user_id": "u"}])
 
 
+@on_both
 def test_items_users_and_versions(asking: Client, service: Service) -> None:
     with pytest.raises(DataError, match="/v1/items: this cannot be sent: Out of range float"):
         asking.put_items([{**NEW, "year": float("nan")}])

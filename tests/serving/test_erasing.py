@@ -30,7 +30,7 @@ from genre.serving.live import LiveVersion
 from genre.serving.service import Service
 from genre.serving.stores.models import Models
 from genre.serving.versions import Versions
-from tests.serving.conftest import files_with
+from tests.serving.conftest import files_with, on_both
 from tests.serving.test_app import event
 from tests.serving.test_changing import Files, move, wait_until
 
@@ -162,6 +162,7 @@ def test_what_a_killed_process_has_left_is_erased_too(
 
 
 @pytest.mark.parametrize("who", ["known", pytest.param("new", marks=pytest.mark.slow)])
+@on_both
 def test_a_version_that_is_loaded_meanwhile_does_not_bring_somebody_back(
     serving: Callable[..., Service],
     own_films: Path,

@@ -26,7 +26,7 @@ from genre.serving.experiments import arm_of
 from genre.serving.learner import Learner
 from genre.serving.service import Service
 from genre.serving.stores.models import Models
-from tests.serving.conftest import SETTINGS, files_with
+from tests.serving.conftest import SETTINGS, files_with, on_both
 from tests.serving.test_app import event, ids, user_of
 
 
@@ -228,6 +228,7 @@ def test_a_text_that_does_not_begin_in_time_is_an_error_and_one_that_breaks_off_
     assert "the rest is damaged" in broken.text
 
 
+@on_both
 def test_a_version_goes_live_is_tried_and_taken_back(
     asking: Callable[..., tuple[TestClient, Service]], films: Path, own_films: Path
 ) -> None:
@@ -258,6 +259,7 @@ def test_a_version_goes_live_is_tried_and_taken_back(
     assert states == {"v1": "live", "second": "retired", "damaged": "candidate"}
 
 
+@on_both
 def test_a_version_that_another_process_lets_go_live_takes_over_unless_it_is_damaged(
     asking: Callable[..., tuple[TestClient, Service]], own_films: Path
 ) -> None:
@@ -279,6 +281,7 @@ def test_a_version_that_another_process_lets_go_live_takes_over_unless_it_is_dam
     assert not scenario.problems
 
 
+@on_both
 def test_arms_of_an_experiment_are_fixed_and_of_their_sizes(asking: Callable[..., tuple[TestClient, Service]]) -> None:
     client, _ = asking()
     client.post("/v1/experiments", json={"name": "spring", "arms": {"live": 0.75, "other": 0.25}})
@@ -332,6 +335,7 @@ def test_without_its_database_a_service_reads_on_and_takes_no_events(
     assert client.get("/v1/users/u").json()["events"][0]["event_id"] == "e1"
 
 
+@on_both
 def test_nothing_is_left_of_somebody_who_is_erased(
     asking: Callable[..., tuple[TestClient, Service]], own_films: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -382,6 +386,7 @@ def test_who_has_asked_is_answered_before_the_end(
     assert client.get("/health/ready").status_code == 503
 
 
+@on_both
 def test_what_one_process_erases_the_others_forget(
     asking: Callable[..., tuple[TestClient, Service]], own_films: Path
 ) -> None:
@@ -400,6 +405,7 @@ def test_what_one_process_erases_the_others_forget(
     assert engine.log_of("u")["item_id"].to_list() == ["the-kid-1921"]
 
 
+@on_both
 def test_a_service_begins_with_what_was_live_before_a_damaged_version(
     asking: Callable[..., tuple[TestClient, Service]], serving: Callable[..., Service], films: Path, own_films: Path
 ) -> None:
@@ -443,6 +449,7 @@ def test_a_page_of_another_site_cannot_ask_where_no_key_is_needed(
     assert answer.status_code == status
 
 
+@on_both
 def test_several_are_erased_at_once(asking: Callable[..., tuple[TestClient, Service]], own_films: Path) -> None:
     client, service = asking(own_films)
     users = [str(name) for name in service.scenario(None).live.engine.data.users.vocabulary.ids[10:13]]
@@ -462,6 +469,7 @@ def test_several_are_erased_at_once(asking: Callable[..., tuple[TestClient, Serv
     assert service.scenario(None).live.engine.data.users.vocabulary.rows(users).tolist() == [-1, -1, -1]
 
 
+@on_both
 def test_a_damaged_version_keeps_nobody_in_the_database(
     asking: Callable[..., tuple[TestClient, Service]], films: Path, own_films: Path
 ) -> None:
@@ -493,6 +501,7 @@ def test_an_item_that_does_not_fit_costs_no_other_its_change(
     assert client.get(f"/v1/items/{gone}").json()["withdrawn"]
 
 
+@on_both
 def test_a_rejected_version_answers_no_arm(asking: Callable[..., tuple[TestClient, Service]], own_films: Path) -> None:
     client, service = asking()
     Models(service.database).add("films", "v2", str(own_films))
