@@ -32,8 +32,8 @@ class ServeConfig(Config):
     batch: PositiveInt = 32
     """Requests that a model answers at once, at most. More would save little and let the first ones wait."""
     rank_aside: bool = False
-    """Whether models rank in a process of their own, which has copies of them. Where many ask, that halves the time
-    that most wait; it takes the models' memory twice, and needs a second core."""
+    """Whether models rank in a process of their own, which has copies of them. Where many ask, the slowest answers come
+    sooner; it takes the models' memory twice, and needs a second core."""
     writers: PositiveInt = 2
     """Texts and conversations that are written at once."""
     most_writing: PositiveInt = 16
