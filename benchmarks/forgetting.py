@@ -117,7 +117,7 @@ def part_of(name: str, directory: Path, most: int = USERS, draw: int = 0) -> Spl
 
 def label_of(name: str, draw: int) -> str:
     """Return what files of a draw are called."""
-    return f"{name}-draw-{draw + 1}" if draw else name
+    return f"{name}-draw-{draw}" if draw else name
 
 
 def general_texts(directory: Path) -> Path:

@@ -32,7 +32,7 @@ _LOOK: Final = 0.25
 _PATIENCE: Final = 20.0
 """Seconds after which a process that does not answer is ended."""
 _AGAIN: Final = 5.0
-"""Seconds until one that has died is started again."""
+"""Seconds between two starts of one that dies, at least."""
 log = logging.getLogger("genre.serving")
 
 
@@ -100,7 +100,7 @@ class Aside:
 
     def recommend(self, key: int, queries: Queries, n: int, candidates: Candidates | None) -> Recommendations | None:
         """Return what a copy recommends; None where it is not there, or could not answer."""
-        return self._said((key, (queries, n, candidates))) if key in self._there else None
+        return self._said((key, (queries, n, candidates))) if self.has(key) else None
 
     def close(self) -> None:
         """End the process."""
