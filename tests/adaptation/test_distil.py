@@ -186,32 +186,39 @@ def test_vectors_are_aligned() -> None:
     assert hits(aligned) > 0.9
 
 
-def test_whole_histories_are_asked_about_first_then_beginnings() -> None:
+def test_whole_histories_are_asked_about_first_then_those_with_a_gap_then_beginnings() -> None:
     data = chain_of([[0, 1, 2], [3], [], [4, 5]])
     more = Interactions.of(Ragged.of([[7, 8]]))
     rng = np.random.default_rng(0)
-    every = questions_for(data, more, 100, rng)
-    rows = [every.history.items[at].tolist() for at in range(len(every))]
-    assert rows == [[0], [0, 1], [0, 1, 2], [3], [4], [4, 5], [7], [7, 8]]
-    assert every.user_rows.tolist() == [0, 0, 0, 1, 3, 3, UNKNOWN_USER, UNKNOWN_USER]
-    whole = questions_for(data, more, 4, rng)
-    assert [whole.history.items[at].tolist() for at in range(4)] == [[0, 1, 2], [3], [4, 5], [7, 8]]
-    assert len(questions_for(data, None, 2, rng)) == 2
+    every, seen = questions_for(data, more, 100, rng)
+    asked = [(every.history.items[at].tolist(), seen[at].tolist()) for at in range(len(every))]
+    plain = [[0], [0, 1], [0, 1, 2], [3], [4], [4, 5], [7], [7, 8]]
+    gaps = [([1, 2], [0, 1, 2]), ([0, 2], [0, 1, 2]), ([5], [4, 5]), ([8], [7, 8])]
+    assert asked == [(row, row) for row in plain] + gaps
+    assert every.user_rows.tolist() == [0, 0, 0, 1, 3, 3, UNKNOWN_USER, UNKNOWN_USER, 0, 0, 3, UNKNOWN_USER]
+    assert rows_of(questions_for(data, more, 4, rng)) == [[0, 1, 2], [3], [4, 5], [7, 8]]
+    assert rows_of(questions_for(data, more, 8, rng)) == [[0, 1, 2], [3], [4, 5], [7, 8]] + [row for row, _ in gaps]
+    assert len(questions_for(data, None, 2, rng)[0]) == 2
+
+
+def rows_of(asked: tuple[Queries, Ragged]) -> list[list[int]]:
+    return [asked[0].history.items[at].tolist() for at in range(len(asked[0]))]
 
 
 def test_what_the_student_is_judged_by_is_never_asked_about() -> None:
     data = chain_of([[0, 1, 2], [3], [], [4, 5]])
     never = data.queries(np.array([0, 3]), history=Interactions.of(Ragged.of([[0, 1, 2], [4]])))
     found = questions_for(data, Interactions.of(Ragged.of([[4]])), 100, np.random.default_rng(0), never=never)
-    rows = [found.history.items[at].tolist() for at in range(len(found))]
-    assert rows == [[0], [0, 1], [3], [4, 5], [4]]
+    assert rows_of(found) == [[0], [0, 1], [3], [4, 5], [4], [1, 2], [0, 2], [5]]
 
 
 def test_a_disliked_item_ends_no_history() -> None:
     data = make_dataset()
-    asked = questions_for(data, None, 10_000, np.random.default_rng(0))
-    assert len(asked) == int((data.interactions.weights > 0).sum())
+    asked, seen = questions_for(data, None, 10_000, np.random.default_rng(0))
+    likes = data.interactions.liked().lengths
+    assert len(asked) == int(likes.sum() + np.maximum(likes - 1, 0).sum())
     assert (asked.history.weights[asked.history.offsets[1:] - 1] > 0).all()
+    assert ((seen.lengths - asked.history.lengths) <= 1).all()
     assert asked.users is not None
 
 
@@ -231,7 +238,7 @@ def test_asking_goes_on_where_it_was_and_begins_anew_with_another_teacher(
 
     def run(teacher: Recommender) -> tuple[Any, Any]:
         context = RunContext(directory=tmp_path)
-        return ask(teacher, queries, 3, context, name="t", num_items=NUM_ITEMS, hide_seen=True)
+        return ask(teacher, queries, 3, context, name="t", num_items=NUM_ITEMS, seen=queries.history.items)
 
     with pytest.raises(KeyboardInterrupt):
         run(Dies())
@@ -239,7 +246,7 @@ def test_asking_goes_on_where_it_was_and_begins_anew_with_another_teacher(
     resumed, same, other = Oracle(), Oracle(), Oracle(step=2)
     found = run(resumed)
     assert resumed.asked == 8
-    whole = ask(Oracle(), queries, 3, RunContext(), name="t", num_items=NUM_ITEMS, hide_seen=True)
+    whole = ask(Oracle(), queries, 3, RunContext(), name="t", num_items=NUM_ITEMS, seen=queries.history.items)
     for ours, theirs in zip(found, whole, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     run(same)
@@ -291,7 +298,8 @@ def test_unlabelled_histories_are_read_by_the_catalogue_s_ids(tmp_path: Path) ->
     settings = config(student, unlabelled={"interactions": str(path)})
     model = settings.build({"teacher": Oracle()}).fit(data, RunContext(validation=asked))
     assert model.told["unlabelled"] == 2
-    assert model.told["lists"] == data.num_events - len(asked) + 3
+    gaps = data.num_users + 1  # Everybody likes two items, and one of the visitors does.
+    assert model.told["lists"] == data.num_events - len(asked) + 3 + gaps
     path.write_text("user_id,item_id\nv,x1\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"none of its 1 items is in the catalogue, such as 'x1'.*the ids must be"):
         unlabelled_histories(FilesConfig(interactions=path), data.items)

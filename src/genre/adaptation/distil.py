@@ -80,7 +80,7 @@ class DistilledConfig(RecommenderConfig):
     decay: float = Field(default=10.0, gt=0)
     """Places after which one counts a third (1/e) as much for its height alone."""
     num_lists: int = Field(default=30_000, ge=1)
-    """Histories that the teacher is asked about at most: whole ones first, then beginnings at random places."""
+    """Histories that the teacher is asked about at most: whole ones, then those with a gap, then beginnings."""
     batch_size: int | None = Field(default=None, ge=1)
     """Lists of a step, beside the student's own batch; by default as many as that has of its own."""
     unlabelled: FilesConfig | None = None
@@ -187,8 +187,8 @@ class Distilled:
     ``loss = the student's own + weight * mean over histories of sum_r w_r * -log softmax(s)[item_r]``, where item_r is
     the teacher's r-th answer to the history, s are the student's scores after it, and w_r falls with the place and
     rises with how sure the teacher is (see `SoftLists`). The teacher is asked once, before training, about whole
-    histories, unlabelled ones among them, and beginnings of histories, but not about the validation questions: the
-    student is judged by them. Vectors can be aligned too (see `Alignment`).
+    histories, unlabelled ones among them, about histories with one like left out, and about beginnings, but not about
+    the validation questions: the student is judged by them. Vectors can be aligned too (see `Alignment`).
 
     The teacher's NDCG@10 on the validation questions is measured first. From the epoch on after which the student is
     better, the teacher's part counts nothing; `account` tells it.
@@ -216,11 +216,11 @@ class Distilled:
         known = data.interactions.item_counts(data.num_items) > 0
         alignment = self._alignment(known)
         more = None if config.unlabelled is None else unlabelled_histories(config.unlabelled, data.items)
-        how: Any = {"name": config.teacher, "num_items": data.num_items, "hide_seen": hide_seen}
-        value = quality(teacher, run, **how)
+        how: Any = {"name": config.teacher, "num_items": data.num_items}
+        value = quality(teacher, run, hide_seen=hide_seen, **how)
         never = None if run.validation is None else run.validation.queries
-        queries = questions_for(data, more, config.num_lists, run.rng("distilled"), never=never)
-        said = ask(teacher, queries, config.num_places, run, **how)
+        queries, seen = questions_for(data, more, config.num_lists, run.rng("distilled"), never=never)
+        said = ask(teacher, queries, config.num_places, run, seen=seen if hide_seen else None, **how)
         lists = self._lists(queries, said, known)
         term = self._term(lists, value, alignment) if len(lists) else None
         student: Any = config.student.build(self.given)

@@ -19,7 +19,7 @@ from genre.core.errors import ConfigError, DataError, ModelError
 from genre.core.files import atomic_file
 from genre.core.interactions import Interactions
 from genre.core.queries import NO_ITEM, UNKNOWN_USER, Candidates, Queries
-from genre.core.ragged import offsets_of
+from genre.core.ragged import Ragged
 from genre.core.run import RunContext
 from genre.data.build import build_dataset
 from genre.data.columns import ITEM_ID
@@ -63,42 +63,53 @@ def unlabelled_histories(files: FilesConfig, items: Entities) -> Interactions:
 
 def questions_for(
     data: Dataset, more: Interactions | None, most: int, rng: np.random.Generator, *, never: Queries | None = None
-) -> Queries:
-    """Return what a teacher is asked about: histories as they stand, then beginnings of histories.
+) -> tuple[Queries, Ragged]:
+    """Return what a teacher is asked about, and what each of these people has liked so far, which is no answer.
 
-    What comes after a beginning is in the log, and a teacher that has learned the log may say it by heart; after a
-    whole history it says something that the log does not.
+    First come histories as they stand, then those with one like left out, then beginnings of histories. What comes
+    after a beginning is in the log, and a teacher that has learned the log may say it by heart; after a history that
+    goes to the end, with a gap or without, it says something that the log does not.
 
     Args:
         data: The log that was learned from. Histories begin with it.
         more: Histories without an answer.
-        most: Questions at most, those about whole histories first.
+        most: Questions at most, in this order.
         rng: Draws where there are more.
         never: What a student is judged by: it would answer these better than others if it were taught their answers.
     """
-    log = data.interactions if more is None else _joined(data.interactions, more)
+    log = data.interactions if more is None else data.interactions.stacked(more)
     users = np.full(len(log), UNKNOWN_USER)
     users[: len(data.interactions)] = np.arange(len(data.interactions))
     liked = np.flatnonzero(log.weights > 0)
     rows = log.row_of_event[liked]
     newest = np.ones(len(liked), bool)
     newest[:-1] = np.diff(rows) > 0
+    last = np.zeros(len(log), np.int64)
+    last[rows[newest]] = liked[newest]
+    early = ~newest
+    ends, gaps = np.concatenate([liked, last[rows[early]]]), np.concatenate([np.full(len(liked), -1), liked[early]])
+    places = np.concatenate([np.where(newest, 0, 2), np.ones(int(early.sum()), int)])
+    order = rng.permutation(len(ends))
+    order = order[np.argsort(places[order], kind="stable")]
     if never is not None:
         # A question about somebody is known by how much of the history it has.
         size = int(max(log.lengths.max(initial=0), never.history.lengths.max(initial=0))) + 1
-        lengths = liked - log.offsets[rows] + 1
-        kept = ~np.isin(users[rows] * size + lengths, never.user_rows * size + never.history.lengths)
-        kept |= users[rows] == UNKNOWN_USER
-        liked, newest = liked[kept], newest[kept]
-    order = rng.permutation(len(liked))
-    order = order[np.argsort(~newest[order], kind="stable")]
-    events = np.sort(liked[order[:most]])
-    histories = until(log, events)
-    return data.queries(users[log.row_of_event[events]], history=histories, times=histories.end_times)
+        of = log.row_of_event[ends]
+        lengths = ends - log.offsets[of] + 1
+        judged = np.isin(users[of] * size + lengths, never.user_rows * size + never.history.lengths)
+        judged &= (gaps < 0) & (users[of] != UNKNOWN_USER)
+        order = order[~judged[order]]
+    drawn = np.sort(order[:most])
+    ends, gaps = ends[drawn], gaps[drawn]
+    of = log.row_of_event[ends]
+    seen = until(log, ends)
+    events = np.arange(seen.num_events) + np.repeat(log.offsets[:-1][of] - seen.offsets[:-1], seen.lengths)
+    histories = seen.where(events != np.repeat(gaps, seen.lengths))
+    return data.queries(users[of], history=histories, times=seen.end_times), seen.items
 
 
 def ask(
-    teacher: Recommender, queries: Queries, k: int, run: RunContext, *, name: str, num_items: int, hide_seen: bool
+    teacher: Recommender, queries: Queries, k: int, run: RunContext, *, name: str, num_items: int, seen: Ragged | None
 ) -> Lists:
     """Return a teacher's first k after each history, and go on where it was interrupted.
 
@@ -112,13 +123,13 @@ def ask(
         run: Shows how far it has come.
         name: Of the teacher.
         num_items: I.
-        hide_seen: Whether items of a history are no answers.
+        seen: N rows of items that are no answers.
 
     Raises:
         ConfigError: The teacher speaks of another catalogue.
     """
     items, scores = np.full((len(queries), k), NO_ITEM, np.int32), np.full((len(queries), k), -np.inf, np.float32)
-    kept = None if run.directory is None else _Kept(run.directory, _digest(queries, k, hide_seen))
+    kept = None if run.directory is None else _Kept(run.directory, _digest(queries, k, seen))
     done, before = (0, None) if kept is None else kept.load()
     blocks = range(0, len(queries), _AT_ONCE)
     for start in run.progress.track(blocks, f"distilled: ask {name}", len(blocks)):
@@ -127,8 +138,8 @@ def ask(
             items[rows], scores[rows] = before[0][rows], before[1][rows]
             continue
         part = queries.take(rows)
-        seen = part.history.items if hide_seen else None
-        answer = teacher.recommend(part, k, candidates=Candidates(excluded=seen))
+        hidden = None if seen is None else seen.take(rows)
+        answer = teacher.recommend(part, k, candidates=Candidates(excluded=hidden))
         items[rows], scores[rows] = answer.item_rows, answer.scores
         _check_rows(answer.item_rows, num_items, name)
         if start == 0 and before is not None and not np.array_equal(items[rows], before[0][rows]):
@@ -143,7 +154,8 @@ def quality(teacher: Recommender, run: RunContext, *, name: str, num_items: int,
     asked = run.validation
     if asked is None or not len(asked):
         return None
-    items, _ = ask(teacher, asked.queries, _JUDGED, run, name=name, num_items=num_items, hide_seen=hide_seen)
+    seen = asked.queries.history.items if hide_seen else None
+    items, _ = ask(teacher, asked.queries, _JUDGED, run, name=name, num_items=num_items, seen=seen)
     return float(ndcg(list_ranks(items, asked.targets), asked.targets.offsets, _JUDGED).mean())
 
 
@@ -195,10 +207,10 @@ class _Kept:
         self.saved_at = time.monotonic()
 
 
-def _digest(queries: Queries, k: int, hide_seen: bool) -> str:
-    digest = hashlib.sha256(f"{k} {hide_seen}".encode())
-    history = queries.history
-    for part in (history.offsets, history.item_rows, history.timestamps, history.weights, queries.user_rows):
+def _digest(queries: Queries, k: int, seen: Ragged | None) -> str:
+    digest = hashlib.sha256(f"{k} {seen is not None}".encode())
+    history, hidden = queries.history, () if seen is None else (seen.offsets, seen.values)
+    for part in (history.offsets, history.item_rows, history.timestamps, history.weights, queries.user_rows, *hidden):
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]
 
@@ -210,13 +222,3 @@ def _check_rows(rows: NDArray[np.int32], num_items: int, name: str) -> None:
             place="distilled.teacher",
             remedy="It was fitted on another catalogue: fit it on the data that the student learns from.",
         )
-
-
-def _joined(first: Interactions, second: Interactions) -> Interactions:
-    """Return the rows of both, one behind the other."""
-    return Interactions(
-        offsets_of(np.concatenate([first.lengths, second.lengths])),
-        np.concatenate([first.item_rows, second.item_rows]),
-        np.concatenate([first.timestamps, second.timestamps]),
-        np.concatenate([first.weights, second.weights]),
-    )

@@ -86,8 +86,9 @@ class Interactions:
         """Return the histories of `rows`, in that order."""
         wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else rows
         where = positions_of(self.offsets, wanted)
+        lengths = self.offsets[wanted + 1] - self.offsets[wanted]  # A few rows of many are often asked for.
         return Interactions(
-            offsets_of(self.lengths[wanted]), self.item_rows[where], self.timestamps[where], self.weights[where]
+            offsets_of(lengths), self.item_rows[where], self.timestamps[where], self.weights[where]
         )
 
     def stacked(self, other: Interactions) -> Interactions:

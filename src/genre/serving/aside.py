@@ -196,7 +196,9 @@ def _work(asks: Connection, copies: Connection) -> None:
             key, question = asks.recv()
             if question is None:
                 there.pop(key, None)
+                gc.unfreeze()
                 gc.collect()
+                gc.freeze()
                 asks.send(True)
             else:
                 asks.send(_ranked(there, key, *question))
@@ -229,6 +231,8 @@ def _take(copies: Connection, there: dict[int, Recommender]) -> None:
                 copies.send(False)
                 continue
             there[key] = model
+            gc.collect()
+            gc.freeze()  # Models are not garbage, and looking through them takes longer than an answer may.
             copies.send(True)
         except (OSError, EOFError):
             return

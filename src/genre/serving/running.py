@@ -106,6 +106,7 @@ def serve(config: ServeConfig, runs: dict[str, Path], *, studio: bool = True) ->
     # What is there by now stays: the collector need not look through models and catalogues again and again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*gc.get_threshold()[:2], 100)  # Ten times less often: there is hardly any garbage that is old.
     _end_with(app, service)
     shown = f"[{config.host}]" if ":" in config.host else config.host
     page = f"; the studio: http://{shown}:{config.port}{STUDIO}" if has_studio else ""
