@@ -148,6 +148,7 @@ def test_a_language_model_is_written_that_others_load(tiny: Path, method: Any, t
             compress(str(found.directory), Wish("int8", writing=SMALL))
 
 
+@pytest.mark.slow
 def test_heads_are_taken_away(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compressing, "WritingConfig", lambda: SMALL)
     words = ("--method", "prune", "--epochs", "0", "--budget", "bits_per_byte=+500%")
@@ -180,6 +181,7 @@ def test_what_is_to_go_is_never_silently_left(tiny: Path) -> None:
     assert [path.name for path in tiny.parent.iterdir()] == ["tiny"]
 
 
+@pytest.mark.slow
 def test_a_language_model_past_its_budget_is_not_written(tiny: Path) -> None:
     found = compress(str(tiny), Wish("int8", ("kl=0.0000001",), writing=SMALL))
     assert len(found.breaches) == 1

@@ -50,6 +50,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_guide_can_be_followed(workplace: Path) -> None:
     assert follow(GUIDE) >= 8
     assert (workplace / "recs.parquet").exists()

@@ -152,6 +152,7 @@ def test_a_run_measures_its_texts(tmp_path: Path) -> None:
     assert "name an event of the history" in page
 
 
+@pytest.mark.slow
 def test_profiles_and_paths_are_not_judged_by_the_facts_of_an_item(tmp_path: Path) -> None:
     wanted = {
         "kinds": ["profile", "path", "title"], "users": 4, "n": 3, "scenario": "video", "candidates": 1, "draws": 1,

@@ -60,6 +60,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_model_is_taught_and_written(config: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["teach", str(config), "--runs", str(tmp_path)])
     assert result.exit_code == 0, result.output
@@ -83,6 +84,7 @@ def test_where_nothing_is_kept_the_command_says_so(config: Path, tmp_path: Path)
     assert not (tmp_path / "films-teach" / "model").exists()
 
 
+@pytest.mark.slow
 def test_what_is_learned_is_shown_to_people_who_like_it_and_nothing_else_is_in_its_facts(config: Path) -> None:
     experiment = read_experiment(config)
     assert experiment.teach is not None

@@ -127,6 +127,7 @@ def test_what_was_kept_is_what_answers(source: Path) -> None:
     assert places.sum(1).mean() == pytest.approx(chosen["target"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_saved_one_needs_its_source_no_more(source: Path, tmp_path: Path) -> None:
     _, asked = world("b", seed=1)
     model = adapted(source)
@@ -137,6 +138,7 @@ def test_a_saved_one_needs_its_source_no_more(source: Path, tmp_path: Path) -> N
     assert again.account() == model.account()
 
 
+@pytest.mark.slow
 def test_items_of_both_catalogues_keep_their_own_vectors(tmp_path: Path) -> None:
     source = made(tmp_path / "run", SASREC)
     model = adapted(source, world("a", seed=1), learn="nothing")
@@ -252,6 +254,7 @@ def test_without_questions_about_them_people_are_used_only_when_told(source: Pat
         assert config.build({}).fit(data, RunContext()).account()["moved"]["people"] == expected
 
 
+@pytest.mark.slow
 def test_it_learns_on_with_what_people_liked_in_the_source(source: Path, tmp_path: Path) -> None:
     data, asked = world("b")
     newest = data.interactions.where(data.interactions.steps_from_end < 2)

@@ -166,6 +166,7 @@ def test_the_report_tells_how_each_share_writes(wide: Adapted) -> None:
     told["moved"]["points"][1]["breaches"] = []
 
 
+@pytest.mark.slow
 def test_where_no_share_writes_well_enough_it_answers_as_it_came(source: Path) -> None:
     model = adapted(source, keep=None, budget={"bits_per_byte": 0.0}, shares=(1.0, 0.5))
     told = model.account()["moved"]
@@ -217,6 +218,7 @@ def test_another_language_model_is_told_what_can_be_transferred(source: Path, tm
             model.fit(data, RunContext())
 
 
+@pytest.mark.slow
 def test_it_reads_the_catalogue_first(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[list[str], int]] = []
     real = LearningLanguage.read

@@ -105,6 +105,7 @@ def test_a_student_learns_what_its_own_events_do_not_tell(by_oracle: Distilled) 
     assert told["NDCG@10"]["student"] > 0.95
 
 
+@pytest.mark.slow
 def test_other_students_do_so_too(tmp_path: Path) -> None:
     towers = {"kind": "two_tower", "vectors": HASHING, "own": True, "embedding_size": 16, "dropout": 0.1}
     write_tiny(tmp_path)

@@ -107,6 +107,7 @@ def test_less_and_less_of_what_was_learned_counts_until_it_writes_well_enough(ba
         assert model.choice["share"] == tried[-1]["share"]
 
 
+@pytest.mark.slow
 def test_where_nothing_learned_is_inside_the_frozen_base_is_kept(base: Path) -> None:
     model = guarded(base, budget={"kl": 0.0}, protections={"unprotected": {}}, shares=[1.0])
     assert model.choice["protection"] is None
@@ -130,6 +131,7 @@ def test_the_kept_model_is_what_was_measured_and_is_saved(wide: Guarded, tmp_pat
     assert wide.samples[0]["prompt"] == "Write."
 
 
+@pytest.mark.slow
 def test_codes_in_a_language_model_are_guarded_too(base: Path, tmp_path: Path) -> None:
     data, asked = world()
     around = {"vectors": {"encoder": {"kind": "hashing"}}, "codebook_size": 4, "levels": 2, "length": 8}

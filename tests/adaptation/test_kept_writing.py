@@ -61,6 +61,7 @@ def test_a_limit_of_what_is_not_measured_is_told_before_the_first_trial(base: Pa
         KeptWriting(Budget.of({"lm_eval@piqa": -0.1}), SETTINGS, [language_model(base)], [], RunContext())
 
 
+@pytest.mark.slow
 def test_a_search_keeps_to_the_budget(base: Path, tmp_path: Path) -> None:
     model = language_model(base).model_dump(mode="json")
     model["training"] |= {"epochs": 2, "warm_up_steps": 0}

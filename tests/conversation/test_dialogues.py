@@ -27,6 +27,7 @@ def played(conversation: Conversation, dialogue: Mapping[str, Any]) -> Outcome:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.slow
 def test_dialogues_come_out_without_a_model(conversation: Conversation, language: str) -> None:
     outcomes = [played(conversation, dialogue) for dialogue in dialogues(language)]
     assert len(outcomes) == 20

@@ -53,6 +53,7 @@ def test_two_processes_on_overlapping_texts_pay_once(tmp_path: Path) -> None:
     assert change_index(directory, "SELECT owner FROM claims UNION SELECT owner FROM owners") == []
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_followed_by_one_that_pays_for_its_last_batch_alone(tmp_path: Path) -> None:
     directory, bill = tmp_path / "store", tmp_path / "bill"
     killed = start(directory, bill, 0, 4 * BATCH, 1.0)

@@ -121,6 +121,7 @@ def test_it_is_only_added_to_and_whole_after_a_writer_was_killed(tmp_path: Path)
     assert path.read_text(encoding="utf-8").splitlines() == ['{"old": 1}', '{"half', '{"new": 1}', '{"new": 2}']
 
 
+@pytest.mark.slow
 def test_processes_do_not_write_into_each_other(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     code = (

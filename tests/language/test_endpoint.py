@@ -289,6 +289,7 @@ def test_a_stream_with_a_schema_on_a_server_that_refuses_it() -> None:
     assert "JSON Schema" in text
 
 
+@pytest.mark.slow
 def test_an_interruption_ends_the_program_at_once(tmp_path: Path) -> None:
     script = tmp_path / "ask.py"
     script.write_text(

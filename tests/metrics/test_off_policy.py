@@ -65,6 +65,7 @@ def bandit(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.n
     return rewards, weights, predicted, float((truth * wanted).sum(1).mean())
 
 
+@pytest.mark.slow
 def test_estimates_find_the_truth_of_a_simulated_bandit() -> None:
     rewards, weights, predicted, truth = bandit(20_000, rng(3))
     found = estimates(rewards, weights, predicted=(predicted[0], predicted[1]), rng=rng())

@@ -167,6 +167,7 @@ def test_a_high_penalty_on_behaviour_leaves_content_alone() -> None:
     assert scores[1] > scores[0] + 1
 
 
+@pytest.mark.slow
 def test_l1_sets_what_does_not_pay_to_zero() -> None:
     data, _ = simulated(500, np.random.default_rng(4))
     dense, sparse = (fitted(data, l1=penalty, steps=600) for penalty in (0.0, 20.0))

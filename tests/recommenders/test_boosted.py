@@ -103,6 +103,7 @@ def test_a_column_that_decides_makes_it_better_than_its_members(
     assert quality(model, judged) > members + 0.2
 
 
+@pytest.mark.slow
 def test_without_the_column_there_is_no_such_gain(model: Boosted, judged: Holdout) -> None:
     data, holdout, members = make_world(columns=False)
     bare = fit(data, holdout.take(np.arange(NUM_LEARNED)), members)
@@ -112,6 +113,7 @@ def test_without_the_column_there_is_no_such_gain(model: Boosted, judged: Holdou
     assert quality(bare, judged) < quality(model, judged) - 0.15
 
 
+@pytest.mark.slow
 def test_without_any_column_it_learns_which_member_to_trust() -> None:
     data, holdout, members = make_world(columns=False, decided_by="best")
     model = fit(data, holdout.take(np.arange(NUM_LEARNED)), members)

@@ -101,7 +101,7 @@ SMALLER: dict[str, Callable[[], dict[str, object]]] = {
         "title_tokens": 6,
         "length": 4,
     },
-    "llm_sequential": small_reader,
+    "llm_sequential": lambda: small_reader() | {"training": BRIEF | {"batch_size": 16, "precision": "bf16"}},
     "text_classifier": lambda: {"vectors": {"encoder": {"kind": "hashing"}}},
     "semantic_id_pretrained": lambda: {
         "vectors": {"encoder": {"kind": "hashing"}},
@@ -132,6 +132,8 @@ def fit(config_class: type[RecommenderConfig], data: Dataset, seed: int = 0) -> 
     run = RunContext(seed=seed, validation=validation)
     kind = config_class.model_fields["kind"].default
     settings: dict[str, object] = SMALLER[kind]() if kind in SMALLER else {}
+    if kind not in SMALLER and "training" in config_class.model_fields:
+        settings["training"] = BRIEF
     members: dict[str, Recommender] = {}
     if "members" in config_class.model_fields:
         settings["members"] = ["ease", "popularity"]

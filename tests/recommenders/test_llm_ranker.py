@@ -76,6 +76,7 @@ def unseen(queries: Queries) -> Candidates:
     return Candidates(excluded=queries.history.items)
 
 
+@pytest.mark.slow
 def test_it_learns_to_put_what_comes_next_first(base: Path) -> None:
     few, asked = chain(num_users=40, num_items=8, longest=4)  # Learned in a few steps.
     learning = {"epochs": 6, "batch_size": 2, "learning_rate": 0.003}

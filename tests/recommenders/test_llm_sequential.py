@@ -66,7 +66,13 @@ def hits(model: Recommender) -> float:
 
 @pytest.mark.parametrize(
     ("history", "method"),
-    [("items", "frozen"), ("items", "lora"), ("items", "prefix"), ("items", "full"), ("titles", "lora")],
+    [
+        ("items", "lora"),
+        *(
+            pytest.param(history, method, marks=pytest.mark.slow)
+            for history, method in (("items", "frozen"), ("items", "prefix"), ("items", "full"), ("titles", "lora"))
+        ),
+    ],
 )
 def test_it_learns_what_comes_next(base: Path, history: str, method: str) -> None:
     model = fitted(base, history=history, tuning={"method": method, "rank": 2})

@@ -43,12 +43,17 @@ def next_of(model: Sasrec, rows: list[list[int]]) -> list[int]:
         {},
         {"block": "ligr", "num_heads": 2},
         {"time_aware": True},
-        {"temperature": 0.1},
-        {"loss": "sampled", "num_negatives": 12},
-        {"loss": "gbce", "num_negatives": 12, "training": FAST.model_copy(update={"epochs": 48})},
-        {"augment": ("crop", "prefix"), "contrastive": 0.1},
-        pytest.param({"contrastive": 0.1}, marks=pytest.mark.slow),
-        pytest.param({"training": FAST.model_copy(update={"accumulate": 3, "average": 2})}, marks=pytest.mark.slow),
+        *(
+            pytest.param(settings, marks=pytest.mark.slow)
+            for settings in (
+                {"temperature": 0.1},
+                {"loss": "sampled", "num_negatives": 12},
+                {"loss": "gbce", "num_negatives": 12, "training": FAST.model_copy(update={"epochs": 48})},
+                {"augment": ("crop", "prefix"), "contrastive": 0.1},
+                {"contrastive": 0.1},
+                {"training": FAST.model_copy(update={"accumulate": 3, "average": 2})},
+            )
+        ),
     ],
     ids=str,
 )
@@ -61,12 +66,14 @@ def test_it_learns_what_comes_next(settings: dict[str, object]) -> None:
     assert model.curve[-1, 0] < model.curve[0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["crop", "mask", "reorder", "substitute", "prefix"])
 def test_it_learns_from_altered_histories(way: str) -> None:
     model = fitted(augment=(way,), augment_share=0.2)
     assert np.nanmax(model.curve[:, 1]) > 0.6
 
 
+@pytest.mark.slow
 def test_histories_longer_than_the_context_are_learned_and_answered_by_their_end() -> None:
     rows = [[(start + step) % NUM_ITEMS for step in range(40)] for start in range(12)]
     data = chain_of(rows)

@@ -70,6 +70,7 @@ def written(model: SemanticId) -> torch.Tensor:
     return found
 
 
+@pytest.mark.slow
 def test_it_learns_what_comes_next() -> None:
     model, (data, asked) = fitted(), chain(seed=1)
     answer = model.recommend(asked.queries, 1, candidates=Candidates(excluded=data.interactions.items))

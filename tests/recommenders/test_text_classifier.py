@@ -224,6 +224,7 @@ def test_a_language_model_learns_what_words_decide(tiny: Path) -> None:
     assert np.mean([[kind_of(item) == user % 2 for item in row] for user, row in enumerate(answer)]) > 0.9
 
 
+@pytest.mark.slow
 def test_an_encoder_learns_what_words_decide_and_no_more_of_it_than_it_may(encoder: Path) -> None:
     tuning = {"method": "last_layers", "layers": 1}
     data = letters()

@@ -103,6 +103,7 @@ def test_a_copy_that_nobody_holds_any_more_goes(aside: Aside, engine: Engine) ->
     assert not aside._wanted
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_replaced_and_nobody_notices(aside: Aside, engine: Engine) -> None:
     queries, candidates = asked(engine)
     here = engine.model.recommend(queries, 20, candidates=candidates)
@@ -145,6 +146,7 @@ def test_a_model_that_cannot_be_copied_ranks_here_and_says_itself_what_is_wrong(
         copied.recommend(queries, 5)
 
 
+@pytest.mark.slow
 def test_a_service_that_ranks_aside_answers_like_any_other(serving: Callable[..., Service], films: Path) -> None:
     service = serving(rank_aside=True)
     assert service.aside is not None

@@ -133,6 +133,7 @@ def test_without_a_database_the_version_that_was_learned_on_tells(
     assert files_with(user, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_has_left_is_erased_too(
     serving: Callable[..., Service], own_films: Path, films: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +164,7 @@ def test_what_a_killed_process_has_left_is_erased_too(
 
 @pytest.mark.parametrize("who", ["known", pytest.param("new", marks=pytest.mark.slow)])
 @on_both
+@pytest.mark.slow
 def test_a_version_that_is_loaded_meanwhile_does_not_bring_somebody_back(
     serving: Callable[..., Service],
     own_films: Path,
@@ -198,6 +200,7 @@ def test_a_version_that_is_loaded_meanwhile_does_not_bring_somebody_back(
 
 
 @pytest.mark.parametrize("how", [pytest.param("a version is loaded", marks=pytest.mark.slow), "the service starts"])
+@pytest.mark.slow
 def test_what_another_process_erases_while_a_version_is_loaded_is_forgotten(
     serving: Callable[..., Service],
     own_films: Path,

@@ -17,7 +17,8 @@ from genre.serving.service import Service
 from tests.serving.test_app import event
 
 
-@pytest.mark.parametrize("promoted", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("promoted", [True, False])
 def test_what_comes_back_is_learned_and_goes_live_or_not(
     serving: Callable[..., Service], own_films: Path, promoted: bool
 ) -> None:

@@ -449,6 +449,7 @@ def test_a_page_of_another_site_cannot_ask_where_no_key_is_needed(
     assert answer.status_code == status
 
 
+@pytest.mark.slow
 @on_both
 def test_several_are_erased_at_once(asking: Callable[..., tuple[TestClient, Service]], own_films: Path) -> None:
     client, service = asking(own_films)

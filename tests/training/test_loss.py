@@ -97,6 +97,7 @@ def test_the_fastest_dtype_of_a_cpu_is_a_float() -> None:
 
 
 @pytest.mark.parametrize("counts", [None, np.arange(50.0)])
+@pytest.mark.slow
 def test_the_sampled_sum_is_unbiased(counts: np.ndarray | None) -> None:
     hidden, items, targets = example(8, 4, 50, scale=0.5)
     loss = SampledSoftmaxLoss(20, counts)

@@ -192,6 +192,7 @@ def test_weights_that_matter_are_held(base: Path) -> None:
     assert squares > 0
 
 
+@pytest.mark.slow
 def test_the_budget_is_held_by_a_weight_that_rises_and_falls(base: Path) -> None:
     texts, held_out = Texts(GENERAL[:2], tokenizer(base)), Texts([HELD_OUT], tokenizer(base))
     forgetful = rise(learn(tuned_model(base), steps=60), held_out)

@@ -113,6 +113,7 @@ def test_a_killed_trial_is_not_counted(tmp_path: Path) -> None:
     assert [one.number for one in study.found()] == [0, 1, 3, 4]
 
 
+@pytest.mark.slow
 def test_processes_share_the_trials_of_one_search(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.tuning.test_study import open_study, work; "

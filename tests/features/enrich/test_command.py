@@ -66,6 +66,7 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs" / "small-enriched").exists()
 
 
+@pytest.mark.slow
 def test_a_run_fits_on_what_was_written_and_answers_with_it(tmp_path: Path) -> None:
     run = pipeline.run(Experiment.model_validate(SETTINGS), tmp_path)
     account = json.loads((run / "account.json").read_text(encoding="utf-8"))

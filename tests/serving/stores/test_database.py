@@ -212,6 +212,7 @@ def test_a_server_that_is_not_there_is_told_without_the_password() -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_crashed_is_used_again_when_it_is_back(
     cluster: Cluster, postgres_name: str, opened: Opened
 ) -> None:
