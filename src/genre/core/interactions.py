@@ -87,9 +87,7 @@ class Interactions:
         wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else rows
         where = positions_of(self.offsets, wanted)
         lengths = self.offsets[wanted + 1] - self.offsets[wanted]  # A few rows of many are often asked for.
-        return Interactions(
-            offsets_of(lengths), self.item_rows[where], self.timestamps[where], self.weights[where]
-        )
+        return Interactions(offsets_of(lengths), self.item_rows[where], self.timestamps[where], self.weights[where])
 
     def stacked(self, other: Interactions) -> Interactions:
         """Return the rows of both, those of the other one behind."""
