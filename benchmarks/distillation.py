@@ -46,6 +46,7 @@ NEIGHBOURS = ("item_knn", "ease", "graph", "als")
 """Their settings are those that `leaderboard.py` chose on validation."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "weight 1": {"weight": 1.0},
+    "weight 1, gaps": {"weight": 1.0, "gaps": True},
     "weight 0.3": {"weight": 0.3},
     "weight 3": {"weight": 3.0},
     "weight 1, 50 places": {"weight": 1.0, "num_places": 50, "decay": 25.0},

@@ -191,14 +191,16 @@ def test_whole_histories_are_asked_about_first_then_those_with_a_gap_then_beginn
     data = chain_of([[0, 1, 2], [3], [], [4, 5]])
     more = Interactions.of(Ragged.of([[7, 8]]))
     rng = np.random.default_rng(0)
-    every, seen = questions_for(data, more, 100, rng)
+    every, seen = questions_for(data, more, 100, rng, gaps=True)
     asked = [(every.history.items[at].tolist(), seen[at].tolist()) for at in range(len(every))]
     plain = [[0], [0, 1], [0, 1, 2], [3], [4], [4, 5], [7], [7, 8]]
     gaps = [([1, 2], [0, 1, 2]), ([0, 2], [0, 1, 2]), ([5], [4, 5]), ([8], [7, 8])]
     assert asked == [(row, row) for row in plain] + gaps
     assert every.user_rows.tolist() == [0, 0, 0, 1, 3, 3, UNKNOWN_USER, UNKNOWN_USER, 0, 0, 3, UNKNOWN_USER]
     assert rows_of(questions_for(data, more, 4, rng)) == [[0, 1, 2], [3], [4, 5], [7, 8]]
-    assert rows_of(questions_for(data, more, 8, rng)) == [[0, 1, 2], [3], [4, 5], [7, 8]] + [row for row, _ in gaps]
+    first = [[0, 1, 2], [3], [4, 5], [7, 8]]
+    assert rows_of(questions_for(data, more, 8, rng, gaps=True)) == first + [row for row, _ in gaps]
+    assert rows_of(questions_for(data, more, 100, rng)) == plain
     assert len(questions_for(data, None, 2, rng)[0]) == 2
 
 
@@ -209,13 +211,15 @@ def rows_of(asked: tuple[Queries, Ragged]) -> list[list[int]]:
 def test_what_the_student_is_judged_by_is_never_asked_about() -> None:
     data = chain_of([[0, 1, 2], [3], [], [4, 5]])
     never = data.queries(np.array([0, 3]), history=Interactions.of(Ragged.of([[0, 1, 2], [4]])))
-    found = questions_for(data, Interactions.of(Ragged.of([[4]])), 100, np.random.default_rng(0), never=never)
-    assert rows_of(found) == [[0], [0, 1], [3], [4, 5], [4], [1, 2], [0, 2], [5]]
+    more, rng = Interactions.of(Ragged.of([[4]])), np.random.default_rng(0)
+    asked = [[0], [0, 1], [3], [4, 5], [4]]
+    assert rows_of(questions_for(data, more, 100, rng, never=never)) == asked
+    assert rows_of(questions_for(data, more, 100, rng, never=never, gaps=True)) == [*asked, [1, 2], [0, 2], [5]]
 
 
 def test_a_disliked_item_ends_no_history() -> None:
     data = make_dataset()
-    asked, seen = questions_for(data, None, 10_000, np.random.default_rng(0))
+    asked, seen = questions_for(data, None, 10_000, np.random.default_rng(0), gaps=True)
     likes = data.interactions.liked().lengths
     assert len(asked) == int(likes.sum() + np.maximum(likes - 1, 0).sum())
     assert (asked.history.weights[asked.history.offsets[1:] - 1] > 0).all()
@@ -299,8 +303,10 @@ def test_unlabelled_histories_are_read_by_the_catalogue_s_ids(tmp_path: Path) ->
     settings = config(student, unlabelled={"interactions": str(path)})
     model = settings.build({"teacher": Oracle()}).fit(data, RunContext(validation=asked))
     assert model.told["unlabelled"] == 2
-    gaps = data.num_users + 1  # Everybody likes two items, and one of the visitors does.
-    assert model.told["lists"] == data.num_events - len(asked) + 3 + gaps
+    assert model.told["lists"] == data.num_events - len(asked) + 3
+    with_gaps = settings.model_copy(update={"gaps": True})
+    more = with_gaps.build({"teacher": Oracle()}).fit(data, RunContext(validation=asked))
+    assert more.told["lists"] == model.told["lists"] + data.num_users + 1  # All like two items, and one visitor does.
     path.write_text("user_id,item_id\nv,x1\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"none of its 1 items is in the catalogue, such as 'x1'.*the ids must be"):
         unlabelled_histories(FilesConfig(interactions=path), data.items)

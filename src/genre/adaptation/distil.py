@@ -80,7 +80,12 @@ class DistilledConfig(RecommenderConfig):
     decay: float = Field(default=10.0, gt=0)
     """Places after which one counts a third (1/e) as much for its height alone."""
     num_lists: int = Field(default=30_000, ge=1)
-    """Histories that the teacher is asked about at most: whole ones, then those with a gap, then beginnings."""
+    """Histories that the teacher is asked about at most: whole ones, then such with a gap, then beginnings."""
+    gaps: bool = False
+    """Whether, after whole histories, the teacher is asked about such with one like left out, before beginnings, whose
+    next like it may know by heart. The student becomes better, and the validation questions flatter it: what it was
+    taught is near to them. On 8,000 users of Beauty it found .0587 on validation and .0402 on test, without gaps .0563
+    and .0391, and without a teacher .0553 and .0404."""
     batch_size: int | None = Field(default=None, ge=1)
     """Lists of a step, beside the student's own batch; by default as many as that has of its own."""
     unlabelled: FilesConfig | None = None
@@ -187,7 +192,7 @@ class Distilled:
     ``loss = the student's own + weight * mean over histories of sum_r w_r * -log softmax(s)[item_r]``, where item_r is
     the teacher's r-th answer to the history, s are the student's scores after it, and w_r falls with the place and
     rises with how sure the teacher is (see `SoftLists`). The teacher is asked once, before training, about whole
-    histories, unlabelled ones among them, about histories with one like left out, and about beginnings, but not about
+    histories, unlabelled ones among them, about such with a gap if that is wanted, and about beginnings, but not about
     the validation questions: the student is judged by them. Vectors can be aligned too (see `Alignment`).
 
     The teacher's NDCG@10 on the validation questions is measured first. From the epoch on after which the student is
@@ -219,7 +224,8 @@ class Distilled:
         how: Any = {"name": config.teacher, "num_items": data.num_items}
         value = quality(teacher, run, hide_seen=hide_seen, **how)
         never = None if run.validation is None else run.validation.queries
-        queries, seen = questions_for(data, more, config.num_lists, run.rng("distilled"), never=never)
+        rng = run.rng("distilled")
+        queries, seen = questions_for(data, more, config.num_lists, rng, never=never, gaps=config.gaps)
         said = ask(teacher, queries, config.num_places, run, seen=seen if hide_seen else None, **how)
         lists = self._lists(queries, said, known)
         term = self._term(lists, value, alignment) if len(lists) else None

@@ -62,13 +62,19 @@ def unlabelled_histories(files: FilesConfig, items: Entities) -> Interactions:
 
 
 def questions_for(
-    data: Dataset, more: Interactions | None, most: int, rng: np.random.Generator, *, never: Queries | None = None
+    data: Dataset,
+    more: Interactions | None,
+    most: int,
+    rng: np.random.Generator,
+    *,
+    never: Queries | None = None,
+    gaps: bool = False,
 ) -> tuple[Queries, Ragged]:
     """Return what a teacher is asked about, and what each of these people has liked so far, which is no answer.
 
-    First come histories as they stand, then those with one like left out, then beginnings of histories. What comes
-    after a beginning is in the log, and a teacher that has learned the log may say it by heart; after a history that
-    goes to the end, with a gap or without, it says something that the log does not.
+    First come histories as they stand, then, if that is wanted, such with one like left out, then beginnings. What
+    comes after a beginning is in the log, and a teacher that has learned the log may say it by heart; after a history
+    that goes to the end, with a gap or without, it says something that the log does not.
 
     Args:
         data: The log that was learned from. Histories begin with it.
@@ -76,6 +82,7 @@ def questions_for(
         most: Questions at most, in this order.
         rng: Draws where there are more.
         never: What a student is judged by: it would answer these better than others if it were taught their answers.
+        gaps: Whether to ask about histories with a gap, those of `never` too.
     """
     log = data.interactions if more is None else data.interactions.stacked(more)
     users = np.full(len(log), UNKNOWN_USER)
@@ -86,8 +93,8 @@ def questions_for(
     newest[:-1] = np.diff(rows) > 0
     last = np.zeros(len(log), np.int64)
     last[rows[newest]] = liked[newest]
-    early = ~newest
-    ends, gaps = np.concatenate([liked, last[rows[early]]]), np.concatenate([np.full(len(liked), -1), liked[early]])
+    early = ~newest & gaps
+    ends, left_out = np.concatenate([liked, last[rows[early]]]), np.concatenate([np.full(len(liked), -1), liked[early]])
     places = np.concatenate([np.where(newest, 0, 2), np.ones(int(early.sum()), int)])
     order = rng.permutation(len(ends))
     order = order[np.argsort(places[order], kind="stable")]
@@ -97,14 +104,14 @@ def questions_for(
         of = log.row_of_event[ends]
         lengths = ends - log.offsets[of] + 1
         judged = np.isin(users[of] * size + lengths, never.user_rows * size + never.history.lengths)
-        judged &= (gaps < 0) & (users[of] != UNKNOWN_USER)
+        judged &= (left_out < 0) & (users[of] != UNKNOWN_USER)
         order = order[~judged[order]]
     drawn = np.sort(order[:most])
-    ends, gaps = ends[drawn], gaps[drawn]
+    ends, left_out = ends[drawn], left_out[drawn]
     of = log.row_of_event[ends]
     seen = until(log, ends)
     events = np.arange(seen.num_events) + np.repeat(log.offsets[:-1][of] - seen.offsets[:-1], seen.lengths)
-    histories = seen.where(events != np.repeat(gaps, seen.lengths))
+    histories = seen.where(events != np.repeat(left_out, seen.lengths))
     return data.queries(users[of], history=histories, times=seen.end_times), seen.items
 
 
