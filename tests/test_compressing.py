@@ -125,6 +125,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("method", ["int8", "int4", "prune"])
+@pytest.mark.slow
 def test_a_language_model_is_written_that_others_load(tiny: Path, method: Any, tmp_path: Path) -> None:
     (tmp_path / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in TEXTS), encoding="utf-8")
     wish = Wish(method, ("bits_per_byte=+500%",), texts=tmp_path / "texts.jsonl", writing=SMALL)

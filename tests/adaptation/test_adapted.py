@@ -84,6 +84,7 @@ def test_without_learning_it_reads_another_catalogue(source: Path) -> None:
     assert point["source"] > 0.6
 
 
+@pytest.mark.slow
 def test_with_few_histories_it_is_better_than_one_that_begins_anew(source: Path) -> None:
     few = world("b", num_users=6, seed=1)
     _, asked = world("b", seed=2)
@@ -147,6 +148,7 @@ def test_items_of_both_catalogues_keep_their_own_vectors(tmp_path: Path) -> None
     assert np.allclose(model.model.table, origin.table)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_same_ids_may_mean_other_items(tmp_path: Path) -> None:
     source = made(tmp_path / "run", SASREC)
     moved = world("a", seed=1, words=list(np.random.default_rng(0).permutation(PLACES)))

@@ -256,6 +256,7 @@ def test_people_of_both_scenarios_are_answered_by_what_they_liked_in_the_source(
     np.testing.assert_allclose(longer.score(nothing.queries())[:, :NUM_ITEMS], found, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_language_model_learns_on_with_them(source: Path, tmp_path: Path) -> None:
     data, _ = world("b")
     newest = data.with_interactions(data.interactions.where(data.interactions.steps_from_end < 2))

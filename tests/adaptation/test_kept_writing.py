@@ -33,6 +33,7 @@ def language_model(base: Path, **changes: Any) -> LlmSequentialConfig:
     return LlmSequentialConfig.model_validate(config(base).model.model_dump() | changes)
 
 
+@pytest.mark.slow
 def test_the_excess_is_of_the_worst_language_model(base: Path) -> None:
     data, asked = world()
     settings = {"frozen": language_model(base, tuning={"method": "frozen"}), "tuned": language_model(base)}

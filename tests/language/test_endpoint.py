@@ -326,6 +326,7 @@ def test_inside_a_running_loop_as_in_a_notebook() -> None:
 
 @pytest.mark.parametrize("fault", ["fine", "cut", "slow"])
 @pytest.mark.filterwarnings("error::ResourceWarning")
+@pytest.mark.slow
 def test_no_connection_stays_open(fault: str) -> None:
     for _ in range(8):
         with Server() as server:

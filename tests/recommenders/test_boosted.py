@@ -240,6 +240,7 @@ def test_a_model_that_learned_nothing_is_restored_too(
     assert_equal(restored.recommend(judged.queries, 10), blank.recommend(judged.queries, 10))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_answers_and_another_seed_does_not(
     model: Boosted, world: tuple[Dataset, Holdout, dict[str, Recommender]], learned: Holdout, judged: Holdout
 ) -> None:

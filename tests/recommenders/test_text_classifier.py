@@ -131,6 +131,7 @@ def test_where_labels_follow_nothing_it_does_no_better_than_chance(head: dict[st
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head["kind"])
+@pytest.mark.slow
 def test_grades_are_told_and_items_ranked_by_the_expected_one(head: dict[str, Any]) -> None:
     data = tastes(graded=True, num_users=90)
     model = fitted(data, head=head, labels="graded", held_out=0.2, **WORDS)

@@ -53,6 +53,7 @@ def fitted(config: ItemKnnConfig | GraphConfig | PopularityConfig, data: Dataset
 
 @settings(deadline=None, max_examples=150)
 @given(log=logs(), k=st.integers(1, 4), shrinkage=st.sampled_from([0.0, 1.0, 10.0]), most=st.sampled_from([0.5, 2.0]))
+@pytest.mark.slow
 def test_neighbours_are_exactly_those_of_all_events(
     log: tuple[Dataset, np.ndarray], k: int, shrinkage: float, most: float
 ) -> None:

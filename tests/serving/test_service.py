@@ -387,6 +387,7 @@ def test_who_has_asked_is_answered_before_the_end(
 
 
 @on_both
+@pytest.mark.slow
 def test_what_one_process_erases_the_others_forget(
     asking: Callable[..., tuple[TestClient, Service]], own_films: Path
 ) -> None:

@@ -158,6 +158,7 @@ def test_before_anything_is_learned_nothing_diverges(base: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"kl": 3.0, "replay": 0.0}, {"kl": 0.0, "replay": 3.0}])
+@pytest.mark.slow
 def test_who_is_protected_forgets_less(base: Path, settings: dict[str, float]) -> None:
     texts = Texts(GENERAL, tokenizer(base))
     forgetful = rise(learn(tuned_model(base)), texts)
