@@ -31,6 +31,7 @@ from genre.serving.app import make_app
 from genre.serving.service import Service
 from genre.serving.settings import ServeConfig
 from genre.serving.stores.database import Database
+from genre.workspace import MANIFEST
 from tests.serving.postgres import INSTALLED, TEMPLATE, Cluster
 
 _NUMBERS = count()
@@ -122,9 +123,12 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a finished run; nobody changes it."""
-    return pipeline.run(Experiment.model_validate(SETTINGS), tmp_path_factory.mktemp("runs"))
+def films(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a finished run; a test that changes it takes `own_films`, or else the last one fails."""
+    run = pipeline.run(Experiment.model_validate(SETTINGS), tmp_path_factory.mktemp("runs"))
+    before = (run / MANIFEST).read_bytes()
+    yield run
+    assert (run / MANIFEST).read_bytes() == before, "a test has changed the run that all of them share"
 
 
 @pytest.fixture

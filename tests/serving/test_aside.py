@@ -147,8 +147,10 @@ def test_a_model_that_cannot_be_copied_ranks_here_and_says_itself_what_is_wrong(
 
 
 @pytest.mark.slow
-def test_a_service_that_ranks_aside_answers_like_any_other(serving: Callable[..., Service], films: Path) -> None:
-    service = serving(rank_aside=True)
+def test_a_service_that_ranks_aside_answers_like_any_other(
+    serving: Callable[..., Service], own_films: Path
+) -> None:
+    service = serving(own_films, rank_aside=True)
     assert service.aside is not None
     with TestClient(make_app(service), base_url="http://localhost") as client:
         user = user_of(service)
@@ -171,7 +173,7 @@ def test_a_service_that_ranks_aside_answers_like_any_other(serving: Callable[...
         assert listed() == here
         assert client.post("/v1/events", json={"events": [event(1, user, here[0])]}).status_code == 200
         assert here[0] not in listed(), "an event changes the next answer"
-        title = load_dataset(films / "data" / "all").items.title.to_list()[0]
+        title = load_dataset(own_films / "data" / "all").items.title.to_list()[0]
         new = {"item_id": "new", "title": f"{title} again"}
         assert client.put("/v1/items", json={"items": [new]}).status_code == 200
         assert "new" in listed(n=280, history=[here[1]]), "before the longer model is there"
