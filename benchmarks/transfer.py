@@ -173,11 +173,16 @@ def judged(model: Any, part: Split, asked: Any) -> dict[str, Any]:
 
 
 def read(name: str, given: argparse.Namespace) -> dict[float, dict[str, list[dict[str, Any]]]]:
-    """Return what was measured of a target: by share and model, one for each seed."""
+    """Return what was measured of a target: by share and model, one for each seed that was begun at that share."""
     found: dict[float, dict[str, list[dict[str, Any]]]] = {}
     for share in given.shares:
-        for label in ways_named():
-            paths = [place_of(given.work, name, seed, share, label).with_suffix(".json") for seed in given.seeds]
+        seeds = [
+            seed
+            for seed in given.seeds
+            if place_of(given.work, name, seed, share, "content").with_suffix(".json").exists()
+        ]
+        for label in ways_named() if seeds else ():
+            paths = [place_of(given.work, name, seed, share, label).with_suffix(".json") for seed in seeds]
             if all(path.exists() for path in paths):
                 values = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
                 found.setdefault(share, {})[label] = values
@@ -205,13 +210,13 @@ def test_of(values: list[dict[str, Any]]) -> Values:
     return np.asarray(np.mean([one["test"] for one in values], axis=0), np.float64)
 
 
-def told(name: str, found: Mapping[float, Mapping[str, list[dict[str, Any]]]], seeds: Sequence[int]) -> str:
+def told(name: str, found: Mapping[float, Mapping[str, list[dict[str, Any]]]]) -> str:
     """Return what a person reads of one target."""
     rng = np.random.default_rng(0)
     labels = ways_named()
     shares = list(found)
     head = ["model", *(f"{share:.0%} of users" for share in shares)]
-    rows: list[list[object]] = []
+    rows: list[list[object]] = [["seeds", *(len(next(iter(found[share].values()))) for share in shares)]]
     for label in labels:
         row: list[object] = [label]
         for share in shares:
@@ -243,7 +248,7 @@ def told(name: str, found: Mapping[float, Mapping[str, list[dict[str, Any]]]], s
     chosen = ["users", "scratch", "N@10", "moved", "N@10 [95 %]", "over it", "difference [95 %]", "source keeps"]
     count = len(next(iter(found[shares[0]].values()))[0]["test"])
     return (
-        f"## {SOURCE} to {name}, {count:,} test questions, {len(seeds)} seed(s)\n\n{table(head, rows)}\n\n"
+        f"## {SOURCE} to {name}, {count:,} test questions\n\n{table(head, rows)}\n\n"
         f"Chosen on validation:\n\n{table(chosen, lines)}"
     )
 
@@ -280,7 +285,7 @@ def main() -> None:
     if not given.write:
         return
     found = {name: values for name in TARGETS if (values := read(name, given))}
-    parts = [told(name, values, given.seeds) for name, values in found.items()]
+    parts = [told(name, values) for name, values in found.items()]
     plain = {
         name: {
             f"{share:g}": {label: [float(np.mean(one["test"])) for one in seeds] for label, seeds in models.items()}
