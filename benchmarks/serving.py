@@ -380,12 +380,17 @@ def memory(run: Path, minutes: float) -> None:
         "MiB after a fifth",
         "MiB at the end",
         "slope MiB a minute",
+        "bytes an event",
         "files first, last",
         "errors",
     ]
     first = int(np.argmax(settled))
+    events = found["outcomes"]["200"] / (60 * minutes)
     row = [minutes, found["requests"], round(used[first]), round(used[-1]), round(60 * slope, 3)]
-    summary = table(head, [[*row, f"{files[first]:.0f}, {files[-1]:.0f}", found["errors"]]])
+    row.append(round(slope * 2**20 / events))
+    # Connections come and go: the fewest of the beginning and of the end tell whether some are never closed.
+    fewest = files[times < times.max() / 5].min(), files[times > 4 * times.max() / 5].min()
+    summary = table(head, [[*row, "{:.0f}, {:.0f}".format(*fewest), found["errors"]]])
     write_result("serving-memory", {"config": {"minutes": minutes}, "samples": samples, **found}, summary)
 
 
