@@ -547,7 +547,8 @@ def test_users_who_are_hidden_stay_hidden_and_learn(
         listed = ids(recommend(client, user_id="ann", n=50))
         assert not {one["item_id"] for one in events} & set(listed)
         assert len(client.get("/v1/users/ann").json()["events"]) == 30
-        Learner(service.config, service.scenarios).learn("films", service.scenario(None), threading.Event())
+        learner = Learner(service.config, service.scenarios, service.database)
+        learner.learn("films", service.scenario(None), threading.Event())
         until = time.monotonic() + 10
         while service.scenario(None).live.name != "v2" and time.monotonic() < until:
             time.sleep(0.05)

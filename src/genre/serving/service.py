@@ -124,7 +124,7 @@ class Service:
             threading.Thread(target=self._watch_keys, name="genre-keys", daemon=True),
         ]
         if config.learn_every is not None:
-            learner = Learner(config, self.scenarios)
+            learner = Learner(config, self.scenarios, self.database)
             self._threads.append(threading.Thread(target=learner.work, args=(self._stop,), name="genre-learns"))
         for thread in self._threads:
             thread.start()
