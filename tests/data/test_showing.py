@@ -81,6 +81,14 @@ def test_a_click_that_comes_later_is_one_on_the_newest_that_it_can_mean() -> Non
     assert [clicked for *_, clicked in told(data)] == [False, True, False, True, False]
 
 
+def test_who_buys_later_what_they_clicked_has_clicked_once() -> None:
+    pages = logged(shown("ann", "a", 30, "l1"), shown("ann", "a", 50, "l2"))
+    data, _ = with_shown(built(), [pages], logged(("ann", "a", 51, "click", None, "l2")))
+    data, account = with_shown(data, [], logged(("ann", "a", 60, "purchase", None, "l2")))
+    assert account == {"shown": 0, "clicked": 0}
+    assert [clicked for *_, clicked in told(data)] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("feedback", "clicked"),
     [

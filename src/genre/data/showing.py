@@ -114,7 +114,7 @@ def _clicks(data: Dataset, events: pl.DataFrame, feedback: FeedbackConfig) -> pl
 def _late(old: Impressions, clicks: pl.DataFrame) -> NDArray[np.bool_]:
     """Return which of what was shown before (S,) was clicked only now: for each click, the newest that it can mean."""
     shown = pl.DataFrame({"user": old.user_rows, "item": old.item_rows, "time": old.timestamps})
-    shown = shown.with_row_index("at").filter(~old.clicked, pl.col("user") >= 0).sort("time", maintain_order=True)
+    shown = shown.with_row_index("at").filter(pl.col("user") >= 0).sort("time", maintain_order=True)
     found = (
         clicks.filter(pl.col("user") >= 0)
         .sort("time")
@@ -123,7 +123,7 @@ def _late(old: Impressions, clicks: pl.DataFrame) -> NDArray[np.bool_]:
     )
     late = np.zeros(len(old.clicked), bool)
     late[found.to_numpy()] = True
-    return late
+    return late & ~old.clicked  # Who clicked and buys later has clicked once.
 
 
 def _none() -> Impressions:
