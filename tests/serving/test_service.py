@@ -209,6 +209,7 @@ def test_a_language_model_is_loaded_before_anybody_asks(
 
     monkeypatch.setattr("genre.language.local.load", never)
     monkeypatch.setattr("genre.serving.service.Conversation", never)
+    monkeypatch.setattr("genre.conversation.likeness.TextVectors.fit", never)
     user = user_of(service)
     written = client.post("/v1/write", json={"user_id": user, "n": 1, "kinds": ["synopsis"], "place": "video"})
     assert written.json()["written_by"] == "service"

@@ -119,6 +119,10 @@ class Conversation:
         self._generator = named.build() if generator is None and named is not None else generator
         self._extraction = None if self._generator is None else Extraction(self._listener, self._generator)
 
+    def warm(self) -> None:
+        """Read the catalogue's texts now, so that the first who wishes in free words does not wait for it."""
+        self._likeness.to_text("anything")
+
     def turn(
         self, state: State, message: str, *, user: str | None = None, history: Sequence[str] | None = None
     ) -> Reply:

@@ -165,15 +165,22 @@ class Service:
             log.warning("the language model is still being loaded after %.0f seconds", wait)
 
     def _warm(self, generator: Generator) -> None:
-        try:
+        def write() -> None:
             (said,) = generator.generate([Prompt("A film.")], sampling=Sampling(max_tokens=1))
             if said.finish == "error":
                 log.warning("the language model does not write: %s", said.error)
+
+        def talk() -> None:
             for scenario in self.scenarios.values():
-                for plain in (False, True):
-                    self.conversation(scenario.live, _PLACE, plain=plain)
-        except Exception as error:
-            log.warning("the language model cannot be used now (%s): %s", type(error).__name__, error)
+                self.conversation(scenario.live, _PLACE).warm()
+                # It talks where the model hangs.
+                self.conversation(scenario.live, _PLACE, plain=True)
+
+        for work in (write, talk):
+            try:
+                work()
+            except Exception as error:
+                log.warning("the language model cannot be used now (%s): %s", type(error).__name__, error)
 
     def conversation(self, version: LiveVersion, place: ScenarioName, *, plain: bool = False) -> Conversation:
         """Return what talks about a version's catalogue; made anew when that has changed.
