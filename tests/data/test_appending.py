@@ -12,15 +12,18 @@ from genre.core.errors import ConfigError, DataError
 from genre.data.appending import appended
 from genre.data.build import build_dataset
 from genre.data.dataset import Dataset
-from genre.data.feedback import FeedbackConfig
+from genre.data.feedback import DAY, LEAST_DECAY, FeedbackConfig
 from genre.data.tables import Tables
 
 ITEMS = pl.DataFrame({"item_id": ["a", "b", "c"], "title": ["one", "two", "three"]})
 
 
-def built(rows: list[tuple[str, str, int]]) -> Dataset:
-    log = pl.DataFrame(rows, schema={"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}, orient="row")
-    return build_dataset(Tables(log, ITEMS))
+def built(rows: list[tuple[str, str, int]], feedback: FeedbackConfig | None = None) -> Dataset:
+    return build_dataset(Tables(logged(rows), ITEMS), feedback)
+
+
+def logged(rows: list[tuple[str, str, int]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema={"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}, orient="row")
 
 
 def histories(data: Dataset) -> dict[str, list[tuple[str, int]]]:
@@ -105,7 +108,7 @@ EVENTS = st.lists(
 def test_the_same_as_building_from_all_events(old: list[tuple[str, str, int]], new: list[tuple[str, str, int]]) -> None:
     old = list(dict.fromkeys(row for row in old if row[1] != "x"))
     data = built(old)
-    frame = pl.DataFrame(new, schema={"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}, orient="row")
+    frame = logged(new)
     found = appended(data, frame)
     kept = list(dict.fromkeys(row for row in new if row[1] != "x" and row not in old))
     assert histories(found.data) == histories(built([*old, *kept]))
@@ -119,3 +122,65 @@ def test_the_same_as_building_from_all_events(old: list[tuple[str, str, int]], n
     np.testing.assert_array_equal(rest.item_rows, data.interactions.item_rows)
     again = appended(found.data, frame)
     assert again.data.fingerprint() == found.data.fingerprint(), "the same events count twice"
+
+
+FADING = FeedbackConfig(half_life=10)
+
+
+def test_old_events_fade_as_new_ones_come_and_late_ones_come_faded() -> None:
+    data = built([("ann", "a", 1 * DAY), ("bob", "b", 21 * DAY)], FADING)
+    assert data.interactions.weights.tolist() == [0.25, 1]
+    later = appended(data, logged([("ann", "c", 51 * DAY), ("bob", "c", 11 * DAY)]), FADING).data
+    assert [item for item, _ in histories(later)["bob"]] == ["c", "b"]
+    assert later.interactions.weights.tolist() == [2.0**-5, 1, 2.0**-4, 2.0**-3]
+    assert data.interactions.weights.tolist() == [0.25, 1], "the old data set has changed"
+    late = appended(data, logged([("ann", "c", 11 * DAY)]), FADING).data
+    assert late.interactions.weights.tolist() == [0.25, 0.5, 1], "nothing is newer than before"
+    timeless = pl.DataFrame({"user_id": ["ann"] * 2, "item_id": ["b", "c"], "timestamp": [None, 31 * DAY]})
+    assert appended(data, timeless, FADING).data.interactions.weights.tolist() == [0.125, 0.5, 1, 0.5]
+
+
+def test_two_batches_a_hundred_days_apart() -> None:
+    data = built([("ann", "a", DAY)], FADING)
+    found = appended(data, logged([("ann", "b", 101 * DAY)]), FADING).data
+    assert found.interactions.weights.tolist() == [LEAST_DECAY, 1]
+    for day in range(200, 2000, 100):
+        found = appended(found, logged([("ann", "c", (1 + day) * DAY)]), FADING).data
+    assert found.interactions.weights.tolist() == [LEAST_DECAY] * 19 + [1], "what cannot fade more goes on fading"
+
+
+def test_events_without_a_time_fade_as_the_oldest() -> None:
+    log = pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["a", "b"], "timestamp": [None, 11 * DAY]})
+    data = build_dataset(Tables(log, ITEMS), FADING)
+    found = appended(data, logged([("bob", "c", 21 * DAY)]), FADING).data
+    assert (data.interactions.weights.tolist(), found.interactions.weights.tolist()) == ([1, 1], [0.5, 0.5, 1])
+
+
+def test_a_like_next_to_nothing_stays_one() -> None:
+    config = FeedbackConfig(events={"view": 1e-38, "hide": 0}, half_life=1)
+    log = logged([("ann", "a", 1), ("ann", "b", 1)]).with_columns(event=pl.Series(["view", "hide"]))
+    data = build_dataset(Tables(log, ITEMS), config)
+    new = logged([("ann", "c", 100 * DAY)]).with_columns(event=pl.lit("view"))
+    assert (appended(data, new, config).data.interactions.weights > 0).tolist() == [True, False, True]
+
+
+BATCHES = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from(["ann", "bob", "cem"]), st.sampled_from("abc"), st.integers(0, 300)), max_size=5
+    ),
+    min_size=2,
+    max_size=5,
+).filter(lambda batches: bool(batches[0]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(batches=BATCHES, half_life=st.sampled_from([3.0, 40.0]))
+def test_batches_weigh_the_same_as_all_at_once(batches: list[list[tuple[str, str, int]]], half_life: float) -> None:
+    config = FeedbackConfig(half_life=half_life)
+    batches = [[(user, item, 1 + day * DAY) for user, item, day in rows] for rows in batches]
+    data = built(list(dict.fromkeys(batches[0])), config)
+    for rows in batches[1:]:
+        data = appended(data, logged(rows), config).data
+    whole = built(list(dict.fromkeys(row for rows in batches for row in rows)), config)
+    assert histories(data) == histories(whole)
+    np.testing.assert_allclose(data.interactions.weights, whole.interactions.weights, rtol=1e-5)

@@ -18,6 +18,7 @@ from genre import pipeline
 from genre.cli import app
 from genre.config import Experiment
 from genre.core.errors import ArtifactError, ConfigError, DataError, ResourceError
+from genre.data.files import load_split
 from genre.evaluation.gate import GateConfig
 from genre.recommenders.item_knn import ItemKnn
 from genre.runs import open_run
@@ -28,6 +29,7 @@ from genre.serving.stores.events import Batch, Event, Events
 from genre.serving.stores.items import Items
 from genre.serving.stores.models import Models
 from genre.serving.versions import Versions
+from genre.strategies.exploration import ItemClicks
 from genre.workspace import read_manifest, verify
 
 EASY = LearnConfig(gate=GateConfig(least_questions=5, latency=100))
@@ -227,6 +229,47 @@ def test_a_service_s_events_and_items_are_learned_once(run: Path, database: Data
     assert learn_from_store(run, database, "shop", config=EASY).version is None
     Models(database).move("shop", "v1", "live", reason="by hand")
     assert Versions(run, models=Models(database), scenario="shop").on_duty()[0].version == "v1"
+
+
+def test_what_a_service_showed_is_known_to_what_explores_and_is_no_like(run: Path, database: Database) -> None:
+    shown = [
+        Event(event_id=f"shown-{number}", user_id=f"u{number}", item_id=item, timestamp=1_000_100_000.0 + number,
+              event="impression", list_id=f"l{number}", position=place)
+        for number in range(20) for place, item in enumerate(["i0", "i1"])
+    ]  # fmt: skip
+    shown = [one.model_copy(update={"event_id": f"{one.event_id}-{one.item_id}"}) for one in shown]
+    shown.append(shown[0].model_copy(update={"event_id": "newest", "list_id": "l98", "timestamp": 1_000_200_000.0}))
+    clicks = [
+        Event(event_id=f"click-{number}", user_id=f"u{number}", item_id="i0", timestamp=1_000_100_050.0 + number,
+              event="click", list_id=f"l{number}")
+        for number in range(15)
+    ]  # fmt: skip
+    Events(database).append([Batch("shop", shown, 2_000_000_000.0)])
+    stored(database, AFTER)
+    Events(database).append([Batch("shop", [*clicks[:10], *shown], 2_000_000_000.0)])
+    late = shown[0].model_copy(update={"event_id": "late", "list_id": "l99"})
+    Events(database).append([Batch("shop", [late], 2_000_000_000.0)])
+    found = learn_from_store(run, database, "shop", config=EASY)
+    assert found.version is not None
+    assert found.version.state == "live", found.version.reason
+    assert found.account["shown"] == {"shown": 41, "clicked": 10}
+    new = run.with_name("films.v2")
+    data = open_run(new).data
+    assert data.num_events == len(BEFORE) + len(AFTER) + 10, "an impression counts as a like"
+    clicked = ItemClicks.of(data.impressions, data.num_items)
+    assert (clicked.clicks[0], clicked.clicks[1:].sum()) == (10, 0)
+    assert clicked.expected[:2].tolist() == pytest.approx([10, 0]), "the first place is clicked, the second is not"
+    learned = load_split(new / "data" / "split-0").train.impressions
+    assert learned is not None
+    assert len(learned.timestamps) == 40, "what was shown when it was judged is not learned yet"
+    stored(database, likes(range(60), 2, 1_000_200_000, 2), start=5_000)
+    Events(database).append([Batch("shop", clicks[10:], 2_000_000_000.0)])
+    again = learn_from_store(run, database, "shop", config=EASY)
+    assert again.version is not None
+    assert again.version.state == "live", again.version.reason
+    assert again.account["shown"] == {"shown": 1, "clicked": 5}, "the click came in a later lesson than the list"
+    data = open_run(run.with_name("films.v3")).data
+    assert ItemClicks.of(data.impressions, data.num_items).clicks[0] == 15
 
 
 def command(*arguments: Any) -> tuple[int, str]:

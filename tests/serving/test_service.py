@@ -25,6 +25,7 @@ from genre.serving.app import make_app
 from genre.serving.experiments import arm_of
 from genre.serving.learner import Learner
 from genre.serving.service import Service
+from genre.serving.settings import ServeConfig
 from genre.serving.stores.models import Models
 from tests.serving.conftest import SETTINGS, files_with, on_both
 from tests.serving.test_app import event, ids, user_of
@@ -173,7 +174,7 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
     write = {"generator": generator, "candidates": 1, "draws": 1}
     client, service = asking(write=write, writers=1, writing_deadline=0.3)
     hangs = Hangs()
-    vars(service)["generator"] = hangs
+    service.generator = hangs
     asked = {"user_id": user_of(service), "n": 1, "kinds": ["synopsis"], "place": "video", "deadline_ms": 300}
     for _ in range(3):
         body = client.post("/v1/write", json=asked).json()
@@ -187,6 +188,91 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
     while service.slow.stuck and time.monotonic() < until:
         time.sleep(0.02)
     assert not service.slow.stuck
+
+
+def test_a_language_model_is_loaded_before_anybody_asks(
+    asking: Callable[..., tuple[TestClient, Service]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genre.language.local import LocalGenerator
+    from tests.language.models import write_tiny
+
+    write_tiny(tmp_path / "base", context=2048)
+    generator = {"kind": "local", "model": str(tmp_path / "base"), "precision": "fp32"}
+    client, service = asking(write={"generator": generator, "candidates": 1, "draws": 1, "sampling": {"max_tokens": 4}})
+    assert isinstance(service.generator, LocalGenerator)
+    assert service.generator._base is None
+    service.warm()
+    assert service.generator._base is not None
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("it is made again")
+
+    monkeypatch.setattr("genre.language.local.load", never)
+    monkeypatch.setattr("genre.serving.service.Conversation", never)
+    monkeypatch.setattr("genre.conversation.likeness.TextVectors.fit", never)
+    user = user_of(service)
+    written = client.post("/v1/write", json={"user_id": user, "n": 1, "kinds": ["synopsis"], "place": "video"})
+    assert written.json()["written_by"] == "service"
+    assert client.post("/v1/chat", json={"user_id": user, "message": "a quiet film"}).json()["text"]
+    assert service.conversation(service.scenario(None).live, "shop")._generator is service.generator
+
+
+def test_a_language_model_that_cannot_be_loaded_keeps_no_service_from_starting(
+    asking: Callable[..., tuple[TestClient, Service]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    generator = {"kind": "local", "model": str(tmp_path / "nothing"), "precision": "fp32"}
+    client, service = asking(write={"generator": generator})
+    service.warm()
+    assert "there is no model at" in caplog.text
+    asked = {"user_id": user_of(service), "n": 1, "kinds": ["synopsis"]}
+    told = client.post("/v1/write", json=asked)
+    assert (told.status_code, "there is no model at" in told.json()["error"]["problem"]) == (422, True)
+    assert client.get("/health/ready").json()["status"] == "ok"
+
+
+def test_a_language_model_that_takes_long_is_waited_for_only_so_long(
+    serving: Callable[..., Service], caplog: pytest.LogCaptureFixture
+) -> None:
+    service = serving(write={"generator": {"kind": "fake"}})
+    hangs = Hangs()
+    service.generator = hangs
+    begun = time.monotonic()
+    service.warm(0.2)
+    assert 0.2 <= time.monotonic() - begun < 5
+    assert "still being loaded" in caplog.text
+    hangs.go.set()
+
+
+def test_a_service_listens_when_its_language_model_is_there(
+    films: Path, service_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genre.serving import running
+
+    class WarmError(Exception):
+        """Ends it there."""
+
+    def warm(_: Service) -> None:
+        raise WarmError
+
+    monkeypatch.setattr(running, "write_json_lines", lambda: None)
+    monkeypatch.setattr(running, "make_app", lambda _: pytest.fail("it is open before"))
+    monkeypatch.setattr(Service, "warm", warm)
+    begun: list[Service] = []
+    made = Service.__init__
+    monkeypatch.setattr(Service, "__init__", lambda own, *given: (begun.append(own), made(own, *given))[1])
+    with pytest.raises(WarmError):
+        running.serve(ServeConfig.model_validate({"database": service_url}), {"films": films})
+    begun[0].close()
+
+
+def test_what_writes_elsewhere_is_asked_nothing_at_the_start(serving: Callable[..., Service]) -> None:
+    endpoint = {"kind": "endpoint", "model": "any", "base_url": "http://127.0.0.1:9/v1"}
+    service = serving(write={"generator": endpoint})
+    hangs = Hangs()
+    service.generator = hangs
+    service.warm(10)
+    assert not hangs.go.is_set()
+    assert not any(thread.name == "genre-warms" for thread in threading.enumerate())
 
 
 def test_a_text_that_does_not_begin_in_time_is_an_error_and_one_that_breaks_off_says_so(
@@ -547,7 +633,8 @@ def test_users_who_are_hidden_stay_hidden_and_learn(
         listed = ids(recommend(client, user_id="ann", n=50))
         assert not {one["item_id"] for one in events} & set(listed)
         assert len(client.get("/v1/users/ann").json()["events"]) == 30
-        Learner(service.config, service.scenarios).learn("films", service.scenario(None), threading.Event())
+        learner = Learner(service.config, service.scenarios, service.database)
+        learner.learn("films", service.scenario(None), threading.Event())
         until = time.monotonic() + 10
         while service.scenario(None).live.name != "v2" and time.monotonic() < until:
             time.sleep(0.05)

@@ -20,7 +20,7 @@ from genre.core.ragged import offsets_of
 from genre.data._parts import running_times
 from genre.data.columns import EVENT, ITEM_ID, TIMESTAMP, USER_ID, VALUE
 from genre.data.dataset import Dataset, Entities, Vocabulary
-from genre.data.feedback import FeedbackConfig, weights
+from genre.data.feedback import FeedbackConfig, faded, weights
 from genre.data.growth import extended
 
 _TYPES: Final[Mapping[str, tuple[type[pl.DataType], ...]]] = {
@@ -69,7 +69,8 @@ def appended(
 
     New items and new users stand behind the old ones, users in the order of their first event. An event stands behind
     those of its user that are not younger, so that one that comes late still takes the place of its time. Without a
-    time it has that of the newest event of all.
+    time it has that of the newest event of all. Where events fade, all weights are those of the time of the newest
+    event, old or new: the same, whether events come in one batch or in many.
 
     Args:
         data: What is known by now.
@@ -98,19 +99,20 @@ def appended(
         names = pl.Series([pseudonym(name) for name in names], dtype=pl.String)
     users = _with_names(data.users, names)
     user_rows = users.vocabulary.rows(names)
-    times = (
-        frame[TIMESTAMP].fill_null(data.end_time).to_numpy()
-        if TIMESTAMP in frame.columns
-        else np.full(len(frame), data.end_time)
-    )
+    if TIMESTAMP in frame.columns:
+        frame = frame.with_columns(pl.col(TIMESTAMP).fill_null(data.end_time))
+        times = frame[TIMESTAMP].to_numpy()
+    else:
+        times = np.full(len(frame), data.end_time)
     keep = _not_there(data.interactions, user_rows, item_rows, times)
+    now = int(times[keep].max(initial=data.end_time))
     log, new = _merged(
-        data.interactions,
+        replace(data.interactions, weights=faded(data.interactions, feedback, end=data.end_time, now=now)),
         len(users),
         user_rows[keep],
         item_rows[keep],
         times[keep].astype(np.int64),
-        weights(frame, feedback).to_numpy()[keep],
+        weights(frame, feedback, now=now).to_numpy()[keep],
     )
     longer = replace(data, interactions=log, items=catalogue, users=users)
     return Appended(longer, new, int((~keep).sum()), int((~there).sum()), kinds)

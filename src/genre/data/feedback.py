@@ -6,11 +6,14 @@ import difflib
 import math
 from typing import Annotated, Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
 from genre.core.config import Config
 from genre.core.errors import ConfigError, DataError
+from genre.core.interactions import Interactions
 from genre.data.columns import EVENT, TIMESTAMP, VALUE
 
 DAY: Final = 86_400
@@ -47,7 +50,7 @@ def weights(interactions: pl.DataFrame, config: FeedbackConfig, *, now: float | 
         interactions: The events.
         config: What they stand for.
         now: When an event is new, in seconds; a later one is new too. By default the time of the newest one. Events
-            that join a data set are as new as its newest one: pass its `end_time`.
+            that continue histories of a data set as it is are as new as its newest one: pass its `end_time`.
 
     Raises:
         ConfigError: A setting needs a column that the data does not have, or an event type has no weight.
@@ -72,6 +75,37 @@ def weights(interactions: pl.DataFrame, config: FeedbackConfig, *, now: float | 
         weight *= (0.5 ** (age / config.half_life)).clip(lower_bound=LEAST_DECAY)
     height = pl.int_range(pl.len())  # Gives the constant weight its length.
     return interactions.select(weight=(weight + 0 * height).cast(pl.Float32))["weight"]
+
+
+def decay(ages: NDArray[np.integer], config: FeedbackConfig) -> NDArray[np.float64]:
+    """Return what events keep of their weights at these ages in seconds; all of it below 0, as in `weights`."""
+    if config.half_life is None:
+        return np.ones(len(ages))
+    kept: NDArray[np.float64] = 0.5 ** (np.maximum(ages, 0) / DAY / config.half_life)
+    return np.maximum(kept, LEAST_DECAY)
+
+
+def faded(log: Interactions, config: FeedbackConfig, *, end: int, now: int) -> NDArray[np.float32]:
+    """Return the weights (E,) that the events of a log have at a later time.
+
+    What they keep then is divided by what they kept before: an event at the least it can be stays there. So all
+    together an event loses no more than that, however often the time moves on, and a like stays a like.
+
+    Args:
+        log: The events, with the weights of before.
+        config: What they stand for.
+        end: When an event was new before, in seconds.
+        now: When it is new now, not before that.
+    """
+    if config.half_life is None or now <= end:
+        return log.weights
+    dated = log.timestamps != 0
+    # What has no time counts as the oldest, as where the data was built.
+    times = np.where(dated, log.timestamps, log.timestamps.min(where=dated, initial=end))
+    kept = decay(now - times, config) / decay(end - times, config)
+    weights = (log.weights * kept).astype(np.float32)
+    # A weight next to nothing to begin with could be rounded to nothing.
+    return np.where(log.weights > 0, np.maximum(weights, np.finfo(np.float32).tiny), weights)
 
 
 def weight_of(event: str | None, value: float | None, config: FeedbackConfig, place: str = "event") -> float:

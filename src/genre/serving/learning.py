@@ -7,7 +7,7 @@ version that is judged is the one that goes live: the newest events, by which it
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,10 +23,12 @@ from genre.core.config import Config
 from genre.core.errors import ConfigError, DataError, ResourceError
 from genre.core.files import atomic_directory
 from genre.core.run import Progress, RunContext, Silent
-from genre.data.columns import ITEM_ID
+from genre.data.columns import EVENT, ITEM_ID
+from genre.data.dataset import Dataset
+from genre.data.showing import with_shown
 from genre.erasing import erasing_lock
 from genre.evaluation.gate import Decision, GateConfig, decide
-from genre.evaluation.shadow import hold_back
+from genre.evaluation.shadow import Shadow, hold_back
 from genre.guarding import over_budget
 from genre.serving.candidates import Live, candidate_of, evidence_of, finish, longer_log, write_models
 from genre.serving.versions import Version, Versions
@@ -68,6 +70,7 @@ def learn(
     events: pl.DataFrame,
     *,
     items: pl.DataFrame | Sequence[Mapping[str, Any]] = (),
+    shown: Iterable[pl.DataFrame] = (),
     config: LearnConfig | None = None,
     versions: Versions | None = None,
     canary: float | None = None,
@@ -84,6 +87,8 @@ def learn(
         run: The run, or one of its versions.
         events: What has happened, as `appended` takes it; what the version knows already is left alone.
         items: Rows of items that may be new.
+        shown: What was shown since, as `with_shown` takes it: strategies that explore go by it, and no model takes it
+            for liked.
         config: How it is judged.
         versions: Where versions are noted; by default in the file beside the run.
         canary: Share of the users whom the new version answers at first; None lets it answer all.
@@ -120,6 +125,7 @@ def learn(
         account: dict[str, Any] = {"events": longer.account()}
         if not longer.new.any():
             return Learned(None, None, account)
+        data, account["shown"] = with_shown(data, shown, events, live.experiment.feedback)
         rng = RunContext(seed=live.experiment.seeds[0]).rng("learning")
         shadow = hold_back(
             data,
@@ -130,7 +136,7 @@ def learn(
             repeats=live.experiment.split.repeats,
             rng=rng,
         )
-        known = data.with_interactions(data.interactions.where(~shadow.held))
+        known = _known(data, shadow)
         candidate, how = candidate_of(live, known, progress)
         evidence = evidence_of(live, candidate, data, shadow)
         name, seq = versions.next_name(), before.seq if seq is None else seq
@@ -195,11 +201,11 @@ def learn_from_store(
 ) -> Learned:
     """Update a run's model from the events and items of a service since the version that answers now; see `learn`.
 
-    Impressions are not learned from. Events on items that are not described by then are left out for good. What the
-    scenario's table of models says of states counts.
+    Impressions up to the last of these events are kept with the data, and are no likes. Events on items that are not
+    described by then are left out for good. What the scenario's table of models says of states counts.
     """
     from genre.serving.stores.audit import Audit
-    from genre.serving.stores.events import SCHEMA, Events
+    from genre.serving.stores.events import IMPRESSION, SCHEMA, Events
     from genre.serving.stores.items import Items
     from genre.serving.stores.models import Models
     from genre.serving.stores.users import ERASED
@@ -211,10 +217,19 @@ def learn_from_store(
     events = pl.concat([pl.DataFrame(schema=SCHEMA), *frames])
     items = [{ITEM_ID: item.item_id, **item.data} for part in Items(database).since(scenario) for item in part]
     last = int(events["seq"].max() or after) if len(events) else after  # type: ignore[arg-type]
+
+    def shown() -> Iterator[pl.DataFrame]:
+        # A second look, part by part: there are many more of them than of anything else.
+        for frame in Events(database).since(scenario, after):
+            yield frame.filter(pl.col(EVENT) == IMPRESSION, pl.col("seq") <= last)
+            if int(frame["seq"][-1]) >= last:
+                return
+
     return learn(
         run,
         events,
         items=items,
+        shown=shown(),
         config=config,
         versions=versions,
         canary=canary,
@@ -225,6 +240,14 @@ def learn_from_store(
         hashed=True,
         valid=lambda: Audit(database).last(ERASED, scenario) == erased,
     )
+
+
+def _known(data: Dataset, shadow: Shadow) -> Dataset:
+    """Return what the new version may learn: without what it is judged by, and without what was shown since then."""
+    log, shown = data.interactions, data.impressions
+    if shown is not None and shadow.held.any():
+        shown = shown.where(shown.timestamps < log.timestamps[shadow.held].min())
+    return replace(data, interactions=log.where(~shadow.held), impressions=shown)
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

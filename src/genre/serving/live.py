@@ -26,6 +26,7 @@ from genre.core.queries import Queries, Recommendations, Source
 from genre.core.ragged import Ragged
 from genre.data.columns import ITEM_ID
 from genre.data.dataset import Entities
+from genre.data.feedback import FeedbackConfig, decay
 from genre.engine import Engine
 from genre.features.text import Language
 from genre.recent import Happened
@@ -103,11 +104,14 @@ class LiveVersion:
     """Number of the last change of the catalogue that is in its data."""
     aside: Aside | None = None
     """Where a copy of the model ranks."""
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    """How events fade; by default not at all."""
     watch: DriftWatch = field(init=False)
     """Tells whether what comes in and goes out still looks as it did."""
     problem: str = ""
     """What went wrong when the catalogue was changed last; the version answers with what it had."""
     _applied: int = field(init=False)
+    _end: int = field(init=False)
     _ahead: set[int] = field(init=False, default_factory=set)
     _withdrawn: frozenset[str] = field(init=False, default=frozenset())
     _shaping: tuple[StrategyConfig, ...] = field(init=False)
@@ -122,7 +126,7 @@ class LiveVersion:
 
     def __post_init__(self) -> None:
         """Get ready what is asked often."""
-        self._applied, self._shaping = self.seq, self.engine.shaping
+        self._applied, self._shaping, self._end = self.seq, self.engine.shaping, self.engine.data.end_time
         self._popular = _popular_of(self.engine)
         self.watch = DriftWatch(self.engine.data)
         self._have_copied()
@@ -158,9 +162,19 @@ class LiveVersion:
             new: dict[str, list[Happened]] = {}
             for user_id, event in events:
                 if event.number in fresh:
-                    new.setdefault(user_id, []).append(event)
+                    new.setdefault(user_id, []).append(self._aged(event))
             for user_id, some in new.items():
                 self.engine.recent.add(user_id, some)
+
+    def _aged(self, event: Happened) -> Happened:
+        """Return an event with the weight that it has beside those of the data: less, if it is older than the newest.
+
+        One that is newer is as new as the newest. When it is learned, all fade up to the newest of then.
+        """
+        if self.feedback.half_life is None or event.timestamp >= self._end:
+            return event
+        kept = decay(np.array([self._end - event.timestamp]), self.feedback)
+        return replace(event, weight=event.weight * float(kept[0]))
 
     def knows(self, seq: int) -> bool:
         """Return whether all events up to a number are known."""

@@ -54,7 +54,9 @@ class Opener:
                     place=str(path),
                     remedy="Set it to the key with which the run was made: without it real ids would be stored.",
                 )
-            version = LiveVersion(stored.version, engine, int(manifest.get(SEQ, 0)), aside=self._aside)
+            feedback = self._experiment.feedback
+            seq = int(manifest.get(SEQ, 0))
+            version = LiveVersion(stored.version, engine, seq, aside=self._aside, feedback=feedback)
             self.catch_up(version)
             version.warm()
         except GenreError:

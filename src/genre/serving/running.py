@@ -92,6 +92,8 @@ def serve(config: ServeConfig, runs: dict[str, Path], *, studio: bool = True) ->
     check_safe(config)
     write_json_lines()
     service = Service(config, runs)
+    # Whoever asks whether it is ready gets no answer before it is.
+    service.warm()
     app = make_app(service)
     has_studio = studio and find_spec("gradio") is not None
     if has_studio:

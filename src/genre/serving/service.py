@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from uuid import uuid4
@@ -24,7 +24,8 @@ from genre.conversation.conversation import Conversation, ConversationConfig
 from genre.core.errors import ConfigError, DataError, GenreError, ResourceError
 from genre.engine import Engine
 from genre.generation.scenarios import ScenarioName
-from genre.language.base import Generator
+from genre.language.base import Generator, Prompt, Sampling
+from genre.language.endpoint import EndpointGeneratorConfig
 from genre.serving.aside import Aside
 from genre.serving.batching import Batcher, BusyError
 from genre.serving.keys import Keyring
@@ -52,6 +53,10 @@ _SAVE: Final = 10.0
 """Seconds between two looks at how much of the quotas is used."""
 _KEYS: Final = 1.0
 """Seconds between two looks at the keys."""
+_WARM: Final = 120.0
+"""Seconds that a service waits for its language model before it listens: one that is fetched first may take longer."""
+_PLACE: Final = "shop"
+"""Where people talk who do not say where."""
 log = logging.getLogger("genre.serving")
 
 
@@ -91,6 +96,9 @@ class Service:
         """
         config.write.check_installed()
         self.config, self.metrics = config, Metrics()
+        generator = config.write.generator
+        self.generator: Generator | None = None if generator is None else generator.build()
+        """The language model that writes, loaded when it is first asked; None where texts are made of facts alone."""
         self.database = Database.open(config.database)
         self.events, self.items, self.users = Events(self.database), Items(self.database), Users(self.database)
         self.keys = Keyring(StoredKeys(self.database), refresh=math.inf)
@@ -124,7 +132,7 @@ class Service:
             threading.Thread(target=self._watch_keys, name="genre-keys", daemon=True),
         ]
         if config.learn_every is not None:
-            learner = Learner(config, self.scenarios)
+            learner = Learner(config, self.scenarios, self.database)
             self._threads.append(threading.Thread(target=learner.work, args=(self._stop,), name="genre-learns"))
         for thread in self._threads:
             thread.start()
@@ -139,11 +147,40 @@ class Service:
         """Whether the database answered when it was asked last."""
         return bool(self.metrics.database._value.get())
 
-    @cached_property
-    def generator(self) -> Generator | None:
-        """The language model that writes, loaded once; None where texts are put together from the facts."""
-        generator = self.config.write.generator
-        return None if generator is None else generator.build()
+    def warm(self, wait: float = _WARM) -> None:
+        """Load the language model, if it is on this machine, and get ready to talk: the first who asks does not wait.
+
+        What goes wrong with it stops nothing here: whoever asks for a text or a conversation is told, or answered
+        without it, as at any other time. Nothing is loaded twice: who asks meanwhile waits for the same model.
+
+        Args:
+            wait: Seconds until this returns at the latest; what is not done by then goes on.
+        """
+        if self.generator is None or isinstance(self.config.write.generator, EndpointGeneratorConfig):
+            return
+        thread = threading.Thread(target=self._warm, args=(self.generator,), name="genre-warms", daemon=True)
+        thread.start()
+        thread.join(wait)
+        if thread.is_alive():
+            log.warning("the language model is still being loaded after %.0f seconds", wait)
+
+    def _warm(self, generator: Generator) -> None:
+        def write() -> None:
+            (said,) = generator.generate([Prompt("A film.")], sampling=Sampling(max_tokens=1))
+            if said.finish == "error":
+                log.warning("the language model does not write: %s", said.error)
+
+        def talk() -> None:
+            for scenario in self.scenarios.values():
+                self.conversation(scenario.live, _PLACE).warm()
+                # It talks where the model hangs.
+                self.conversation(scenario.live, _PLACE, plain=True)
+
+        for work in (write, talk):
+            try:
+                work()
+            except Exception as error:
+                log.warning("the language model cannot be used now (%s): %s", type(error).__name__, error)
 
     def conversation(self, version: LiveVersion, place: ScenarioName, *, plain: bool = False) -> Conversation:
         """Return what talks about a version's catalogue; made anew when that has changed.
@@ -171,7 +208,8 @@ class Service:
 
     def _new_conversation(self, engine: Engine, place: ScenarioName, plain: bool) -> Conversation:
         write = self.config.write.model_copy(update={"generator": None}) if plain else self.config.write
-        return Conversation(engine, ConversationConfig(scenario=place, write=write))
+        generator = None if plain else self.generator
+        return Conversation(engine, ConversationConfig(scenario=place, write=write), generator)
 
     def scenario(self, name: str | None) -> Scenario:
         """Return a scenario; without a name the only one.

@@ -51,6 +51,7 @@ class ServeConfig(Config):
     """Seconds that requests which have begun may take when the service ends."""
     learn_every: PositiveFloat | None = None
     """Hours between two lessons: what has come is learned by a process of its own, and goes live if it passes the gate.
+    They are counted from when the newest version was made or the last lesson ended, also before the service started.
     None leaves it to whoever calls `genre update`."""
     learn_canary: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the users whom what was learned answers at first; None lets it answer all."""

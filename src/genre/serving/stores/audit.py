@@ -54,6 +54,21 @@ class Audit:
         with self._database.reading() as connection:
             return connection.execute(query).scalar() or 0
 
+    def time_of_last(self, action: str, scenario: str) -> float:
+        """Return when an action was noted last in a scenario, in seconds since 1970; 0 where it never was."""
+        query = select(AUDIT.c.time).where(AUDIT.c.action == action, AUDIT.c.scenario == scenario)
+        with self._database.reading() as connection:
+            return connection.execute(query.order_by(AUDIT.c.number.desc()).limit(1)).scalar() or 0.0
+
+    def note(self, action: str, scenario: str, *, actor: str, detail: Mapping[str, Any], time: float) -> None:
+        """Add an entry of its own.
+
+        Raises:
+            ResourceError: The database cannot be written.
+        """
+        with self._database.writing() as connection:
+            note(connection, time=time, actor=actor, action=action, scenario=scenario, detail=detail)
+
     def newest(self, n: int = 100, *, before: int | None = None, scenario: str | None = None) -> list[Entry]:
         """Return entries, newest first.
 
