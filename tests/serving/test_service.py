@@ -164,7 +164,7 @@ class Hangs:
 
 
 def test_a_generator_that_hangs_leaves_texts_made_of_facts(
-    asking: Callable[..., tuple[TestClient, Service]], tmp_path: Path
+    asking: Callable[..., tuple[TestClient, Service]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.language.models import write_tiny
 
@@ -180,8 +180,14 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
         assert (body["written_by"], body["texts"][0]["writer"]) == ("facts", "template")
         assert body["texts"][0]["text"]
     assert service.slow.stuck
-    streamed = client.post("/v1/write", json={**asked, "stream": True}).text
-    assert body["texts"][0]["text"] in json.loads(streamed.splitlines()[1][6:])["text"]
+    for more in ({"n": 3}, {"item_ids": [body["texts"][0]["item_id"], "the-kid-1921"]}):
+        streamed = client.post("/v1/write", json={**asked, **more, "stream": True}).text
+        assert streamed.count("event: sentence") == 1, "a stream is one text"
+        assert json.loads(streamed.splitlines()[1][6:])["text"] == body["texts"][0]["text"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "write", lambda *_, **__: [{"text": None}])
+        silent = client.post("/v1/write", json={**asked, "stream": True}).text
+        assert silent == "event: end\ndata: {}\n\n", "nothing could be said that is in the facts"
     hangs.go.set()
     until = time.monotonic() + 5
     while service.slow.stuck and time.monotonic() < until:

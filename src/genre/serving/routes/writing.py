@@ -184,8 +184,9 @@ async def sentences(
     except (TimeoutError, ResourceError):
         if told or service.config.write.generator is None:
             raise
-        for text in await asyncio.to_thread(_texts, body, who, version, service, plain=True):
-            yield text["text"]
+        for text in await asyncio.to_thread(_texts, _about_one(body), who, version, service, plain=True):
+            if text["text"] is not None:
+                yield text["text"]
 
 
 async def _sentences(
@@ -235,6 +236,13 @@ def _stream(body: WriteRequest, who: str | None, version: LiveVersion, service: 
         config=service.config.write,
         generator=service.generator,
     )
+
+
+def _about_one(body: WriteRequest) -> WriteRequest:
+    """Return what is asked with the first of its items alone: a stream is one text."""
+    if kind_of(body.kinds[0], body.language).about != "item":
+        return body
+    return body.model_copy(update={"n": 1, "item_ids": body.item_ids and body.item_ids[:1]})
 
 
 def _event(name: str, data: dict[str, Any]) -> bytes:
