@@ -95,11 +95,14 @@ def test_items_come_change_and_go_at_once(client: TestClient) -> None:
 
 
 @on_both
-def test_an_item_that_the_run_began_with_can_be_withdrawn(client: TestClient, service: Service) -> None:
+def test_an_item_that_the_run_began_with_is_changed_and_withdrawn(client: TestClient, service: Service) -> None:
     user = user_of(service)
     first = ids(client.post("/v1/recommend", json={"user_id": user, "n": 1}))[0]
     assert client.delete(f"/v1/items/{first}").json()["changes"] == {first: "changed"}
     assert first not in ids(client.post("/v1/recommend", json={"user_id": user, "n": 50}))
+    other = ids(client.post("/v1/recommend", json={"user_id": user, "n": 1}))[0]
+    put = client.put("/v1/items", json={"items": [{"item_id": other, "title": "Another title"}, NEW]})
+    assert put.json()["changes"] == {other: "changed", NEW["item_id"]: "added"}
     gone = client.delete("/v1/items/there-is-none")
     assert (gone.status_code, gone.json()["error"]["code"]) == (404, "no_item")
 

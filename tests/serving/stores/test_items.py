@@ -40,6 +40,13 @@ def test_items_are_added_changed_withdrawn_and_back(items: Items, clock: Clock) 
     assert items.get("films", ["dune"])["dune"].data == {}
 
 
+def test_an_item_of_the_run_s_own_catalogue_is_changed_and_not_added(items: Items) -> None:
+    known = {"dune": {"title": "Dune", "year": 2021}, "heat": {"title": "Heat"}}
+    new = {"dune": {"title": "Dune 2"}, "heat": {"title": "Heat"}, "x": {}}
+    assert items.put("films", new, known=known) == {"dune": "changed", "heat": "changed", "x": "added"}
+    assert items.get("films", ["dune"])["dune"].data == {"title": "Dune 2"}
+
+
 def test_what_is_the_same_has_no_new_number(items: Items) -> None:
     items.put("films", {"a": {"x": 1}})
     assert items.put("films", {"a": {"x": 1}}) == {"a": "same"}

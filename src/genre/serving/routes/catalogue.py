@@ -71,7 +71,7 @@ async def _change(asker: Asker, body: ItemsRequest, *, merge: bool) -> ItemsRepl
 
     def work() -> ItemsReply:
         _check(found.live.engine.data.items, rows)
-        changes = store.change(found.name, rows, known=_known(found, rows)) if merge else store.put(found.name, rows)
+        changes = (store.change if merge else store.put)(found.name, rows, known=_known(found, rows))
         found.catch_up()
         return ItemsReply(changes=changes)
 

@@ -53,8 +53,16 @@ class Items:
         """Use a database, and the server's clock in seconds since 1970."""
         self._database, self._now = database, now
 
-    def put(self, scenario: str, items: Mapping[str, Mapping[str, Any]]) -> dict[str, Change]:
+    def put(
+        self,
+        scenario: str,
+        items: Mapping[str, Mapping[str, Any]],
+        *,
+        known: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Change]:
         """Add items, or replace all columns of those that are there; one that was withdrawn is back.
+
+        For `known`, see `change`.
 
         Returns:
             What was done with each. One that was the same already has no new revision.
@@ -67,7 +75,7 @@ class Items:
             _Wish(checked_id(item_id, "item_id"), checked_object(data, f"item {item_id!r}"))
             for item_id, data in items.items()
         ]
-        return self._apply(scenario, wishes)
+        return self._apply(scenario, wishes, known=known or {})
 
     def change(
         self,
