@@ -114,13 +114,19 @@ def test_an_item_that_the_run_began_with_is_changed_and_withdrawn(client: TestCl
         ([{"item_id": "x"}, {"item_id": "x"}], "'x' stands twice"),
         ([{"item_id": "x", "titel": "A"}], "there is no column 'titel'"),
         ([{"item_id": "x", "year": "soon"}], "'soon' is no"),
+        ([{"item_id": "x", "year": True}], "True is no Float64"),
+        ([{"item_id": "x", "year": "1e999"}], "'1e999' is no Float64"),
+        ([{"item_id": "x", "genres": {"a": {"b": 1}}}], "{'a': {'b': 1}} is no List(String)"),
     ],
 )
 @on_both
 def test_wrong_items_change_nothing(client: TestClient, items: list[Any], words: str) -> None:
     answer = client.put("/v1/items", json={"items": [NEW, *items]})
     assert answer.status_code == 422
-    assert words in answer.json()["error"]["problem"]
+    error = answer.json()["error"]
+    assert words in error["problem"]
+    assert error["place"].startswith("items, row ")
+    assert error["remedy"]
     assert client.get("/v1/items/brand-new").status_code == 404
 
 
