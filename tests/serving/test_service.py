@@ -146,6 +146,40 @@ def test_too_many_are_told_to_come_again(
     assert recommend(client, user_id="u").status_code == 200
 
 
+def test_more_events_than_may_wait_are_told_to_come_again(
+    asking: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, service = asking()
+    began, go, append = threading.Event(), threading.Event(), service.events.append
+
+    def held(batches: Any) -> Any:
+        began.set()
+        go.wait(10)
+        return append(batches)
+
+    monkeypatch.setattr(service.intake, "_most", 1)
+    monkeypatch.setattr(service.events, "append", held)
+    answers: dict[int, Any] = {}
+
+    def send(number: int) -> None:
+        answers[number] = client.post("/v1/events", json={"events": [event(number, "u", "the-kid-1921")]})
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(2)]
+    threads[0].start()
+    assert began.wait(10)
+    threads[1].start()
+    until = time.monotonic() + 10
+    while not service.intake.waiting and time.monotonic() < until:
+        time.sleep(0.01)
+    send(2)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert [answers[number].status_code for number in range(3)] == [200, 200, 429]
+    assert answers[2].headers["retry-after"] == "1"
+    assert "wait to be written, at most 1 may" in answers[2].json()["error"]["problem"]
+
+
 class Hangs:
     """A language model that does not answer until it may."""
 

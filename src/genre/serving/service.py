@@ -218,6 +218,7 @@ class Service:
 
         Raises:
             DataError: The type of an event has no weight.
+            BusyError: Too many wait to be written.
             ResourceError: They could not be written; they can be sent again.
         """
         if len(events) > _AT_ONCE:

@@ -72,7 +72,7 @@ class SlowLane:
                     "all writers hang", place="service", remedy="Ask again later; texts are put together from facts."
                 )
             if self._running >= self._most:
-                raise BusyError(self._running, 1.0)
+                raise BusyError(f"{self._running:,} requests wait already", 1.0)
             self._running += 1
         future: Future[T] = Future()
         future.add_done_callback(self._done)
