@@ -222,6 +222,12 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
         patched.setattr(Engine, "write", lambda *_, **__: [{"text": None}])
         silent = client.post("/v1/write", json={**asked, "stream": True}).text
         assert silent == "event: end\ndata: {}\n\n", "nothing could be said that is in the facts"
+    # Texts from the facts have their bound too.
+    vars(service.lanes.plain)["_most"] = 0
+    for path, more in (("write", {}), ("write", {"stream": True}), ("chat", {"message": "hello"})):
+        sent = {**asked, **more} if path == "write" else {"user_id": "u", **more}
+        full = client.post(f"/v1/{path}", json=sent)
+        assert (full.status_code, full.headers["retry-after"]) == (429, "1")
     hangs.go.set()
     until = time.monotonic() + 5
     while service.slow.stuck and time.monotonic() < until:

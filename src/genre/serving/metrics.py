@@ -37,7 +37,13 @@ class Metrics:
         self.batch = Histogram(
             "genre_batch_size", "Questions that a model answered together.", buckets=_SIZES, registry=registry
         )
-        self.waiting = Gauge("genre_waiting", "What waits: `answers`, `texts`, `events`.", ["what"], registry=registry)
+        self.waiting = Gauge(
+            "genre_waiting",
+            "What waits: `answers`, `texts`, `events`; `reads` and `changes` of the stores, `erasures`; `plain`: long "
+            "bodies, and texts from facts.",
+            ["what"],
+            registry=registry,
+        )
         self.aside = Gauge(
             "genre_rank_aside_up", "Whether there is a process of its own that ranks.", registry=registry
         )

@@ -33,7 +33,7 @@ from genre.serving.live import Ask, LiveVersion, Recommended
 from genre.serving.metrics import Metrics
 from genre.serving.scenario import Arm, Scenario
 from genre.serving.settings import ServeConfig
-from genre.serving.slow import SlowLane
+from genre.serving.slow import LONGEST, Lanes, SlowLane
 from genre.serving.stores.database import Database
 from genre.serving.stores.events import Event, Events
 from genre.serving.stores.intake import PART, Intake, Totals
@@ -112,6 +112,7 @@ class Service:
             raise
         self.intake = Intake(self.events)
         self.slow = SlowLane(config.writers, config.most_writing, config.writing_deadline)
+        self.lanes = Lanes(config)
         self.batcher: Batcher[tuple[LiveVersion, Ask], list[Recommended]] = Batcher(
             self._answered, size=config.batch, most=config.most_waiting
         )
@@ -218,11 +219,11 @@ class Service:
 
         Raises:
             DataError: The type of an event has no weight.
-            BusyError: Too many wait to be written.
+            BusyError: Too many wait.
             ResourceError: They could not be written; they can be sent again.
         """
         if len(events) > _AT_ONCE:
-            events = await asyncio.to_thread(scenario.checked, events)
+            events = await self.lanes.plain.do(partial(scenario.checked, events))
         else:
             events = scenario.checked(events)
         totals, begun = Totals(), time.monotonic()
@@ -230,7 +231,7 @@ class Service:
             part = events[start : start + PART]
             outcomes = await asyncio.wrap_future(self.intake.submit(scenario.name, part))
             if len(part) > _AT_ONCE:
-                await asyncio.to_thread(scenario.happened, part, outcomes)
+                await self.lanes.plain.do(partial(scenario.happened, part, outcomes), due=True)
             else:
                 scenario.happened(part, outcomes)
             totals.add(outcomes)
@@ -243,7 +244,9 @@ class Service:
         """Erase somebody, and return the rows of each table, and how many runs held something of them.
 
         Raises:
+            BusyError: Too many wait to be erased.
             ResourceError: The database cannot be written, or not scrubbed now; what the message says was done is done.
+            TimeoutError: It takes too long; it goes on.
         """
         from genre.erasing import erase_from_run, erasing_lock, versions_beside
 
@@ -267,7 +270,7 @@ class Service:
                 raise problems[0]
             return rows, runs
 
-        return await asyncio.to_thread(work)
+        return await self.lanes.erasures.do(work, LONGEST)
 
     def _forget_lists(self) -> None:
         """Keep no list and no conversation: one of them may be of somebody who was erased."""
@@ -283,6 +286,7 @@ class Service:
         if self.aside is not None:
             self.aside.close()
         self.slow.close()
+        self.lanes.close()
         self.intake.close()
         for thread in self._threads:
             thread.join(timeout=self.config.drain)
@@ -300,6 +304,7 @@ class Service:
             ("answers", self.batcher.waiting),
             ("texts", self.slow.waiting),
             ("events", self.intake.waiting),
+            *self.lanes.waiting().items(),
         ):
             self.metrics.waiting.labels(what).set(waiting)
         self.metrics.aside.set(self.aside is not None and self.aside.is_up)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -62,7 +61,7 @@ async def withdraw(item_id: Id, asker: Admin, scenario: ScenarioName = None) -> 
         found.catch_up()
         return ItemsReply(changes=changes)
 
-    return await asyncio.to_thread(work)
+    return await asker.service.lanes.changes.do(work)
 
 
 async def _change(asker: Asker, body: ItemsRequest, *, merge: bool) -> ItemsReply:
@@ -75,7 +74,7 @@ async def _change(asker: Asker, body: ItemsRequest, *, merge: bool) -> ItemsRepl
         found.catch_up()
         return ItemsReply(changes=changes)
 
-    return await asyncio.to_thread(work)
+    return await asker.service.lanes.changes.do(work)
 
 
 def _rows(body: ItemsRequest) -> dict[str, dict[str, Any]]:

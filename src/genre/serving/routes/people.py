@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated
 
@@ -27,7 +26,7 @@ async def export(user_id: Id, asker: Admin, scenario: ScenarioName = None) -> Re
         log = found.live.engine.log_of(user_id).to_dicts()
         return json.dumps({**stored, "user_id": user_id, "log": log}, ensure_ascii=False, default=str)
 
-    return Response(await asyncio.to_thread(work), media_type="application/json")
+    return Response(await asker.service.lanes.reads.do(work), media_type="application/json")
 
 
 @router.delete("/{user_id:path}")

@@ -115,7 +115,7 @@ async def replied(body: ChatRequest, who: str | None, version: LiveVersion, serv
         if service.config.write.generator is None or isinstance(error, BusyError):
             raise
         # The language model hangs, or all its threads do: patterns and facts can talk without it.
-        return await asyncio.to_thread(lambda: work(service.conversation(version, body.place, plain=True)))
+        return await service.lanes.plain.do(lambda: work(service.conversation(version, body.place, plain=True)))
 
 
 async def _written(
@@ -127,7 +127,7 @@ async def _written(
     except (TimeoutError, ResourceError) as error:
         if service.config.write.generator is None or isinstance(error, BusyError):
             raise
-        return "facts", await asyncio.to_thread(_texts, body, who, version, service, plain=True)
+        return "facts", await service.lanes.plain.do(lambda: _texts(body, who, version, service, plain=True))
 
 
 def _texts(
@@ -184,7 +184,8 @@ async def sentences(
     except (TimeoutError, ResourceError):
         if told or service.config.write.generator is None:
             raise
-        for text in await asyncio.to_thread(_texts, _about_one(body), who, version, service, plain=True):
+        one = _about_one(body)
+        for text in await service.lanes.plain.do(lambda: _texts(one, who, version, service, plain=True)):
             if text["text"] is not None:
                 yield text["text"]
 
