@@ -94,6 +94,30 @@ def test_a_model_that_fails_is_stood_in_for_and_counted(
     assert 'genre_model_errors_total{scenario="films"} 1.0' in client.get("/metrics").text
 
 
+def test_a_list_does_not_wait_longer_for_its_reasons_than_for_itself(
+    asking: Callable[..., tuple[TestClient, Service]],
+) -> None:
+    client, service = asking(deadline=0.5, writers=1, writing_deadline=8)
+    asked = {"user_id": user_of(service), "reasons": "en"}
+    assert all(item["reason"] for item in recommend(client, **asked, deadline_ms=20_000).json()["items"])
+    go = threading.Event()
+    service.slow.begin(lambda: go.wait(20))
+    for more in ({}, {"deadline_ms": 300}):
+        begun = time.monotonic()
+        listed = recommend(client, **asked, **more).json()
+        assert time.monotonic() - begun < 3
+        assert (listed["answered_by"], len(listed["items"])) == ("model", 5)
+        assert {item["reason"] for item in listed["items"]} == {None}
+    begun = time.monotonic()
+    late = client.post("/v1/similar", json={"item_id": "the-kid-1921", "deadline_ms": 50})
+    assert time.monotonic() - begun < 3
+    error = late.json()["error"]
+    assert (late.status_code, error["code"], error["place"]) == (408, "late", "deadline_ms")
+    go.set()
+    near = client.post("/v1/similar", json={"item_id": "the-kid-1921", "deadline_ms": 20_000})
+    assert near.status_code == 200
+
+
 def test_one_bad_question_spoils_no_other(asking: Callable[..., tuple[TestClient, Service]]) -> None:
     client, service = asking()
     held = threading.Lock()

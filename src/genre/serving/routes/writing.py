@@ -23,7 +23,7 @@ from genre.serving.guard import Refused
 from genre.serving.live import LiveVersion
 from genre.serving.routes.asker import PROBLEMS, Asker, may
 from genre.serving.scenario import Scenario
-from genre.serving.schemas import ChatReply, ChatRequest, Question, Texts, WhyRequest, WriteRequest
+from genre.serving.schemas import ChatReply, ChatRequest, Question, SimilarRequest, Texts, WhyRequest, WriteRequest
 from genre.serving.service import Service
 
 router = APIRouter(prefix="/v1", tags=["texts"], responses=PROBLEMS)
@@ -53,7 +53,7 @@ async def write(body: WriteRequest, asker: Writer) -> Response:
             # What goes wrong before anything is told is an answer like any other.
             first = await anext(told, None)
         except TimeoutError:
-            raise _late(body) from None
+            raise late(body) from None
         return StreamingResponse(_events(first, told), media_type=_EVENTS, headers={"cache-control": "no-store"})
     by, texts = await _written(body, who, version, service)
     for text in texts:
@@ -209,7 +209,7 @@ async def _sentences(
 
     future = service.slow.begin(work)
     future.add_done_callback(lambda _: loop.call_soon_threadsafe(queue.put_nowait, None))
-    until = loop.time() + _seconds(body, service)
+    until = loop.time() + patience_of(body, service)
     try:
         while (sentence := await asyncio.wait_for(queue.get(), max(0.0, until - loop.time()))) is not None:
             yield sentence
@@ -286,21 +286,22 @@ async def _in_time(work: Callable[[], T], body: Question, service: Service, *, p
     """
     begun = time.monotonic()
     try:
-        result = await service.slow.do(work, _seconds(body, service))
+        result = await service.slow.do(work, patience_of(body, service))
         service.metrics.stages.labels("write").observe(time.monotonic() - begun)
         return result
     except TimeoutError:
         if plain and service.config.write.generator is not None:
             raise
-        raise _late(body) from None
+        raise late(body) from None
 
 
-def _late(body: Question) -> Exception:
+def late(body: Question | SimilarRequest) -> Exception:
     """Return what says that it took longer than the client or, where that says nothing, the service allows."""
     if body.deadline_ms is None:
         return TimeoutError()
     return Refused(408, "late", f"it takes longer than {body.deadline_ms} ms", "Allow more time.", place="deadline_ms")
 
 
-def _seconds(body: Question, service: Service) -> float:
+def patience_of(body: Question | SimilarRequest, service: Service) -> float:
+    """Return how many seconds somebody waits for what may take longer than a list."""
     return service.config.writing_deadline if body.deadline_ms is None else body.deadline_ms / 1000
