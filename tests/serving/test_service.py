@@ -77,6 +77,9 @@ def test_a_model_that_is_too_slow_is_not_waited_for(
     again = ids(recommend(client, user_id="nobody", exclude=[ids(stranger)[2]]))
     assert not set(again) & set(ids(stranger)[:3])
     assert len(again) == 5
+    page = client.get("/metrics").text
+    assert 'genre_cache_total{cache="lists",result="hit"} 2.0' in page
+    assert 'genre_cache_total{cache="lists",result="miss"} 2.0' in page
 
 
 def test_a_model_that_fails_is_stood_in_for_and_counted(

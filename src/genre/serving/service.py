@@ -27,6 +27,7 @@ from genre.generation.scenarios import ScenarioName
 from genre.language.base import Generator
 from genre.serving.aside import Aside
 from genre.serving.batching import Batcher, BusyError
+from genre.serving.counting import CountedGenerator
 from genre.serving.keys import Keyring
 from genre.serving.learner import Learner
 from genre.serving.live import Ask, LiveVersion, Recommended
@@ -144,7 +145,7 @@ class Service:
     def generator(self) -> Generator | None:
         """The language model that writes, loaded once; None where texts are put together from the facts."""
         generator = self.config.write.generator
-        return None if generator is None else generator.build()
+        return None if generator is None else CountedGenerator(generator.build(), self.metrics)
 
     def conversation(self, version: LiveVersion, place: ScenarioName, *, plain: bool = False) -> Conversation:
         """Return what talks about a version's catalogue; made anew when that has changed.
@@ -157,6 +158,7 @@ class Service:
         talks = self._conversations.setdefault(version, {})
         key, engine = (place, plain), version.engine
         found = talks.get(key)
+        self.metrics.looked("conversations", found=found is not None)
         if found is None:
             found = talks[key] = _Talk(engine, self._new_conversation(engine, place, plain))
         elif found.engine is not engine and self._making.acquire(blocking=False):
@@ -172,7 +174,8 @@ class Service:
 
     def _new_conversation(self, engine: Engine, place: ScenarioName, plain: bool) -> Conversation:
         write = self.config.write.model_copy(update={"generator": None}) if plain else self.config.write
-        return Conversation(engine, ConversationConfig(scenario=place, write=write))
+        generator = None if plain else self.generator
+        return Conversation(engine, ConversationConfig(scenario=place, write=write), generator=generator)
 
     def scenario(self, name: str | None) -> Scenario:
         """Return a scenario; without a name the only one.
@@ -332,11 +335,10 @@ class Service:
     def _instead(self, scenario: Scenario, version: LiveVersion, ask: Ask) -> tuple[AnsweredBy, Sequence[Recommended]]:
         """Return what stands in for the model: the last list less what was seen since, if that is enough."""
         before = self._remembered.get((scenario.name, ask.user_id or "")) if ask.history is None else None
-        if before is not None:
-            left = version.still_good(before, ask)
-            if len(left) >= ask.n:
-                return "memory", left[: ask.n]
-        return "popular", version.popular(ask)
+        left = [] if before is None else version.still_good(before, ask)
+        enough = len(left) >= ask.n
+        self.metrics.looked("lists", found=enough)
+        return ("memory", left[: ask.n]) if enough else ("popular", version.popular(ask))
 
     def _remember(self, who: tuple[str, str], items: Sequence[Recommended]) -> None:
         self._remembered[who] = items[:_LONGEST]

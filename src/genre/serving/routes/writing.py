@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 
-from genre.conversation.conversation import Conversation, Reply
+from genre.conversation.conversation import Reply
 from genre.conversation.state import State
 from genre.core.errors import ConfigError, GenreError, ResourceError
 from genre.generation.kinds import kind_of, kinds
@@ -57,8 +57,7 @@ async def write(body: WriteRequest, asker: Writer) -> Response:
         return StreamingResponse(_events(first, told), media_type=_EVENTS, headers={"cache-control": "no-store"})
     by, texts = await _written(body, who, version, service)
     for text in texts:
-        service.metrics.texts.labels(str(text["writer"])).inc()
-        service.metrics.words.inc(len(text["text"] or ""))
+        service.metrics.wrote(text["writer"], text["text"] or "")
         text.pop("user_id")
     content = {"scenario": scenario.name, "version": version.name, "written_by": by, "texts": texts}
     return Response(json.dumps(content, ensure_ascii=False, default=str).encode(), media_type="application/json")
@@ -106,16 +105,19 @@ async def replied(body: ChatRequest, who: str | None, version: LiveVersion, serv
     """
     state = State() if body.state is None else State.from_json(body.state)
 
-    def work(conversation: Conversation) -> Reply:
+    def work(*, plain: bool) -> Reply:
+        conversation = service.conversation(version, body.place, plain=plain)
         return conversation.turn(state, body.message, user=who, history=body.history)
 
     try:
-        return await _in_time(lambda: work(service.conversation(version, body.place)), body, service, plain=True)
+        reply = await _in_time(lambda: work(plain=False), body, service, plain=True)
     except (TimeoutError, ResourceError) as error:
         if service.config.write.generator is None or isinstance(error, BusyError):
             raise
         # The language model hangs, or all its threads do: patterns and facts can talk without it.
-        return await service.lanes.plain.do(lambda: work(service.conversation(version, body.place, plain=True)))
+        reply = await _plainly(lambda: work(plain=True), service)
+    service.metrics.wrote(reply.writer, reply.text)
+    return reply
 
 
 async def _written(
@@ -127,7 +129,7 @@ async def _written(
     except (TimeoutError, ResourceError) as error:
         if service.config.write.generator is None or isinstance(error, BusyError):
             raise
-        return "facts", await service.lanes.plain.do(lambda: _texts(body, who, version, service, plain=True))
+        return "facts", await _plainly(lambda: _texts(body, who, version, service, plain=True), service)
 
 
 def _texts(
@@ -175,23 +177,28 @@ async def sentences(
         ResourceError: Too much is going on.
         GenreError: The writing failed.
     """
-    told = False
+    told, about, begun = list[str](), dict[str, Any](), time.monotonic()
     try:
-        async for sentence in _sentences(body, who, version, service):
-            told = True
-            service.metrics.words.inc(len(sentence))
+        async for sentence in _sentences(body, who, version, service, about):
+            told.append(sentence)
             yield sentence
+        service.metrics.stages.labels("write").observe(time.monotonic() - begun)
     except (TimeoutError, ResourceError):
         if told or service.config.write.generator is None:
             raise
         one = _about_one(body)
-        for text in await service.lanes.plain.do(lambda: _texts(one, who, version, service, plain=True)):
+        for text in await _plainly(lambda: _texts(one, who, version, service, plain=True), service):
             if text["text"] is not None:
+                told.append(text["text"])
+                about["writer"] = text["writer"]
                 yield text["text"]
+    finally:
+        if told:
+            service.metrics.wrote(about.get("writer", "template"), "".join(told))
 
 
 async def _sentences(
-    body: WriteRequest, who: str | None, version: LiveVersion, service: Service
+    body: WriteRequest, who: str | None, version: LiveVersion, service: Service, about: dict[str, Any]
 ) -> AsyncGenerator[str, None]:
     """Yield the sentences that a thread writes; when nobody listens any more, it stops at the next one.
 
@@ -202,7 +209,7 @@ async def _sentences(
     loop, queue, gone = asyncio.get_running_loop(), asyncio.Queue[str | None](), threading.Event()
 
     def work() -> None:
-        for sentence in _stream(body, who, version, service):
+        for sentence in _stream(body, who, version, service, about):
             if gone.is_set():
                 return
             loop.call_soon_threadsafe(queue.put_nowait, sentence)
@@ -219,7 +226,9 @@ async def _sentences(
         service.slow.give_up(future)
 
 
-def _stream(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> Iterator[str]:
+def _stream(
+    body: WriteRequest, who: str | None, version: LiveVersion, service: Service, about: dict[str, Any]
+) -> Iterator[str]:
     engine, items = version.engine, body.item_ids
     if items is None and kind_of(body.kinds[0], body.language).about == "item":
         best = engine.recommend([who or ""], histories=_histories(body), n=1)
@@ -236,6 +245,7 @@ def _stream(body: WriteRequest, who: str | None, version: LiveVersion, service: 
         begin=body.begin,
         config=service.config.write,
         generator=service.generator,
+        about=about,
     )
 
 
@@ -287,12 +297,20 @@ async def _in_time(work: Callable[[], T], body: Question, service: Service, *, p
     begun = time.monotonic()
     try:
         result = await service.slow.do(work, patience_of(body, service))
-        service.metrics.stages.labels("write").observe(time.monotonic() - begun)
-        return result
     except TimeoutError:
         if plain and service.config.write.generator is not None:
             raise
         raise late(body) from None
+    service.metrics.stages.labels("write").observe(time.monotonic() - begun)
+    return result
+
+
+async def _plainly(work: Callable[[], T], service: Service) -> T:
+    """Return what the work returns, which needs no language model."""
+    begun = time.monotonic()
+    result = await service.lanes.plain.do(work)
+    service.metrics.stages.labels("write").observe(time.monotonic() - begun)
+    return result
 
 
 def late(body: Question | SimilarRequest) -> Exception:
