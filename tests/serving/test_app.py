@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from genre.serving.app import make_app
 from genre.serving.keys import create_key
 from genre.serving.service import Service
+from genre.serving.stores.audit import Audit
 from genre.serving.stores.keys import StoredKeys
 from tests.serving.conftest import on_both
 
@@ -247,6 +248,22 @@ def test_keys_open_what_they_open(serving: Callable[..., Service]) -> None:
         late = ask(slow)
         assert late.status_code == 429
         assert int(late.headers["retry-after"]) >= 1
+
+
+def test_what_an_administrator_does_over_http_is_noted(service: Service) -> None:
+    secret, key = create_key(StoredKeys(service.database), "office", ["admin"])
+    service.keys.refresh()
+    headers = {"authorization": f"Bearer {secret}"}
+    with TestClient(make_app(service), base_url="http://localhost", headers=headers) as client:
+        client.put("/v1/items", json={"items": [NEW]})
+        client.patch("/v1/items", json={"items": [{"item_id": "brand-new", "title": "Storm"}]})
+        client.delete("/v1/items/brand-new")
+        client.get("/v1/users/somebody")
+        client.get("/v1/items/brand-new")
+    entries = [(one.actor, one.action, one.scenario) for one in Audit(service.database).newest(4)]
+    actions = ("user exported", "items withdrawn", "items changed", "items put")
+    assert entries == [(key.key_id, action, "films") for action in actions]
+    assert "somebody" not in str(Audit(service.database).newest())
 
 
 @on_both

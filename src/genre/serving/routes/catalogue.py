@@ -57,7 +57,7 @@ async def withdraw(item_id: Id, asker: Admin, scenario: ScenarioName = None) -> 
         raise Refused(404, "no_item", f"there is no item {item_id!r}", "Use an id of the catalogue.", place=ITEM_ID)
 
     def work() -> ItemsReply:
-        changes = asker.service.items.withdraw(found.name, [item_id], known=known)
+        changes = asker.service.items.withdraw(found.name, [item_id], known=known, actor=asker.caller.key_id)
         found.catch_up()
         return ItemsReply(changes=changes)
 
@@ -70,7 +70,8 @@ async def _change(asker: Asker, body: ItemsRequest, *, merge: bool) -> ItemsRepl
 
     def work() -> ItemsReply:
         _check(found.live.engine.data.items, rows)
-        changes = (store.change if merge else store.put)(found.name, rows, known=_known(found, rows))
+        apply, known = store.change if merge else store.put, _known(found, rows)
+        changes = apply(found.name, rows, known=known, actor=asker.caller.key_id)
         found.catch_up()
         return ItemsReply(changes=changes)
 
