@@ -128,7 +128,7 @@ class Client:
             exclude: Ids that are not wanted this time.
             diversity: From 0, the model's order, to 1, difference alone; as the scenario has it by default.
             explore: Probability of an item that the model would not have put there; as the scenario has it by default.
-            reasons: Language of a reason for each item, `en` or `zh`; none by default.
+            reasons: Language of a reason for each item, `en` or `zh`; none by default, and none where they take longer.
             deadline_ms: Milliseconds until an answer is of use.
         """
         asked = {
@@ -137,9 +137,12 @@ class Client:
         }  # fmt: skip
         return made(Recommendations, self._post("/v1/recommend", asked))
 
-    def similar(self, item_id: str | None = None, *, text: str | None = None, n: int = 10) -> Similars:
-        """Return the items that go best with one, or with words."""
-        return made(Similars, self._post("/v1/similar", {"item_id": item_id, "text": text, "n": n}))
+    def similar(
+        self, item_id: str | None = None, *, text: str | None = None, n: int = 10, deadline_ms: int | None = None
+    ) -> Similars:
+        """Return the items that go best with one, or with words; `deadline_ms` as for `recommend`."""
+        asked = {"item_id": item_id, "text": text, "n": n, "deadline_ms": deadline_ms}
+        return made(Similars, self._post("/v1/similar", asked))
 
     def write(
         self,

@@ -97,6 +97,7 @@ class Engine(Answering):
         begin: str = "",
         config: WriteConfig | None = None,
         generator: Generator | None = None,
+        about: dict[str, Any] | None = None,
     ) -> Iterator[str]:
         """Yield one text for somebody, sentence by sentence, each when it is known that it may be shown.
 
@@ -112,6 +113,8 @@ class Engine(Answering):
             begin: What is continued, for a kind that continues.
             config: How it is written.
             generator: A language model in memory, in the place of one that is built from `config` for this text.
+            about: Filled with where the text comes from, as far as it is known with each sentence: `writer` and what
+                else a row of `write` has as `provenance`.
 
         Raises:
             ConfigError: There is neither a user nor a history, no such kind, or no item for a kind about one,
@@ -124,7 +127,7 @@ class Engine(Answering):
         desk = self._desk(brief, config, generator, chosen=item_id is not None)
         names, query = self._ask_one(user, history, "stream")
         items = [item_id] if isinstance(item_id, str) else item_id
-        return desk.stream(names, query, self._subjects(query, items, n if brief.is_about_several else 0))
+        return desk.stream(names, query, self._subjects(query, items, n if brief.is_about_several else 0), about)
 
     def why(
         self,

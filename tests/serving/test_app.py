@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from genre.serving.app import make_app
 from genre.serving.keys import create_key
 from genre.serving.service import Service
+from genre.serving.stores.audit import Audit
 from genre.serving.stores.keys import StoredKeys
 from tests.serving.conftest import on_both
 
@@ -95,11 +96,14 @@ def test_items_come_change_and_go_at_once(client: TestClient) -> None:
 
 
 @on_both
-def test_an_item_that_the_run_began_with_can_be_withdrawn(client: TestClient, service: Service) -> None:
+def test_an_item_that_the_run_began_with_is_changed_and_withdrawn(client: TestClient, service: Service) -> None:
     user = user_of(service)
     first = ids(client.post("/v1/recommend", json={"user_id": user, "n": 1}))[0]
     assert client.delete(f"/v1/items/{first}").json()["changes"] == {first: "changed"}
     assert first not in ids(client.post("/v1/recommend", json={"user_id": user, "n": 50}))
+    other = ids(client.post("/v1/recommend", json={"user_id": user, "n": 1}))[0]
+    put = client.put("/v1/items", json={"items": [{"item_id": other, "title": "Another title"}, NEW]})
+    assert put.json()["changes"] == {other: "changed", NEW["item_id"]: "added"}
     gone = client.delete("/v1/items/there-is-none")
     assert (gone.status_code, gone.json()["error"]["code"]) == (404, "no_item")
 
@@ -111,13 +115,19 @@ def test_an_item_that_the_run_began_with_can_be_withdrawn(client: TestClient, se
         ([{"item_id": "x"}, {"item_id": "x"}], "'x' stands twice"),
         ([{"item_id": "x", "titel": "A"}], "there is no column 'titel'"),
         ([{"item_id": "x", "year": "soon"}], "'soon' is no"),
+        ([{"item_id": "x", "year": True}], "True is no Float64"),
+        ([{"item_id": "x", "year": "1e999"}], "'1e999' is no Float64"),
+        ([{"item_id": "x", "genres": {"a": {"b": 1}}}], "{'a': {'b': 1}} is no List(String)"),
     ],
 )
 @on_both
 def test_wrong_items_change_nothing(client: TestClient, items: list[Any], words: str) -> None:
     answer = client.put("/v1/items", json={"items": [NEW, *items]})
     assert answer.status_code == 422
-    assert words in answer.json()["error"]["problem"]
+    error = answer.json()["error"]
+    assert words in error["problem"]
+    assert error["place"].startswith("items, row ")
+    assert error["remedy"]
     assert client.get("/v1/items/brand-new").status_code == 404
 
 
@@ -238,6 +248,22 @@ def test_keys_open_what_they_open(serving: Callable[..., Service]) -> None:
         late = ask(slow)
         assert late.status_code == 429
         assert int(late.headers["retry-after"]) >= 1
+
+
+def test_what_an_administrator_does_over_http_is_noted(service: Service) -> None:
+    secret, key = create_key(StoredKeys(service.database), "office", ["admin"])
+    service.keys.refresh()
+    headers = {"authorization": f"Bearer {secret}"}
+    with TestClient(make_app(service), base_url="http://localhost", headers=headers) as client:
+        client.put("/v1/items", json={"items": [NEW]})
+        client.patch("/v1/items", json={"items": [{"item_id": "brand-new", "title": "Storm"}]})
+        client.delete("/v1/items/brand-new")
+        client.get("/v1/users/somebody")
+        client.get("/v1/items/brand-new")
+    entries = [(one.actor, one.action, one.scenario) for one in Audit(service.database).newest(4)]
+    actions = ("user exported", "items withdrawn", "items changed", "items put")
+    assert entries == [(key.key_id, action, "films") for action in actions]
+    assert "somebody" not in str(Audit(service.database).newest())
 
 
 @on_both

@@ -56,7 +56,7 @@ def test_lists_are_those_of_the_engine(asking: Client, service: Service) -> None
     told = asking.recommend(history=["spirited-away-2001"], n=3, exclude=[answer.items[0].item_id], deadline_ms=20_000)
     assert len(told.items) == 3
     assert told.user_id is None
-    near = asking.similar("spirited-away-2001", n=2)
+    near = asking.similar("spirited-away-2001", n=2, deadline_ms=20_000)
     assert [item.item_id for item in near.items] == engine.similar("spirited-away-2001", 2)["item_id"].to_list()
     assert asking.similar(text="a lighthouse", n=1).items[0].rank == 1
 

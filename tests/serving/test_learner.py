@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
+from genre.cli import app
 from genre.serving.app import make_app
 from genre.serving.learner import LESSON, Learner
+from genre.serving.learning import Learned
 from genre.serving.service import Service
 from genre.serving.stores.audit import Audit
 from genre.serving.stores.models import Models
@@ -43,6 +48,8 @@ def test_what_comes_back_is_learned_and_goes_live_or_not(
         while len(scenario.versions()) < 2 and time.monotonic() < until:
             time.sleep(0.05)
         new = scenario.versions()[-1]
+        newest = Audit(service.database).newest(scenario="films")
+        assert {one.actor for one in newest if one.detail.get("version") == "v2"} == {"background job"}
         assert (new.version, new.state) == ("v2", "live" if promoted else "rejected")
         assert new.reason
         while promoted and scenario.live.name != "v2" and time.monotonic() < until:
@@ -52,6 +59,31 @@ def test_what_comes_back_is_learned_and_goes_live_or_not(
         decision = "promoted" if promoted else "rejected"
         assert f'genre_gate_total{{decision="{decision}",scenario="films"}} 1.0' in page
         assert client.post("/v1/recommend", json={"user_id": str(users[0])}).json()["answered_by"] == "model"
+
+
+def test_a_lesson_is_noted_as_the_background_job_s(
+    serving: Callable[..., Service], own_films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    told: dict[str, Any] = {}
+
+    def start(command: list[str], **_: object) -> None:
+        started.append(command)
+        raise OSError("not in this test")
+
+    service = serving(own_films)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(OSError, match="not in this test"):
+        Learner(service.config, service.scenarios, service.database).learn("films", service.scenario(None), threading.Event())
+    monkeypatch.undo()
+    monkeypatch.setenv("GENRE_DATABASE", service.config.database)
+    monkeypatch.setattr(
+        "genre.serving.learning.learn_from_store",
+        lambda *_, **given: told.update(given) or Learned(None, None, {"events": {"added": 0}}),
+    )
+    _, _, _, *arguments = started[0]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert told["actor"] == "background job"
 
 
 def test_a_lesson_ends_with_the_service(serving: Callable[..., Service], own_films: Path) -> None:

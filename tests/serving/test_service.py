@@ -78,6 +78,9 @@ def test_a_model_that_is_too_slow_is_not_waited_for(
     again = ids(recommend(client, user_id="nobody", exclude=[ids(stranger)[2]]))
     assert not set(again) & set(ids(stranger)[:3])
     assert len(again) == 5
+    page = client.get("/metrics").text
+    assert 'genre_cache_total{cache="lists",result="hit"} 2.0' in page
+    assert 'genre_cache_total{cache="lists",result="miss"} 2.0' in page
 
 
 def test_a_model_that_fails_is_stood_in_for_and_counted(
@@ -93,6 +96,30 @@ def test_a_model_that_fails_is_stood_in_for_and_counted(
     assert answer.json()["answered_by"] == "popular"
     assert len(ids(answer)) == 5
     assert 'genre_model_errors_total{scenario="films"} 1.0' in client.get("/metrics").text
+
+
+def test_a_list_does_not_wait_longer_for_its_reasons_than_for_itself(
+    asking: Callable[..., tuple[TestClient, Service]],
+) -> None:
+    client, service = asking(deadline=0.5, writers=1, writing_deadline=8)
+    asked = {"user_id": user_of(service), "reasons": "en"}
+    assert all(item["reason"] for item in recommend(client, **asked, deadline_ms=20_000).json()["items"])
+    go = threading.Event()
+    service.slow.begin(lambda: go.wait(20))
+    for more in ({}, {"deadline_ms": 300}):
+        begun = time.monotonic()
+        listed = recommend(client, **asked, **more).json()
+        assert time.monotonic() - begun < 3
+        assert (listed["answered_by"], len(listed["items"])) == ("model", 5)
+        assert {item["reason"] for item in listed["items"]} == {None}
+    begun = time.monotonic()
+    late = client.post("/v1/similar", json={"item_id": "the-kid-1921", "deadline_ms": 50})
+    assert time.monotonic() - begun < 3
+    error = late.json()["error"]
+    assert (late.status_code, error["code"], error["place"]) == (408, "late", "deadline_ms")
+    go.set()
+    near = client.post("/v1/similar", json={"item_id": "the-kid-1921", "deadline_ms": 20_000})
+    assert near.status_code == 200
 
 
 def test_one_bad_question_spoils_no_other(asking: Callable[..., tuple[TestClient, Service]]) -> None:
@@ -147,6 +174,40 @@ def test_too_many_are_told_to_come_again(
     assert recommend(client, user_id="u").status_code == 200
 
 
+def test_more_events_than_may_wait_are_told_to_come_again(
+    asking: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, service = asking()
+    began, go, append = threading.Event(), threading.Event(), service.events.append
+
+    def held(batches: Any) -> Any:
+        began.set()
+        go.wait(10)
+        return append(batches)
+
+    monkeypatch.setattr(service.intake, "_most", 1)
+    monkeypatch.setattr(service.events, "append", held)
+    answers: dict[int, Any] = {}
+
+    def send(number: int) -> None:
+        answers[number] = client.post("/v1/events", json={"events": [event(number, "u", "the-kid-1921")]})
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(2)]
+    threads[0].start()
+    assert began.wait(10)
+    threads[1].start()
+    until = time.monotonic() + 10
+    while not service.intake.waiting and time.monotonic() < until:
+        time.sleep(0.01)
+    send(2)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert [answers[number].status_code for number in range(3)] == [200, 200, 429]
+    assert answers[2].headers["retry-after"] == "1"
+    assert "wait to be written, at most 1 may" in answers[2].json()["error"]["problem"]
+
+
 class Hangs:
     """A language model that does not answer until it may."""
 
@@ -165,7 +226,7 @@ class Hangs:
 
 
 def test_a_generator_that_hangs_leaves_texts_made_of_facts(
-    asking: Callable[..., tuple[TestClient, Service]], tmp_path: Path
+    asking: Callable[..., tuple[TestClient, Service]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.language.models import write_tiny
 
@@ -181,8 +242,20 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
         assert (body["written_by"], body["texts"][0]["writer"]) == ("facts", "template")
         assert body["texts"][0]["text"]
     assert service.slow.stuck
-    streamed = client.post("/v1/write", json={**asked, "stream": True}).text
-    assert body["texts"][0]["text"] in json.loads(streamed.splitlines()[1][6:])["text"]
+    for more in ({"n": 3}, {"item_ids": [body["texts"][0]["item_id"], "the-kid-1921"]}):
+        streamed = client.post("/v1/write", json={**asked, **more, "stream": True}).text
+        assert streamed.count("event: sentence") == 1, "a stream is one text"
+        assert json.loads(streamed.splitlines()[1][6:])["text"] == body["texts"][0]["text"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "write", lambda *_, **__: [{"text": None}])
+        silent = client.post("/v1/write", json={**asked, "stream": True}).text
+        assert silent == "event: end\ndata: {}\n\n", "nothing could be said that is in the facts"
+    # Texts from the facts have their bound too.
+    vars(service.lanes.plain)["_most"] = 0
+    for path, more in (("write", {}), ("write", {"stream": True}), ("chat", {"message": "hello"})):
+        sent = {**asked, **more} if path == "write" else {"user_id": "u", **more}
+        full = client.post(f"/v1/{path}", json=sent)
+        assert (full.status_code, full.headers["retry-after"]) == (429, "1")
     hangs.go.set()
     until = time.monotonic() + 5
     while service.slow.stuck and time.monotonic() < until:

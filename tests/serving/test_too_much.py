@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import psutil
 import pytest
 from starlette.testclient import TestClient
 
+from genre.serving.app import make_app
 from genre.serving.service import Service
 from genre.serving.stores.database import Database
 from genre.serving.stores.events import Events
+from genre.serving.stores.models import Models
 from tests.serving.conftest import served
 from tests.serving.test_app import event
 
@@ -131,6 +134,74 @@ def test_a_part_of_many_is_written_beside_the_loop(client: TestClient, service: 
     wrong = client.post("/v1/events", json={"events": [*map(told, range(2_000)), {"event_id": "x"}]})
     assert (wrong.status_code, wrong.json()["error"]["place"]) == (422, "events.2000.user_id")
     assert service.events.last("films") == 1_000
+
+
+def test_while_the_database_is_locked_changes_wait_bounded_and_all_else_goes_on(
+    serving: Callable[..., Service], tmp_path: Path
+) -> None:
+    service = serving(store_threads=1, most_storing=2)
+    change = {"items": [{"item_id": "new", "title": "A new one"}]}
+    answers: list[Any] = []
+    with (
+        TestClient(make_app(service), base_url="http://localhost") as client,
+        closing(sqlite3.connect(tmp_path / "service.db", isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        threads = [
+            threading.Thread(target=lambda: answers.append(client.put("/v1/items", json=change))) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + 10
+        while service.lanes.changes.waiting < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        begun = time.monotonic()
+        for full in (client.put("/v1/items", json=change), client.post("/v1/experiments/none/stop")):
+            assert (full.status_code, full.json()["error"]["code"], full.headers["retry-after"]) == (429, "busy", "1")
+        assert client.get("/v1/models").json()["versions"][0]["state"] == "live"
+        assert client.get("/v1/experiments").json() == []
+        assert client.post("/v1/recommend", json={"user_id": "u"}).json()["answered_by"] == "model"
+        wrong = client.post("/v1/events", content=b"".join(as_list(1_000))[:-9], headers=JSON)
+        assert wrong.status_code == 400, "a long body is read all the same"
+        assert time.monotonic() - begun < 5
+        assert 'genre_waiting{what="changes"} 2.0' in client.get("/metrics").text
+        other.execute("ROLLBACK")
+        for thread in threads:
+            thread.join()
+    assert sorted(answer.json()["changes"]["new"] for answer in answers) == ["added", "same"]
+
+
+def test_nobody_waits_for_the_stores_for_ever(serving: Callable[..., Service], monkeypatch: pytest.MonkeyPatch) -> None:
+    service, go = serving(store_deadline=0.2), threading.Event()
+    monkeypatch.setattr(Models, "all", lambda *_: go.wait(10))
+    with TestClient(make_app(service), base_url="http://localhost") as client:
+        begun = time.monotonic()
+        late = client.get("/v1/models")
+        assert (late.status_code, late.json()["error"]["code"]) == (503, "late")
+        assert late.headers["retry-after"]
+        assert time.monotonic() - begun < 5
+        go.set()
+
+
+@pytest.mark.parametrize(
+    ("lane", "method", "path", "content"),
+    [
+        ("plain", "POST", "/v1/events", b"".join(as_list(1_000))),
+        ("plain", "POST", "/v1/events", b"".join(as_list(300))),
+        ("erasures", "DELETE", "/v1/users/u", b""),
+        ("reads", "GET", "/v1/models", b""),
+        ("changes", "POST", "/v1/models/v1", b'{"state": "live"}'),
+        ("changes", "POST", "/v1/experiments", b'{"name": "x", "arms": {"a": 0.5, "b": 0.5}}'),
+        ("changes", "DELETE", "/v1/items/spirited-away-2001", b""),
+    ],
+)
+def test_every_kind_of_work_has_its_bound(
+    client: TestClient, service: Service, lane: str, method: str, path: str, content: bytes
+) -> None:
+    vars(getattr(service.lanes, lane))["_most"] = 0
+    full = client.request(method, path, content=content, headers=JSON)
+    assert (full.status_code, full.json()["error"]["code"]) == (429, "busy")
+    assert full.headers["retry-after"] == "1"
 
 
 def told(number: int) -> dict[str, Any]:

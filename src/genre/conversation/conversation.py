@@ -95,14 +95,14 @@ class Conversation:
     """Talks about one catalogue, with anybody: what is known of a person is in the state and in the log."""
 
     def __init__(
-        self, engine: Engine, config: ConversationConfig | None = None, generator: Generator | None = None
+        self, engine: Engine, config: ConversationConfig | None = None, *, generator: Generator | None = None
     ) -> None:
         """Index what the catalogue lets people name; a model is loaded when it is first needed, and kept.
 
         Args:
             engine: Recommends.
             config: How to talk.
-            generator: A language model at hand, in the place of one that is built from `config`.
+            generator: A language model in memory, in the place of one that is built from `config`.
 
         Raises:
             DependencyError: A library is not there.
@@ -115,8 +115,9 @@ class Conversation:
         self._changer = Changer(self._listener.catalogue, self._replies, self.config.most)
         self._teller = Teller(self._listener.catalogue, self._replies)
         self._likeness = Likeness(items, self.config.encoder, RunContext(seed=engine.seed, store=engine.store))
-        named = self.config.write.generator
-        self._generator = named.build() if generator is None and named is not None else generator
+        if generator is None and self.config.write.generator is not None:
+            generator = self.config.write.generator.build()
+        self._generator = generator
         self._extraction = None if self._generator is None else Extraction(self._listener, self._generator)
 
     def warm(self) -> None:

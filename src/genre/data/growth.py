@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,9 @@ from genre.core.errors import DataError
 from genre.data.columns import ITEM_ID
 from genre.data.dataset import Entities, Vocabulary
 
-_PLACE = "items"
+_PLACE: Final = "items"
+_LONGEST_TOLD: Final = 100
+"""Characters of a wrong value that an error repeats."""
 
 
 def extended(items: Entities, new: pl.DataFrame | Sequence[Mapping[str, Any]]) -> Entities:
@@ -70,17 +73,59 @@ def _frame(items: Entities, rows: Sequence[Mapping[str, Any]], known: set[str] |
 
 
 def _column(name: str, dtype: pl.DataType, values: list[Any]) -> pl.Series:
-    if isinstance(dtype, pl.List):
-        values = [value.split("|") if isinstance(value, str) else value for value in values]
-    if dtype == pl.String:
-        values = [None if value is None else str(value) for value in values]
     typed = []
     for number, value in enumerate(values, 1):
         try:
-            # A number may come as text, as from a CSV file.
-            typed.append(pl.Series([value]).cast(dtype) if dtype.is_numeric() else pl.Series([value], dtype=dtype))
+            typed.append(_cell(value, dtype))
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
             raise DataError(
-                f"{value!r} is no {dtype}", place=f"{_PLACE}, row {number}, column {name!r}", remedy="Correct it."
+                f"{_short(value)} is no {dtype}",
+                place=f"{_PLACE}, row {number}, column {name!r}",
+                remedy=f"Send {_wanted(dtype)}, or leave it out.",
             ) from error
     return pl.concat([pl.Series([], dtype=dtype), *typed]).alias(name)
+
+
+def _cell(value: Any, dtype: pl.DataType) -> pl.Series:
+    """Return a value as a column of its own.
+
+    Raises:
+        TypeError: It is of another type; the library would take true for 1, and the names in an object for a list.
+        OverflowError: It is a number that the column cannot hold.
+        ValueError, PolarsError: It cannot be read.
+    """
+    if isinstance(dtype, pl.List) and isinstance(value, str):
+        value = value.split("|")
+    parts = value if isinstance(value, list | tuple) else [value]
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    if inner not in (pl.Boolean, pl.String) and any(isinstance(part, bool) for part in parts):
+        raise TypeError(value)
+    if isinstance(value, Mapping) and not isinstance(dtype, pl.Struct):
+        raise TypeError(value)
+    if value is None or not (dtype == pl.String or dtype.is_numeric()):
+        return pl.Series([value], dtype=dtype)
+    if dtype == pl.String:
+        if isinstance(value, list | tuple):
+            raise TypeError(value)
+        return pl.Series([str(value)])
+    # A number may come as text, as from a CSV file.
+    cell = pl.Series([value]).cast(dtype)
+    kept = cell[0]
+    is_missing = isinstance(value, float) and math.isnan(value)
+    if not (math.isfinite(kept) or is_missing) or (dtype.is_integer() and isinstance(value, float) and kept != value):
+        raise OverflowError(value)
+    return cell
+
+
+def _wanted(dtype: pl.DataType) -> str:
+    """Return in words what a column takes."""
+    if isinstance(dtype, pl.List):
+        return "a list of texts, or one text with `|` between them" if dtype.inner == pl.String else f"a {dtype}"
+    if dtype.is_numeric():
+        return "a whole number" if dtype.is_integer() else "a number"
+    return "a text" if dtype == pl.String else f"a {dtype}"
+
+
+def _short(value: Any) -> str:
+    told = repr(value)
+    return told if len(told) <= _LONGEST_TOLD else f"{told[:_LONGEST_TOLD]}..."

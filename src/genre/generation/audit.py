@@ -125,16 +125,17 @@ class AuditedWriter:
         self._log.append([self._entry(request, text) for request, text in zip(requests, found, strict=True)])
         return found
 
-    def stream(self, request: Request) -> Iterator[str]:
-        """Yield one text sentence by sentence."""
-        about: dict[str, Any] = {}
+    def stream(self, request: Request, about: dict[str, Any] | None = None) -> Iterator[str]:
+        """Yield one text sentence by sentence, and fill `about` with where it comes from."""
+        told = {} if about is None else about
         shown: list[str] = []
         try:
-            for sentence in self._writer.stream(request, about):
+            for sentence in self._writer.stream(request, told):
                 shown.append(sentence)
                 yield sentence
         finally:
-            text = Written(together(shown), about.pop("writer", "none"), about)
+            provenance = {name: value for name, value in told.items() if name != "writer"}
+            text = Written(together(shown), told.get("writer", "none"), provenance)
             self._log.append([{**self._entry(request, text), "streamed": True}])
 
     def _entry(self, request: Request, text: Written) -> dict[str, Any]:

@@ -78,8 +78,16 @@ class Desk:
 
         return [row_of(one) for one in wanted]
 
-    def stream(self, names: pl.Series, queries: Queries, answer: Recommendations) -> Iterator[str]:
+    def stream(
+        self, names: pl.Series, queries: Queries, answer: Recommendations, about: dict[str, Any] | None = None
+    ) -> Iterator[str]:
         """Yield the one text that is wanted, sentence by sentence.
+
+        Args:
+            names: The id of who asked.
+            queries: Their history.
+            answer: What it is about.
+            about: Filled with where the text comes from, as far as it is known with each sentence.
 
         Raises:
             ConfigError: More than one is, or none.
@@ -91,11 +99,12 @@ class Desk:
                 place="stream",
                 remedy="Give one user and one kind, and an item for a kind about one item.",
             )
-        return self._streamed(wanted[0])
+        return self._streamed(wanted[0], {} if about is None else about)
 
-    def _streamed(self, wanted: Wanted) -> Iterator[str]:
+    def _streamed(self, wanted: Wanted, about: dict[str, Any]) -> Iterator[str]:
         for at, request in enumerate(wanted.requests, 1):
-            is_step = wanted.kind.about == "items"
-            for sentence in self._writer.stream(request):
+            is_step, told = wanted.kind.about == "items", dict[str, Any]()
+            for sentence in self._writer.stream(request, told):
+                about.update(told)
                 yield numbered(at, sentence) if is_step else sentence
                 is_step = False

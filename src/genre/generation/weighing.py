@@ -17,7 +17,6 @@ from genre.core.run import Progress
 from genre.generation.checks import share_told
 from genre.generation.requests import Request
 from genre.language.base import Generator, LearnsFromTexts, TextEncoder
-from genre.language.local import LocalGenerator
 
 _MOST_TOKENS = 256
 Scores = Mapping[str, float | None]
@@ -61,11 +60,12 @@ class Scales:
 
     def _fluency(self, texts: Sequence[str], progress: Progress) -> list[float | None]:
         """Return minus the bits per byte that the language model needs for each; None where it does not run here."""
-        if not isinstance(self.generator, LocalGenerator):
+        load = getattr(self.generator, "load", None)
+        if load is None:
             return [None] * len(texts)
         from genre.language.scoring import bits_and_bytes
 
-        pairs = bits_and_bytes(self.generator.load(), texts, max_tokens=_MOST_TOKENS, progress=progress)
+        pairs = bits_and_bytes(load(), texts, max_tokens=_MOST_TOKENS, progress=progress)
         return [float(-bits / max(1.0, size)) for bits, size in pairs]
 
     def _preference(self, texts: Sequence[tuple[Request, str]], progress: Progress) -> list[float | None]:

@@ -80,7 +80,8 @@ def _explain(app: FastAPI) -> None:
 
     @app.exception_handler(TimeoutError)
     async def late(_: Request, _error: TimeoutError) -> JSONResponse:
-        body = _problem("late", "it took too long", None, "Ask for less, or allow more time with `deadline_ms`.")
+        remedy = "Ask for less, or allow more time with `deadline_ms`, where the request has it; a change may be made."
+        body = _problem("late", "it took too long", None, remedy)
         return JSONResponse(body, 503, headers={"retry-after": "1"})
 
     @app.exception_handler(GenreError)

@@ -20,11 +20,16 @@ AnswerT = TypeVar("AnswerT")
 class BusyError(ResourceError):
     """More waits than can be answered in time."""
 
-    def __init__(self, waiting: int, seconds: float) -> None:
-        """Say how many wait, and in how many seconds there will be room."""
-        super().__init__(
-            f"{waiting:,} requests wait already", place="service", remedy="Ask again in a second, and less often."
-        )
+    def __init__(
+        self,
+        problem: str,
+        seconds: float,
+        *,
+        place: str = "service",
+        remedy: str = "Ask again in a second, and less often.",
+    ) -> None:
+        """Say how many wait, and in how many seconds, at least 1, there will be room."""
+        super().__init__(problem, place=place, remedy=remedy)
         self.seconds = seconds
 
 
@@ -86,13 +91,14 @@ class Batcher(Generic[AskedT, AnswerT]):
             TimeoutError: There was none in time.
         """
         loop, now = asyncio.get_running_loop(), time.monotonic()
-        waiting = _Waiting(asked, now + seconds, now, loop.create_future(), loop)
+        mine = _Waiting(asked, now + seconds, now, loop.create_future(), loop)
         with self._changed:
             if self._closed or len(self._queue) >= self._most:
-                raise BusyError(len(self._queue), max(1.0, math.ceil(len(self._queue) * self._pace)))
-            self._queue.append(waiting)
+                waiting = len(self._queue)
+                raise BusyError(f"{waiting:,} requests wait already", max(1.0, math.ceil(waiting * self._pace)))
+            self._queue.append(mine)
             self._changed.notify()
-        answer: AnswerT = await asyncio.wait_for(waiting.answer, seconds)
+        answer: AnswerT = await asyncio.wait_for(mine.answer, seconds)
         return answer
 
     def close(self) -> None:

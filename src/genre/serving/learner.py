@@ -24,6 +24,8 @@ from genre.serving.stores.database import Database
 
 _COMMAND: Final = "from genre.cli import main; main()"
 _NICE: Final = 10
+ACTOR: Final = "background job"
+"""What the audit log calls it."""
 _LONGEST: Final = 6 * 3600.0
 """Seconds after which a lesson is given up."""
 _LOOK: Final = 60.0
@@ -93,6 +95,7 @@ class Learner:
     def learn(self, name: str, scenario: Scenario, stop: threading.Event) -> int | None:
         """Learn what has come in one scenario, and return how the process ended; None if it was stopped."""
         command = [sys.executable, "-c", _COMMAND, "update", str(scenario.run.absolute()), "--scenario", name]
+        command += ["--actor", ACTOR]
         for bound in self._config.learn_gate:
             command += ["--gate", bound]
         if self._config.learn_canary is not None:

@@ -43,6 +43,7 @@ def update(
         typer.Option(help="Let the new version answer this share of the users, and not yet all."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and write nothing.")] = False,
+    actor: Annotated[str, typer.Option(hidden=True, help="For the audit log of the database.")] = "command line",
 ) -> None:
     """Learn new events, from a file or a service, and let the new version answer if it passes the gate.
 
@@ -64,13 +65,14 @@ def update(
         LearnConfig, with_overrides({"shadow": shadow, "gate": {}}, [f"gate.{one}" for one in gate]), "--gate"
     )
     common: dict[str, Any] = {"config": config, "canary": canary, "dry_run": dry_run, "progress": Bars()}
+    common["actor"] = actor
     if events is not None:
         rows = () if items is None else read_items(items)
         _tell(learn(run, _events_of(run, events), items=rows, **common), dry_run=dry_run)
         return
     with _opened(database) as opened:
         name = scenario or _versions(run, None, None).run.name
-        _tell(learn_from_store(run, opened, name, actor="command line", **common), dry_run=dry_run)
+        _tell(learn_from_store(run, opened, name, **common), dry_run=dry_run)
 
 
 @learning_app.command("versions")

@@ -37,7 +37,13 @@ class Metrics:
         self.batch = Histogram(
             "genre_batch_size", "Questions that a model answered together.", buckets=_SIZES, registry=registry
         )
-        self.waiting = Gauge("genre_waiting", "What waits: `answers`, `texts`, `events`.", ["what"], registry=registry)
+        self.waiting = Gauge(
+            "genre_waiting",
+            "What waits: `answers`, `texts`, `events`; `reads` and `changes` of the stores, `erasures`; `plain`: long "
+            "bodies, and texts from facts.",
+            ["what"],
+            registry=registry,
+        )
         self.aside = Gauge(
             "genre_rank_aside_up", "Whether there is a process of its own that ranks.", registry=registry
         )
@@ -57,6 +63,18 @@ class Metrics:
         self.refused = Counter("genre_refused", "Requests refused, by why.", ["why"], registry=registry)
         self.texts = Counter("genre_texts", "Texts by who wrote them.", ["writer"], registry=registry)
         self.words = Counter("genre_text_characters", "Characters of the texts that were shown.", registry=registry)
+        self.tokens = Counter(
+            "genre_tokens",
+            "Tokens of the language model: `read` in what it was asked, `written` in what it answered, shown or not.",
+            ["what"],
+            registry=registry,
+        )
+        self.cache = Counter(
+            "genre_cache",
+            "Looks at what is kept, `hit` or `miss`: `lists` to stand in for a slow model, what `conversations` need.",
+            ["cache", "result"],
+            registry=registry,
+        )
         self.behind = Gauge(
             "genre_events_behind", "Events of the store that the live version does not know yet.", ["scenario"],
             registry=registry,
@@ -75,6 +93,15 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.database = Gauge("genre_database_up", "Whether the database answered last time.", registry=registry)
+
+    def wrote(self, writer: str, text: str) -> None:
+        """Count a text that is shown."""
+        self.texts.labels(writer).inc()
+        self.words.inc(len(text))
+
+    def looked(self, cache: str, *, found: bool) -> None:
+        """Count a look at what is kept."""
+        self.cache.labels(cache, "hit" if found else "miss").inc()
 
     def page(self) -> bytes:
         """Return all of it in Prometheus' text format."""

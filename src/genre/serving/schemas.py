@@ -76,7 +76,8 @@ class RecommendRequest(Question):
     """Probability with which a place holds an item that the model would not have put there; each item's `propensity`
     says how probable it was. By default as the scenario has it."""
     reasons: Language | None = None
-    """Language of a reason for each item; none by default, since finding one asks the model for each event."""
+    """Language of a reason for each item; none by default, since finding one asks the model for each event. What is not
+    known by the deadline is left out."""
 
 
 class RecommendedItem(Form):
@@ -120,6 +121,8 @@ class SimilarRequest(Bounded):
     item_id: Id | None = None
     text: Annotated[str, Field(min_length=1, max_length=2_000)] | None = None
     n: Annotated[Whole, Field(ge=1, le=MOST_ITEMS)] = 10
+    deadline_ms: Annotated[Whole, Field(ge=1, le=120_000)] | None = None
+    """Milliseconds until an answer is of use; by default as many as for texts, since words may have to be read."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

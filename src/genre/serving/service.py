@@ -28,13 +28,14 @@ from genre.language.base import Generator, Prompt, Sampling
 from genre.language.endpoint import EndpointGeneratorConfig
 from genre.serving.aside import Aside
 from genre.serving.batching import Batcher, BusyError
+from genre.serving.counting import CountedGenerator
 from genre.serving.keys import Keyring
 from genre.serving.learner import Learner
 from genre.serving.live import Ask, LiveVersion, Recommended
 from genre.serving.metrics import Metrics
 from genre.serving.scenario import Arm, Scenario
 from genre.serving.settings import ServeConfig
-from genre.serving.slow import SlowLane
+from genre.serving.slow import LONGEST, Lanes, SlowLane
 from genre.serving.stores.database import Database
 from genre.serving.stores.events import Event, Events
 from genre.serving.stores.intake import PART, Intake, Totals
@@ -97,7 +98,9 @@ class Service:
         config.write.check_installed()
         self.config, self.metrics = config, Metrics()
         generator = config.write.generator
-        self.generator: Generator | None = None if generator is None else generator.build()
+        self.generator: Generator | None = (
+            None if generator is None else CountedGenerator(generator.build(), self.metrics)
+        )
         """The language model that writes, loaded when it is first asked; None where texts are made of facts alone."""
         self.database = Database.open(config.database)
         self.events, self.items, self.users = Events(self.database), Items(self.database), Users(self.database)
@@ -120,6 +123,7 @@ class Service:
             raise
         self.intake = Intake(self.events)
         self.slow = SlowLane(config.writers, config.most_writing, config.writing_deadline)
+        self.lanes = Lanes(config)
         self.batcher: Batcher[tuple[LiveVersion, Ask], list[Recommended]] = Batcher(
             self._answered, size=config.batch, most=config.most_waiting
         )
@@ -193,6 +197,7 @@ class Service:
         talks = self._conversations.setdefault(version, {})
         key, engine = (place, plain), version.engine
         found = talks.get(key)
+        self.metrics.looked("conversations", found=found is not None)
         if found is None:
             found = talks[key] = _Talk(engine, self._new_conversation(engine, place, plain))
         elif found.engine is not engine and self._making.acquire(blocking=False):
@@ -209,7 +214,7 @@ class Service:
     def _new_conversation(self, engine: Engine, place: ScenarioName, plain: bool) -> Conversation:
         write = self.config.write.model_copy(update={"generator": None}) if plain else self.config.write
         generator = None if plain else self.generator
-        return Conversation(engine, ConversationConfig(scenario=place, write=write), generator)
+        return Conversation(engine, ConversationConfig(scenario=place, write=write), generator=generator)
 
     def scenario(self, name: str | None) -> Scenario:
         """Return a scenario; without a name the only one.
@@ -256,10 +261,11 @@ class Service:
 
         Raises:
             DataError: The type of an event has no weight.
+            BusyError: Too many wait.
             ResourceError: They could not be written; they can be sent again.
         """
         if len(events) > _AT_ONCE:
-            events = await asyncio.to_thread(scenario.checked, events)
+            events = await self.lanes.plain.do(partial(scenario.checked, events))
         else:
             events = scenario.checked(events)
         totals, begun = Totals(), time.monotonic()
@@ -267,7 +273,7 @@ class Service:
             part = events[start : start + PART]
             outcomes = await asyncio.wrap_future(self.intake.submit(scenario.name, part))
             if len(part) > _AT_ONCE:
-                await asyncio.to_thread(scenario.happened, part, outcomes)
+                await self.lanes.plain.do(partial(scenario.happened, part, outcomes), due=True)
             else:
                 scenario.happened(part, outcomes)
             totals.add(outcomes)
@@ -280,7 +286,9 @@ class Service:
         """Erase somebody, and return the rows of each table, and how many runs held something of them.
 
         Raises:
+            BusyError: Too many wait to be erased.
             ResourceError: The database cannot be written, or not scrubbed now; what the message says was done is done.
+            TimeoutError: It takes too long; it goes on.
         """
         from genre.erasing import erase_from_run, erasing_lock, versions_beside
 
@@ -304,7 +312,7 @@ class Service:
                 raise problems[0]
             return rows, runs
 
-        return await asyncio.to_thread(work)
+        return await self.lanes.erasures.do(work, LONGEST)
 
     def _forget_lists(self) -> None:
         """Keep no list and no conversation: one of them may be of somebody who was erased."""
@@ -320,6 +328,7 @@ class Service:
         if self.aside is not None:
             self.aside.close()
         self.slow.close()
+        self.lanes.close()
         self.intake.close()
         for thread in self._threads:
             thread.join(timeout=self.config.drain)
@@ -337,6 +346,7 @@ class Service:
             ("answers", self.batcher.waiting),
             ("texts", self.slow.waiting),
             ("events", self.intake.waiting),
+            *self.lanes.waiting().items(),
         ):
             self.metrics.waiting.labels(what).set(waiting)
         self.metrics.aside.set(self.aside is not None and self.aside.is_up)
@@ -364,11 +374,10 @@ class Service:
     def _instead(self, scenario: Scenario, version: LiveVersion, ask: Ask) -> tuple[AnsweredBy, Sequence[Recommended]]:
         """Return what stands in for the model: the last list less what was seen since, if that is enough."""
         before = self._remembered.get((scenario.name, ask.user_id or "")) if ask.history is None else None
-        if before is not None:
-            left = version.still_good(before, ask)
-            if len(left) >= ask.n:
-                return "memory", left[: ask.n]
-        return "popular", version.popular(ask)
+        left = [] if before is None else version.still_good(before, ask)
+        enough = len(left) >= ask.n
+        self.metrics.looked("lists", found=enough)
+        return ("memory", left[: ask.n]) if enough else ("popular", version.popular(ask))
 
     def _remember(self, who: tuple[str, str], items: Sequence[Recommended]) -> None:
         self._remembered[who] = items[:_LONGEST]

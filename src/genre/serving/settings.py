@@ -38,6 +38,14 @@ class ServeConfig(Config):
     """Texts and conversations that are written at once."""
     most_writing: PositiveInt = 16
     """Requests for texts and conversations that are written or wait for it, at most."""
+    store_threads: PositiveInt = 4
+    """Threads for what reads the stores, as many for what changes them, and as many for what is done beside the loop
+    without them. More would wait for each other: SQLite has one writer, and Python works on one core at a time."""
+    most_storing: PositiveInt = 64
+    """Requests of each of these kinds, and erasures, that are served or wait for it, at most."""
+    store_deadline: PositiveFloat = 60.0
+    """Seconds that each of them may take: several times as long as a database waits for a lock, and enough to take in a
+    thousand new items. To load a version and to erase somebody may take longer."""
     longest_body: PositiveInt = 4 << 20
     """Bytes of a request, but for events as JSON lines, which are read as they come."""
     slowest_body: PositiveFloat = 30.0

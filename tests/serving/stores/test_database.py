@@ -83,8 +83,19 @@ def test_what_a_block_has_done_survives_a_power_cut(database: Database) -> None:
 def test_a_newer_database_is_refused_and_stays_as_it_is(url: str, opened: Opened) -> None:
     with opened(url).writing() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0099'"))  # noqa: S608
-    with pytest.raises(ArtifactError, match=r"has version '0099', and .* up to '0001'\. Upgrade Genre"):
+    with pytest.raises(ArtifactError, match=r"has version '0099', and .* up to '0002'\. Upgrade Genre"):
         Database.open(url)
+
+
+def test_a_database_of_the_version_before_is_brought_to_this_one(url: str, opened: Opened) -> None:
+    database = opened(url)
+    with database.writing() as connection:
+        connection.execute(text("DROP INDEX audit_by_action"))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))  # noqa: S608
+    with opened(url).reading() as connection:
+        assert compare_metadata(
+            MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), METADATA
+        ) == []  # fmt: skip
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(
@@ -92,13 +103,13 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
 ) -> None:
     scripts = tmp_path / "migrations"
     shutil.copytree(migrating._SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "0002_half.py").write_text(
-        "from alembic import op\nimport sqlalchemy as sa\nrevision, down_revision = '0002', '0001'\n"
+    (scripts / "versions" / "0003_half.py").write_text(
+        "from alembic import op\nimport sqlalchemy as sa\nrevision, down_revision = '0003', '0002'\n"
         "def upgrade():\n    op.create_table('half', sa.Column('a', sa.Integer))\n"
         "    op.execute('UPDATE nothing SET a = 1')\n"
     )
     monkeypatch.setattr(migrating, "_SCRIPTS", scripts)
-    monkeypatch.setattr(migrating, "VERSION", "0002")
+    monkeypatch.setattr(migrating, "VERSION", "0003")
     with pytest.raises(ResourceError, match="nothing"):
         Database.open(url)
     monkeypatch.undo()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from genre.core.errors import DataError, ResourceError
+from genre.serving.batching import BusyError
 from genre.serving.stores.database import Database
 from genre.serving.stores.events import Batch, Event, Events, Outcome
 from genre.serving.stores.intake import PART, Intake, Totals
@@ -71,8 +72,9 @@ def test_more_than_may_wait_are_refused(held: tuple[Held, Intake]) -> None:
     intake.submit("films", [event("1")])
     log.began.acquire()
     intake.submit("films", [event(f"{n}") for n in range(9)])
-    with pytest.raises(ResourceError, match=r"9 events wait to be written, at most 10 may\. Send these again"):
+    with pytest.raises(BusyError, match=r"9 events wait to be written, at most 10 may\. Send these again") as busy:
         intake.submit("films", [event("a"), event("b")])
+    assert busy.value.seconds == 1
     intake.submit("films", [event("a")])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from genre.core.errors import DataError
+from genre.serving.stores.audit import Audit
 from genre.serving.stores.database import Database
 from genre.serving.stores.items import Item, Items
 from tests.serving.clock import Clock
@@ -38,6 +39,30 @@ def test_items_are_added_changed_withdrawn_and_back(items: Items, clock: Clock) 
     assert items.put("films", {"heat": {"title": "Heat"}, "dune": {}}) == {"heat": "changed", "dune": "changed"}
     assert items.get("films", ["heat"])["heat"] == Item("heat", {"title": "Heat"}, False, 5, 10.0, 30.0)
     assert items.get("films", ["dune"])["dune"].data == {}
+
+
+def test_an_item_of_the_run_s_own_catalogue_is_changed_and_not_added(items: Items) -> None:
+    known = {"dune": {"title": "Dune", "year": 2021}, "heat": {"title": "Heat"}}
+    new = {"dune": {"title": "Dune 2"}, "heat": {"title": "Heat"}, "x": {}}
+    assert items.put("films", new, known=known) == {"dune": "changed", "heat": "changed", "x": "added"}
+    assert items.get("films", ["dune"])["dune"].data == {"title": "Dune 2"}
+
+
+def test_who_changed_what_is_noted_once_for_each_request(items: Items, database: Database) -> None:
+    items.put("films", {"a": {"x": 1}, "b": {}}, actor="key-1")
+    items.put("films", {"a": {"x": 1}}, actor="key-2")
+    items.put("films", {f"i{n}": {} for n in range(30)} | {"a": {}}, actor="key-1")
+    items.change("films", {"a": {"x": 2}, "b": {}}, actor="key-3")
+    items.withdraw("films", ["b"])
+    with pytest.raises(DataError):
+        items.withdraw("films", ["none"], actor="key-1")
+    entries = [(one.time, one.actor, one.action, one.scenario, one.detail) for one in Audit(database).newest()]
+    assert entries[::-1] == [
+        (10.0, "key-1", "items put", "films", {"added": 2, "items": ["a", "b"]}),
+        (10.0, "key-1", "items put", "films", {"added": 30, "changed": 1}),
+        (10.0, "key-3", "items changed", "films", {"changed": 1, "items": ["a"]}),
+        (10.0, "command line", "items withdrawn", "films", {"changed": 1, "items": ["b"]}),
+    ]
 
 
 def test_what_is_the_same_has_no_new_number(items: Items) -> None:

@@ -96,7 +96,14 @@ def test_the_export_has_everything(database: Database) -> None:
         "users": [{"data": {"age": 30}, "created": NOW, "changed": NOW}],
     }  # fmt: skip
     assert json.loads(json.dumps(exported)) == exported
-    assert users.export("films", "nobody") == {"scenario": "films", "user_id": "nobody", "events": [], "users": []}
+    assert users.export("films", "nobody", actor="key-1") == {
+        "scenario": "films", "user_id": "nobody", "events": [], "users": [],
+    }  # fmt: skip
+    entries = [(one.actor, one.action, one.scenario, one.detail) for one in Audit(database).newest()]
+    assert entries == [
+        ("key-1", "user exported", "films", {"rows": {"events": 0, "users": 0}}),
+        ("command line", "user exported", "films", {"rows": {"events": 2, "users": 1}}),
+    ]
 
 
 def test_erasing_one_leaves_the_others_and_says_only_how_many(database: Database) -> None:
@@ -109,7 +116,8 @@ def test_erasing_one_leaves_the_others_and_says_only_how_many(database: Database
     assert users.export("films", "u")["events"] == users.export("films", "u")["users"] == []
     assert [one.seq for one in events.of_user("films", "v")] == [3, 4]
     assert len(events.of_user("books", "u")) == 1
-    (entry,) = Audit(database).newest()
+    exported, _, entry = Audit(database).newest()
+    assert (exported.action, exported.detail) == ("user exported", {"rows": {"events": 0, "users": 0}})
     detail = {"users": 2, "rows": {"events": 2, "users": 1}}
     assert (entry.actor, entry.action, entry.scenario, entry.detail) == ("key-1", "users erased", "films", detail)
     # Numbers are not used again: who has read up to 4 misses nothing.

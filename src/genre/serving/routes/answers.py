@@ -13,6 +13,7 @@ from genre.core.errors import ResourceError
 from genre.features.text import Language
 from genre.serving.live import Ask, LiveVersion, shaping_of
 from genre.serving.routes.asker import PROBLEMS, Asker, body_of, may
+from genre.serving.routes.writing import late, patience_of
 from genre.serving.scenario import Scenario
 from genre.serving.schemas import Question, Recommendation, RecommendRequest, SimilarRequest, Similars
 from genre.serving.service import Answer, Service
@@ -33,7 +34,7 @@ async def recommend(request: Request, asker: Reader) -> Response:
     answer = await service.recommend(scenario, ask, seconds_of(body, service))
     rows = rows_of(answer)
     if body.reasons is not None and rows:
-        left = None if body.deadline_ms is None else max(0.0, body.deadline_ms / 1000 - (time.monotonic() - begun))
+        left = seconds_of(body, service) - (time.monotonic() - begun)
         await add_reasons(rows, ask, body.reasons, scenario.version(answer.version), service, seconds=left)
     arm = answer.arm
     content = {
@@ -53,7 +54,7 @@ async def recommend(request: Request, asker: Reader) -> Response:
 @router.post("/similar")
 async def similar(body: SimilarRequest, asker: Reader) -> Similars:
     """Find the items that go best with one, or with words."""
-    scenario = asker.scenario(body.scenario)
+    scenario, service = asker.scenario(body.scenario), asker.service
     version = scenario.live
 
     def work() -> list[dict[str, Any]]:
@@ -62,7 +63,10 @@ async def similar(body: SimilarRequest, asker: Reader) -> Similars:
             return engine.similar_to_text(body.text, body.n).to_dicts()
         return engine.similar(str(body.item_id), body.n).to_dicts()
 
-    items = await asker.service.slow.do(work, asker.service.config.writing_deadline)
+    try:
+        items = await service.slow.do(work, patience_of(body, service))
+    except TimeoutError:
+        raise late(body) from None
     return Similars.model_validate({"scenario": scenario.name, "version": version.name, "items": items})
 
 
@@ -98,9 +102,20 @@ async def add_reasons(
     *,
     seconds: float | None = None,
 ) -> None:
-    """Say why, if that is known in time; a list without reasons is better than none."""
+    """Say why, if that is known in time; a list without reasons is better than none.
+
+    Args:
+        rows: Places of a list, which get their reasons.
+        ask: For whom they are.
+        language: Of the reasons.
+        version: Has made the list.
+        service: Asks it.
+        seconds: That are left for them; by default as long as for a text, where the list is shown already.
+    """
     ids = [row["item_id"] for row in rows]
     patience = service.config.writing_deadline if seconds is None else seconds
+    if patience <= 0:
+        return
     try:
         reasons = await service.slow.do(lambda: version.reasons(ask, ids, language), patience)
     except (TimeoutError, ResourceError):

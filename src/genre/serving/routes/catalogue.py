@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -58,11 +57,11 @@ async def withdraw(item_id: Id, asker: Admin, scenario: ScenarioName = None) -> 
         raise Refused(404, "no_item", f"there is no item {item_id!r}", "Use an id of the catalogue.", place=ITEM_ID)
 
     def work() -> ItemsReply:
-        changes = asker.service.items.withdraw(found.name, [item_id], known=known)
+        changes = asker.service.items.withdraw(found.name, [item_id], known=known, actor=asker.caller.key_id)
         found.catch_up()
         return ItemsReply(changes=changes)
 
-    return await asyncio.to_thread(work)
+    return await asker.service.lanes.changes.do(work)
 
 
 async def _change(asker: Asker, body: ItemsRequest, *, merge: bool) -> ItemsReply:
@@ -71,11 +70,12 @@ async def _change(asker: Asker, body: ItemsRequest, *, merge: bool) -> ItemsRepl
 
     def work() -> ItemsReply:
         _check(found.live.engine.data.items, rows)
-        changes = store.change(found.name, rows, known=_known(found, rows)) if merge else store.put(found.name, rows)
+        apply, known = store.change if merge else store.put, _known(found, rows)
+        changes = apply(found.name, rows, known=known, actor=asker.caller.key_id)
         found.catch_up()
         return ItemsReply(changes=changes)
 
-    return await asyncio.to_thread(work)
+    return await asker.service.lanes.changes.do(work)
 
 
 def _rows(body: ItemsRequest) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from genre.serving.guard import Refused
 from genre.serving.routes.asker import PROBLEMS, Asker, body_of, may
 from genre.serving.schemas import MOST_EVENTS, EventsReply, EventsRequest
+from genre.serving.service import Service
 from genre.serving.stores.events import Event
 from genre.serving.stores.intake import PART, Totals
 
@@ -40,7 +40,7 @@ async def events(request: Request, asker: Teller, scenario: Annotated[str | None
     if kind == LINES:
         totals = await _from_lines(request, asker, scenario)
     else:
-        body = await _from_json(await request.body())
+        body = await _from_json(await request.body(), asker.service)
         found = asker.scenario(body.scenario if body.scenario is not None else scenario)
         totals = await asker.service.append(found, body.events)
     return EventsReply(
@@ -52,11 +52,11 @@ async def events(request: Request, asker: Teller, scenario: Annotated[str | None
     )
 
 
-async def _from_json(sent: bytes) -> EventsRequest:
+async def _from_json(sent: bytes, service: Service) -> EventsRequest:
     """Return what stands in a body; a long one is read beside the loop, so that others are answered meanwhile."""
     try:
         if len(sent) > _LONG:
-            return await asyncio.to_thread(EventsRequest.model_validate_json, sent)
+            return await service.lanes.plain.do(lambda: EventsRequest.model_validate_json(sent))
         return EventsRequest.model_validate_json(sent)
     except ValidationError as error:
         if error.error_count() == 1 and error.errors(include_input=False)[0]["type"] == "too_long":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -12,6 +11,7 @@ from genre.serving.routes.asker import PROBLEMS, Asker, may
 from genre.serving.scenario import Scenario
 from genre.serving.schemas import ExperimentRequest, ModelChange, ModelReply, ModelsReply
 from genre.serving.service import Service
+from genre.serving.slow import LONGEST
 from genre.serving.stores.experiments import Experiments
 from genre.serving.stores.values import Id
 
@@ -25,7 +25,8 @@ PAGE = "text/plain; version=0.0.4; charset=utf-8"
 @router.get("/v1/models", responses=PROBLEMS)
 async def models(asker: Admin, scenario: ScenarioName = None) -> ModelsReply:
     """List the versions of a scenario's model, and what became of each."""
-    return await asyncio.to_thread(_models, asker.scenario(scenario))
+    found = asker.scenario(scenario)
+    return await asker.service.lanes.reads.do(lambda: _models(found))
 
 
 @router.post("/v1/models/{version}", responses=PROBLEMS)
@@ -41,7 +42,7 @@ async def change(version: Id, body: ModelChange, asker: Admin) -> ModelsReply:
         found.move(version, body.state, share=body.share, reason=body.reason, actor=asker.caller.key_id)
         return _models(found)
 
-    return await asyncio.to_thread(work)
+    return await asker.service.lanes.changes.do(work, LONGEST)
 
 
 @router.get("/v1/experiments", responses=PROBLEMS)
@@ -49,7 +50,7 @@ async def experiments(asker: Admin, scenario: ScenarioName = None) -> list[dict[
     """List the experiments of a scenario."""
     found = asker.scenario(scenario)
     store = Experiments(asker.service.database)
-    return [_plain(one) for one in await asyncio.to_thread(store.all, found.name)]
+    return [_plain(one) for one in await asker.service.lanes.reads.do(lambda: store.all(found.name))]
 
 
 @router.post("/v1/experiments", responses=PROBLEMS)
@@ -63,7 +64,7 @@ async def plan(body: ExperimentRequest, asker: Admin) -> dict[str, Any]:
         found.follow()
         return _plain(begun)
 
-    return await asyncio.to_thread(work)
+    return await asker.service.lanes.changes.do(work)
 
 
 @router.post("/v1/experiments/{name}/stop", responses=PROBLEMS)
@@ -76,7 +77,7 @@ async def stop(name: Id, asker: Admin, scenario: ScenarioName = None) -> dict[st
         found.catch_up()
         return _plain(stopped)
 
-    return await asyncio.to_thread(work)
+    return await asker.service.lanes.changes.do(work)
 
 
 @router.get("/health/live", openapi_extra={"security": []})

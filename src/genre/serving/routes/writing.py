@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 
-from genre.conversation.conversation import Conversation, Reply
+from genre.conversation.conversation import Reply
 from genre.conversation.state import State
 from genre.core.errors import ConfigError, GenreError, ResourceError
 from genre.generation.kinds import kind_of, kinds
@@ -23,7 +23,7 @@ from genre.serving.guard import Refused
 from genre.serving.live import LiveVersion
 from genre.serving.routes.asker import PROBLEMS, Asker, may
 from genre.serving.scenario import Scenario
-from genre.serving.schemas import ChatReply, ChatRequest, Question, Texts, WhyRequest, WriteRequest
+from genre.serving.schemas import ChatReply, ChatRequest, Question, SimilarRequest, Texts, WhyRequest, WriteRequest
 from genre.serving.service import Service
 
 router = APIRouter(prefix="/v1", tags=["texts"], responses=PROBLEMS)
@@ -53,12 +53,11 @@ async def write(body: WriteRequest, asker: Writer) -> Response:
             # What goes wrong before anything is told is an answer like any other.
             first = await anext(told, None)
         except TimeoutError:
-            raise _late(body) from None
+            raise late(body) from None
         return StreamingResponse(_events(first, told), media_type=_EVENTS, headers={"cache-control": "no-store"})
     by, texts = await _written(body, who, version, service)
     for text in texts:
-        service.metrics.texts.labels(str(text["writer"])).inc()
-        service.metrics.words.inc(len(text["text"] or ""))
+        service.metrics.wrote(text["writer"], text["text"] or "")
         text.pop("user_id")
     content = {"scenario": scenario.name, "version": version.name, "written_by": by, "texts": texts}
     return Response(json.dumps(content, ensure_ascii=False, default=str).encode(), media_type="application/json")
@@ -106,16 +105,19 @@ async def replied(body: ChatRequest, who: str | None, version: LiveVersion, serv
     """
     state = State() if body.state is None else State.from_json(body.state)
 
-    def work(conversation: Conversation) -> Reply:
+    def work(*, plain: bool) -> Reply:
+        conversation = service.conversation(version, body.place, plain=plain)
         return conversation.turn(state, body.message, user=who, history=body.history)
 
     try:
-        return await _in_time(lambda: work(service.conversation(version, body.place)), body, service, plain=True)
+        reply = await _in_time(lambda: work(plain=False), body, service, plain=True)
     except (TimeoutError, ResourceError) as error:
         if service.config.write.generator is None or isinstance(error, BusyError):
             raise
         # The language model hangs, or all its threads do: patterns and facts can talk without it.
-        return await asyncio.to_thread(lambda: work(service.conversation(version, body.place, plain=True)))
+        reply = await _plainly(lambda: work(plain=True), service)
+    service.metrics.wrote(reply.writer, reply.text)
+    return reply
 
 
 async def _written(
@@ -127,7 +129,7 @@ async def _written(
     except (TimeoutError, ResourceError) as error:
         if service.config.write.generator is None or isinstance(error, BusyError):
             raise
-        return "facts", await asyncio.to_thread(_texts, body, who, version, service, plain=True)
+        return "facts", await _plainly(lambda: _texts(body, who, version, service, plain=True), service)
 
 
 def _texts(
@@ -175,21 +177,28 @@ async def sentences(
         ResourceError: Too much is going on.
         GenreError: The writing failed.
     """
-    told = False
+    told, about, begun = list[str](), dict[str, Any](), time.monotonic()
     try:
-        async for sentence in _sentences(body, who, version, service):
-            told = True
-            service.metrics.words.inc(len(sentence))
+        async for sentence in _sentences(body, who, version, service, about):
+            told.append(sentence)
             yield sentence
+        service.metrics.stages.labels("write").observe(time.monotonic() - begun)
     except (TimeoutError, ResourceError):
         if told or service.config.write.generator is None:
             raise
-        for text in await asyncio.to_thread(_texts, body, who, version, service, plain=True):
-            yield text["text"]
+        one = _about_one(body)
+        for text in await _plainly(lambda: _texts(one, who, version, service, plain=True), service):
+            if text["text"] is not None:
+                told.append(text["text"])
+                about["writer"] = text["writer"]
+                yield text["text"]
+    finally:
+        if told:
+            service.metrics.wrote(about.get("writer", "template"), "".join(told))
 
 
 async def _sentences(
-    body: WriteRequest, who: str | None, version: LiveVersion, service: Service
+    body: WriteRequest, who: str | None, version: LiveVersion, service: Service, about: dict[str, Any]
 ) -> AsyncGenerator[str, None]:
     """Yield the sentences that a thread writes; when nobody listens any more, it stops at the next one.
 
@@ -200,14 +209,14 @@ async def _sentences(
     loop, queue, gone = asyncio.get_running_loop(), asyncio.Queue[str | None](), threading.Event()
 
     def work() -> None:
-        for sentence in _stream(body, who, version, service):
+        for sentence in _stream(body, who, version, service, about):
             if gone.is_set():
                 return
             loop.call_soon_threadsafe(queue.put_nowait, sentence)
 
     future = service.slow.begin(work)
     future.add_done_callback(lambda _: loop.call_soon_threadsafe(queue.put_nowait, None))
-    until = loop.time() + _seconds(body, service)
+    until = loop.time() + patience_of(body, service)
     try:
         while (sentence := await asyncio.wait_for(queue.get(), max(0.0, until - loop.time()))) is not None:
             yield sentence
@@ -217,7 +226,9 @@ async def _sentences(
         service.slow.give_up(future)
 
 
-def _stream(body: WriteRequest, who: str | None, version: LiveVersion, service: Service) -> Iterator[str]:
+def _stream(
+    body: WriteRequest, who: str | None, version: LiveVersion, service: Service, about: dict[str, Any]
+) -> Iterator[str]:
     engine, items = version.engine, body.item_ids
     if items is None and kind_of(body.kinds[0], body.language).about == "item":
         best = engine.recommend([who or ""], histories=_histories(body), n=1)
@@ -234,7 +245,15 @@ def _stream(body: WriteRequest, who: str | None, version: LiveVersion, service: 
         begin=body.begin,
         config=service.config.write,
         generator=service.generator,
+        about=about,
     )
+
+
+def _about_one(body: WriteRequest) -> WriteRequest:
+    """Return what is asked with the first of its items alone: a stream is one text."""
+    if kind_of(body.kinds[0], body.language).about != "item":
+        return body
+    return body.model_copy(update={"n": 1, "item_ids": body.item_ids and body.item_ids[:1]})
 
 
 def _event(name: str, data: dict[str, Any]) -> bytes:
@@ -277,21 +296,30 @@ async def _in_time(work: Callable[[], T], body: Question, service: Service, *, p
     """
     begun = time.monotonic()
     try:
-        result = await service.slow.do(work, _seconds(body, service))
-        service.metrics.stages.labels("write").observe(time.monotonic() - begun)
-        return result
+        result = await service.slow.do(work, patience_of(body, service))
     except TimeoutError:
         if plain and service.config.write.generator is not None:
             raise
-        raise _late(body) from None
+        raise late(body) from None
+    service.metrics.stages.labels("write").observe(time.monotonic() - begun)
+    return result
 
 
-def _late(body: Question) -> Exception:
+async def _plainly(work: Callable[[], T], service: Service) -> T:
+    """Return what the work returns, which needs no language model."""
+    begun = time.monotonic()
+    result = await service.lanes.plain.do(work)
+    service.metrics.stages.labels("write").observe(time.monotonic() - begun)
+    return result
+
+
+def late(body: Question | SimilarRequest) -> Exception:
     """Return what says that it took longer than the client or, where that says nothing, the service allows."""
     if body.deadline_ms is None:
         return TimeoutError()
     return Refused(408, "late", f"it takes longer than {body.deadline_ms} ms", "Allow more time.", place="deadline_ms")
 
 
-def _seconds(body: Question, service: Service) -> float:
+def patience_of(body: Question | SimilarRequest, service: Service) -> float:
+    """Return how many seconds somebody waits for what may take longer than a list."""
     return service.config.writing_deadline if body.deadline_ms is None else body.deadline_ms / 1000

@@ -20,7 +20,7 @@ class Entry:
     time: float
     """Seconds since 1970."""
     actor: str
-    """The id of a key, or "command line"."""
+    """The id of a key, "command line", or "background job"."""
     action: str
     """A few words, as in "key created"."""
     scenario: str | None

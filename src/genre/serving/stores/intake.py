@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from genre.core.errors import GenreError, ResourceError
+from genre.serving.batching import BusyError
 from genre.serving.stores.events import Batch, Event, Events, Outcome
 from genre.serving.stores.values import checked_id, chunks
 
@@ -92,7 +93,8 @@ class Intake:
 
         Raises:
             DataError: The scenario's name cannot be kept.
-            ResourceError: Too many events wait, or the intake is closed.
+            BusyError: Too many events wait.
+            ResourceError: The intake is closed.
         """
         batch = Batch(checked_id(scenario, "scenario"), tuple(events), self._now())
         waiting = _Waiting(batch, Future())
@@ -102,8 +104,9 @@ class Intake:
                     "no more events are taken", place="events", remedy="The service stops; send them again later."
                 )
             if self._waiting and self._waiting + len(events) > self._most:
-                raise ResourceError(
+                raise BusyError(
                     f"{self._waiting:,} events wait to be written, at most {self._most:,} may",
+                    1.0,
                     place="events",
                     remedy="Send these again in a second, and fewer at a time.",
                 )
@@ -122,7 +125,8 @@ class Intake:
 
         Raises:
             DataError: The scenario's name cannot be kept.
-            ResourceError: They could not be written, or not in time; too many wait, or the intake is closed.
+            BusyError: Too many events wait.
+            ResourceError: They could not be written, or not in time, or the intake is closed.
         """
         outcomes = self.submit(scenario, events)
         try:

@@ -10,16 +10,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, select, update
 
 from genre.core.errors import DataError
+from genre.serving.stores.audit import note
 from genre.serving.stores.database import Database
 from genre.serving.stores.tables import CATALOGUES, ITEMS
 from genre.serving.stores.values import IDS_AT_ONCE, checked_id, checked_object, chunks
 
 Change: TypeAlias = Literal["added", "changed", "same"]
+_NAMED: Final = 20
+"""Items whose ids stand in an entry of the audit log; of more, there is only the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,17 @@ class Items:
         """Use a database, and the server's clock in seconds since 1970."""
         self._database, self._now = database, now
 
-    def put(self, scenario: str, items: Mapping[str, Mapping[str, Any]]) -> dict[str, Change]:
+    def put(
+        self,
+        scenario: str,
+        items: Mapping[str, Mapping[str, Any]],
+        *,
+        known: Mapping[str, Mapping[str, Any]] | None = None,
+        actor: str = "command line",
+    ) -> dict[str, Change]:
         """Add items, or replace all columns of those that are there; one that was withdrawn is back.
+
+        For `known` and `actor`, see `change`.
 
         Returns:
             What was done with each. One that was the same already has no new revision.
@@ -67,7 +79,7 @@ class Items:
             _Wish(checked_id(item_id, "item_id"), checked_object(data, f"item {item_id!r}"))
             for item_id, data in items.items()
         ]
-        return self._apply(scenario, wishes)
+        return self._apply(scenario, wishes, "items put", actor, known=known or {})
 
     def change(
         self,
@@ -75,6 +87,7 @@ class Items:
         items: Mapping[str, Mapping[str, Any]],
         *,
         known: Mapping[str, Mapping[str, Any]] | None = None,
+        actor: str = "command line",
     ) -> dict[str, Change]:
         """Change some columns of items that are there; None takes a column away. Others stay as they are.
 
@@ -82,6 +95,7 @@ class Items:
             scenario: Where.
             items: The columns that change, by the items' ids.
             known: All columns of items that are there without ever having been put, as those of a run's catalogue.
+            actor: Who does it; the audit log has this and how many items, and which if they are few.
 
         Raises:
             DataError: An item is not there, or its columns cannot be kept; then none of them is changed.
@@ -91,19 +105,26 @@ class Items:
             _Wish(item_id, checked_object(data, f"item {item_id!r}"), merge=True, withdrawn=None)
             for item_id, data in items.items()
         ]
-        return self._apply(scenario, wishes, must_exist=True, known=known or {})
+        return self._apply(scenario, wishes, "items changed", actor, must_exist=True, known=known or {})
 
     def withdraw(
-        self, scenario: str, item_ids: Iterable[str], *, known: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        scenario: str,
+        item_ids: Iterable[str],
+        *,
+        known: Mapping[str, Mapping[str, Any]] | None = None,
+        actor: str = "command line",
     ) -> dict[str, Change]:
-        """Take items out of what may be recommended; they stay in the histories. For `known`, see `change`.
+        """Take items out of what may be recommended; they stay in the histories.
+
+        For `known` and `actor`, see `change`.
 
         Raises:
             DataError: An item is not there; then none is withdrawn.
             ResourceError: The database cannot be written.
         """
         wishes = [_Wish(item_id, None, withdrawn=True) for item_id in dict.fromkeys(item_ids)]
-        return self._apply(scenario, wishes, must_exist=True, known=known or {})
+        return self._apply(scenario, wishes, "items withdrawn", actor, must_exist=True, known=known or {})
 
     def get(self, scenario: str, item_ids: Iterable[str]) -> dict[str, Item]:
         """Return those of these items that are there, withdrawn ones included."""
@@ -132,6 +153,8 @@ class Items:
         self,
         scenario: str,
         wishes: Sequence[_Wish],
+        action: str,
+        actor: str,
         *,
         must_exist: bool = False,
         known: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
@@ -167,6 +190,8 @@ class Items:
                 self._write(connection, rows)
                 where = CATALOGUES.c.scenario == scenario
                 connection.execute(update(CATALOGUES).where(where).values(last=revision))
+                detail = _told({name: change for name, change in done.items() if change != "same"})
+                note(connection, time=self._now(), actor=actor, action=action, scenario=scenario, detail=detail)
         return done
 
     def _write(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -182,6 +207,13 @@ class Items:
         query = select(CATALOGUES.c.last).where(CATALOGUES.c.scenario == scenario).with_for_update()
         last: int = connection.execute(query).scalar_one()
         return last
+
+
+def _told(changes: Mapping[str, Change]) -> dict[str, Any]:
+    """Return what the audit log says of changes."""
+    done = list(changes.values())
+    counts: dict[str, Any] = {name: done.count(name) for name in ("added", "changed") if name in done}
+    return {**counts, "items": list(changes)} if len(changes) <= _NAMED else counts
 
 
 def _merged(old: Mapping[str, Any], wish: _Wish) -> dict[str, Any]:

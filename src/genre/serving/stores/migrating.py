@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from genre.core.errors import ArtifactError
 from genre.serving.stores.database import Database
 
-VERSION: Final = "0001"
+VERSION: Final = "0002"
 """The newest migration, which is how the tables must be."""
 VERSION_TABLE: Final = "genre_version"
 _SCRIPTS: Final = Path(__file__).parent / "migrations"

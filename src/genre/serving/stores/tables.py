@@ -165,5 +165,6 @@ AUDIT: Final = Table(
     Column("action", Text, nullable=False),
     Column("scenario", Text),
     Column("detail", _JSON, nullable=False),
+    Index("audit_by_action", "scenario", "action", "number"),
     sqlite_autoincrement=True,
 )

@@ -72,10 +72,29 @@ class Users:
             if len(rows) < size:
                 return
 
-    def export(self, scenario: str, user_id: str) -> dict[str, Any]:
-        """Return everything that is kept of a user, ready for JSON: the rows of every table with their id."""
+    def export(self, scenario: str, user_id: str, *, actor: str = "command line") -> dict[str, Any]:
+        """Return everything that is kept of a user, ready for JSON: the rows of every table with their id.
+
+        Args:
+            scenario: Where.
+            user_id: Whose.
+            actor: Who asks; the audit log has this and the numbers, but nobody's id.
+
+        Raises:
+            ResourceError: The database cannot be read, or not written: nothing is handed out without an entry.
+        """
         with self._database.reading() as connection:
             tables = {table.name: _rows_of(connection, table, scenario, user_id) for table in PERSONAL}
+        rows = {name: len(found) for name, found in tables.items()}
+        with self._database.writing() as connection:
+            note(
+                connection,
+                time=self._now(),
+                actor=actor,
+                action="user exported",
+                scenario=scenario,
+                detail={"rows": rows},
+            )
         return {"scenario": scenario, "user_id": user_id, **tables}
 
     def erase(
