@@ -297,6 +297,21 @@ def test_arms_of_an_experiment_are_fixed_and_of_their_sizes(asking: Callable[...
     assert recommend(client, user_id="7").json()["experiment"] is None
 
 
+@on_both
+def test_a_second_experiment_is_refused_while_one_runs(asking: Callable[..., tuple[TestClient, Service]]) -> None:
+    client, _ = asking()
+    arms = {"live": 0.5, "other": 0.5}
+    assert client.post("/v1/experiments", json={"name": "spring", "arms": arms}).status_code == 200
+    refused = client.post("/v1/experiments", json={"name": "summer", "arms": arms})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "occupied")
+    assert "Stop 'spring' first" in refused.json()["error"]["remedy"]
+    assert [one["name"] for one in client.get("/v1/experiments").json()] == ["spring"]
+    assert recommend(client, user_id="7").json()["experiment"] == "spring"
+    client.post("/v1/experiments/spring/stop")
+    assert client.post("/v1/experiments", json={"name": "summer", "arms": arms}).status_code == 200
+    assert recommend(client, user_id="7").json()["experiment"] == "summer"
+
+
 def test_chance_is_told_with_its_odds(asking: Callable[..., tuple[TestClient, Service]]) -> None:
     client, service = asking()
     user = user_of(service)

@@ -91,7 +91,7 @@ class Scenario:
         self._noticed: dict[str, float] = {}
         self._loading, self._following, self._switching = threading.Lock(), threading.Lock(), threading.Lock()
         self._loader: threading.Thread | None = None
-        self._running: tuple[Comparison, ...] = ()
+        self._running: Comparison | None = None
         self._canary: tuple[LiveVersion, float] | None = None
         self.experiment: Experiment = read_experiment(run / CONFIG)
         self._opener = Opener(name, self.experiment, database, aside)
@@ -139,7 +139,7 @@ class Scenario:
         """Return the version that answers somebody: always the same one, as long as nothing is changed."""
         if user_id is None:
             return self.live, None
-        for comparison in self._running:
+        if (comparison := self._running) is not None:
             arm = arm_of(comparison.name, self.name, comparison.arms, user_id)
             return self._loaded.get(arm, self.live), Arm(comparison.name, arm)
         if self._canary is not None:
@@ -312,20 +312,22 @@ class Scenario:
 
     def _switch(self) -> list[StoredVersion]:
         """Let those of the versions in memory answer that should, and return those that should and are not there."""
-        self._running = tuple(one for one in self._experiments.all(self.name) if one.state == "running")
+        # Earlier versions let several run; all but the first reached nobody.
+        self._running = next((one for one in self._experiments.all(self.name) if one.state == "running"), None)
         stored = {one.version: one for one in self._models.all(self.name)}
         on_duty = {one.state: one for one in stored.values() if one.state in {"live", "canary"}}
         canary = on_duty.get("canary")
-        arms = {arm for one in self._running for arm in one.arms} & stored.keys()
+        arms = set() if self._running is None else self._running.arms.keys() & stored.keys()
         asked = {one.version for one in on_duty.values()} | arms
         self.problems = {name: why for name, why in self.problems.items() if name in asked}
         if "live" in on_duty:
             self.live = self._loaded.get(on_duty["live"].version, self.live)
         tried = None if canary is None else self._loaded.get(canary.version)
         self._canary = None if canary is None or tried is None or canary.share is None else (tried, canary.share)
-        self._release(stored)
+        compared = [stored[arm] for arm in sorted(arms) if stored[arm].state != "rejected"]
+        self._release(stored, {one.version for one in compared})
         self._tell(stored)
-        wanted = [*on_duty.values(), *(stored[arm] for arm in sorted(arms) if stored[arm].state != "rejected")]
+        wanted = [*on_duty.values(), *compared]
         return [one for one in wanted if one.version not in self._loaded and not self._was_tried(one.version)]
 
     def _tell(self, stored: dict[str, StoredVersion]) -> None:
@@ -336,10 +338,9 @@ class Scenario:
                 self._decided(self.name, judged[version])
         self._judged = set(judged)
 
-    def _release(self, stored: dict[str, StoredVersion]) -> None:
-        """Keep in memory what is on duty, what an experiment asks, and the one that answered last."""
-        arms = {arm for one in self._running for arm in one.arms}
-        wanted = {self.live.name, *(arm for arm in arms if arm in stored and stored[arm].state != "rejected")}
+    def _release(self, stored: dict[str, StoredVersion], compared: set[str]) -> None:
+        """Keep in memory what is on duty, what an experiment compares, and the one that answered last."""
+        wanted = {self.live.name, *compared}
         if self._canary is not None:
             wanted.add(self._canary[0].name)
         retired = [

@@ -151,8 +151,7 @@ class Comparing:
 
             def work() -> list[Any]:
                 store, part = Experiments(self.service.database), round(share, 2)
-                store.add(scenario.name, called.strip(), {first: 1 - part, second: part}, actor=actor)
-                store.move(scenario.name, called.strip(), "running", actor=actor)
+                store.begin(scenario.name, called.strip(), {first: 1 - part, second: part}, actor=actor)
                 scenario.follow()
                 return [*self._shown(scenario, language), ""]
 
