@@ -298,6 +298,39 @@ def test_arms_of_an_experiment_are_fixed_and_of_their_sizes(asking: Callable[...
 
 
 @on_both
+def test_a_canary_has_its_share_while_an_experiment_runs(
+    asking: Callable[..., tuple[TestClient, Service]], films: Path
+) -> None:
+    client, service = asking()
+    models, users = Models(service.database), [str(number) for number in range(200)]
+    for name in ("second", "third"):
+        models.add("films", name, str(films))
+
+    def seen() -> dict[str, tuple[Any, ...]]:
+        answers = {user: recommend(client, user_id=user, n=1).json() for user in users}
+        return {user: (one["version"], one["experiment"], one["arm"]) for user, one in answers.items()}
+
+    def begin(name: str, arms: dict[str, float]) -> dict[str, str]:
+        assert client.post("/v1/experiments", json={"name": name, "arms": arms}).status_code == 200
+        return {user: arm_of(name, "films", arms, user) for user in users}
+
+    client.post("/v1/models/third", json={"state": "canary", "share": 0.3})
+    tried = {user for user, (version, *_) in seen().items() if version == "third"}
+    assert abs(len(tried) - 60) < 4 * (200 * 0.3 * 0.7) ** 0.5
+
+    arms = begin("look", {"wide": 0.5, "narrow": 0.5})
+    assert seen() == {user: ("third" if user in tried else "v1", "look", arms[user]) for user in users}
+    assert {arms[user] for user in tried} == {"wide", "narrow"}
+    client.post("/v1/experiments/look/stop")
+
+    arms = begin("models", {"v1": 0.5, "second": 0.5})
+    compared = {user: (arms[user], "models", arms[user]) for user in users}
+    assert seen() == compared | dict.fromkeys(tried, ("third", None, None))
+    client.post("/v1/models/third", json={"state": "rejected"})
+    assert seen() == compared
+
+
+@on_both
 def test_a_second_experiment_is_refused_while_one_runs(asking: Callable[..., tuple[TestClient, Service]]) -> None:
     client, _ = asking()
     arms = {"live": 0.5, "other": 0.5}
