@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from genre.data.feedback import FeedbackConfig, weight_of
+from genre.serving.experiments import context_of
 from genre.serving.keys import create_key
 from genre.serving.service import Service
 from genre.serving.settings import ServeConfig
+from genre.serving.stores.events import Batch, Event
+from genre.serving.stores.experiments import Experiments
 from genre.serving.stores.keys import StoredKeys
 from genre.serving.stores.models import Models
 from tests.evaluation.test_report import guard
@@ -191,16 +194,78 @@ def test_versions_experiments_and_what_goes_on(page: Page, serving: Serving) -> 
     assert scenario.live.name == "v1"
 
     to_tab(page, "Experiments")
+    until(page, "() => document.querySelector('#arm-second input').value === 'second'")
     page.locator("#experiment-name textarea, #experiment-name input").last.fill("two of a kind")
     page.locator("#start").click()
     page.locator("#experiments .state-running").wait_for()
+    page.locator("#outcomes table").wait_for()
+    assert "No difference so far" in page.locator("#outcomes").inner_text()
+    seen_in_arms(serving, "two of a kind")
+    to_tab(page, "Live")
+    to_tab(page, "Experiments")
+    until(page, "() => document.querySelectorAll('#outcomes svg').length === 2")
+    outcomes = page.locator("#outcomes table tbody tr")
+    assert [row.split()[:5] for row in outcomes.all_inner_texts()] == [
+        ["v1", "50", "%", "30", "60"], ["second", "50", "%", "30", "60"],
+    ]  # fmt: skip
+    assert "second is clicked more often than v1." in page.locator("#outcomes").inner_text()
+    page.locator("#language label").nth(1).click()
+    until(page, "() => document.querySelector('#outcomes').innerText.includes('second 的点击率高于 v1。')")
+    page.locator("#language label").nth(0).click()
+    until(page, "() => document.querySelector('#outcomes').innerText.includes('clicked more often')")
     page.locator("#stop").click()
     page.locator("#experiments .state-stopped").wait_for()
+    until(page, "() => document.querySelector('#outcomes .tag').innerText === 'stopped'")
 
     to_tab(page, "Live")
     page.locator("#live .tiles").wait_for()
     until(page, "() => document.querySelector('#live polyline') !== null")
     assert "the model" in page.locator("#live").inner_text()
+
+
+def seen_in_arms(serving: Serving, name: str) -> None:
+    """Let 30 users of each arm see two items; of the first arm every tenth takes one, of the second every user."""
+    service = serving.service
+    (planned,) = [one for one in Experiments(service.database).all("films") if one.name == name]
+    told: list[Event] = []
+    left = dict.fromkeys(planned.arms, 30)
+    for number in range(1000):
+        user = f"somebody {number}"
+        context = context_of(planned, user)
+        if not left[context["arm"]]:
+            continue
+        left[context["arm"]] -= 1
+        clicks = context["arm"] == "second" or left["v1"] % 10 == 0
+        for event, item in [("impression", "a"), ("impression", "b"), ("like", "a")][: 2 + clicks]:
+            told.append(
+                Event(
+                    event_id=f"{user} {event} {item}", user_id=user, item_id=item, event=event, list_id=user,
+                    context=context if event == "impression" else None,
+                )
+            )  # fmt: skip
+    assert not any(left.values())
+    service.events.append([Batch("films", told, 1e9)])
+
+
+def test_what_cannot_be_counted_is_said(films: Path, tmp_path: Path, sqlite_template: Path) -> None:
+    from genre.serving.studio.operating import outcomes_of
+
+    service = start(films, tmp_path, sqlite_template)
+    try:
+        scenario = service.scenario(None)
+        assert outcomes_of(scenario, service, None, "en") == ""
+        Experiments(service.database).begin("films", "<i>", {"a": 0.5, "b": 0.5})
+        assert "No difference so far" in outcomes_of(scenario, service, "<i>", "en")
+        shown = Event(
+            event_id="1", user_id="u", item_id="i", event="impression", list_id="l",
+            context={"experiment": "<i>", "arm": "<b>"},
+        )  # fmt: skip
+        service.events.append([Batch("films", [shown], 1e9)])
+        words = outcomes_of(scenario, service, "<i>", "en")
+        assert "name the arm &#x27;&lt;b&gt;&#x27;" in words
+        assert words.startswith('<p class="wrong">')
+    finally:
+        service.close()
 
 
 @pytest.mark.slow

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from genre.core.errors import DataError
 from genre.evaluation.report import frontiers
 from genre.features.text import Language
+from genre.serving.experiments import outcomes
+from genre.serving.experiments_page import render_experiments
 from genre.serving.scenario import Scenario
+from genre.serving.service import Service
 from genre.serving.stores.experiments import Experiments
 from genre.serving.stores.models import Version
 from genre.serving.studio import markup
@@ -124,30 +128,51 @@ class Comparing:
         with gr.Column(elem_classes="box"), gr.Row(elem_classes="last-low"):
             self.running = add(gr.Dropdown([], elem_id="running", min_width=200), label="running_one")
             self.stop = add(gr.Button("", scale=0, min_width=100, elem_id="stop"), value="stop")
-        self.outputs = [self.table, self.first, self.second, self.running]
+        self.of = add(gr.Dropdown([], elem_id="outcomes-of", min_width=200), label="outcomes_of")
+        self.outcomes = gr.HTML("", elem_id="outcomes")
+        self.lists = [self.table, self.first, self.second, self.running, self.of]
+        self.outputs = [*self.lists, self.outcomes]
 
     def connect(self) -> None:
         """Say what happens when something is done; the frame must be whole."""
         where = [self.frame.scenario, self.frame.language]
         planned = [*where, self.name, self.first, self.second, self.share]
-        self.start.click(self.begin, planned, [*self.outputs, self.name], **QUIET)
-        self.stop.click(self.end, [*where, self.running], self.outputs, **QUIET)
+        look = {"fn": self.look, "inputs": [*where, self.of], "outputs": [self.outcomes], **QUIET}
+        self.start.click(self.begin, planned, [*self.lists, self.name], **QUIET).success(**look)
+        self.stop.click(self.end, [*where, self.running], self.lists, **QUIET).success(**look)
+        self.of.input(**look)
 
-    async def show(self, name: str, language: Language, request: gr.Request) -> list[Any]:
-        """Return all experiments."""
+    async def show(self, name: str, language: Language, request: gr.Request) -> AsyncIterator[list[Any]]:
+        """Yield all experiments, and then what the one that runs has shown, or else the newest."""
         if not caller_of(request).may("admin", name):
-            return [gr.skip()] * 4
+            yield [gr.skip()] * len(self.outputs)
+            return
         with telling(language):
             scenario = scenario_for(self.service, request, "admin", name)
-            return await asyncio.to_thread(self._shown, scenario, language)
-        return []
+            shown = await asyncio.to_thread(self._shown, scenario, language)
+            called = shown[-1]["value"]
+            yield [*shown, gr.skip()]
+            # It reads the log of events, which takes its time where that is long.
+            found = await asyncio.to_thread(outcomes_of, scenario, self.service, called, language)
+            yield [*[gr.skip()] * len(self.lists), found]
+
+    async def look(self, name: str, language: Language, called: str | None, request: gr.Request) -> str:
+        """Return what an experiment has shown so far."""
+        with telling(language):
+            scenario = scenario_for(self.service, request, "admin", name)
+            return await asyncio.to_thread(outcomes_of, scenario, self.service, called, language)
+        return ""
 
     async def begin(
-        self, name: str, language: Language, called: str, first: str, second: str, share: float, request: gr.Request
-    ) -> list[Any]:
+        self, name: str, language: Language, called: str, first: str | None, second: str | None, share: float,
+        request: gr.Request,
+    ) -> list[Any]:  # fmt: skip
         """Begin an experiment on two versions."""
         with telling(language):
             scenario, actor = scenario_for(self.service, request, "admin", name), caller_of(request).key_id
+
+            if not first or not second:
+                raise DataError("two versions are needed", place="studio", remedy="Choose the second one, too.")
 
             def work() -> list[Any]:
                 store, part = Experiments(self.service.database), round(share, 2)
@@ -192,7 +217,24 @@ class Comparing:
             gr.update(choices=names, value=scenario.live.name),
             gr.update(choices=names, value=next((n for n in reversed(names) if n != scenario.live.name), None)),
             gr.update(choices=running, value=running[-1] if running else None),
+            gr.update(
+                choices=[one.name for one in reversed(found)],
+                value=next(iter([*running, *(one.name for one in reversed(found))]), None),
+                visible=bool(found),
+            ),
         ]
+
+
+def outcomes_of(scenario: Scenario, service: Service, called: str | None, language: Language) -> str:
+    """Return what the users of each arm of an experiment did, and whether it may be chance; empty without one."""
+    planned = next((one for one in Experiments(service.database).all(scenario.name) if one.name == called), None)
+    if planned is None:
+        return ""
+    try:
+        found = outcomes(planned, service.events.since(scenario.name))
+    except DataError as error:
+        return f'<p class="wrong">{escape(str(error))}</p>'
+    return render_experiments([found], fragment=True, language=language)
 
 
 def before_of(versions: list[Version]) -> Version | None:

@@ -135,6 +135,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "start": ("Start", "开始"),
     "running_one": ("Running", "进行中的实验"),
     "stop": ("Stop", "停止"),
+    "outcomes_of": ("What came of", "实验结果"),
     # Live.
     "requests_second": ("requests a second", "次请求/秒"),
     "lists_second": ("lists a second", "份列表/秒"),
