@@ -14,6 +14,7 @@ import gradio as gr
 from genre.core.errors import DataError
 from genre.evaluation.report import frontiers
 from genre.features.text import Language
+from genre.serving.candidates import DECISION
 from genre.serving.experiments import outcomes
 from genre.serving.experiments_page import render_experiments
 from genre.serving.scenario import Scenario
@@ -47,19 +48,30 @@ class Versions:
                 self.canary = add(gr.Button("", min_width=120, elem_id="try-it"), value="try_it")
                 self.reject = add(gr.Button("", min_width=120, elem_id="reject"), value="reject")
                 self.back = add(gr.Button("", min_width=120, elem_id="go-back"), value="go_back")
+        self.checks = gr.HTML("", elem_id="checks")
         self.frontier = gr.HTML("", elem_id="frontier")
-        self.outputs = [self.table, self.version, self.frontier]
+        self.outputs = [self.table, self.version, self.checks, self.frontier]
 
     def connect(self) -> None:
         """Say what happens when something is done; the frame must be whole."""
         inputs = [self.frame.scenario, self.frame.language, self.version, self.share, self.reason]
         for part, state in ((self.live, "live"), (self.canary, "canary"), (self.reject, "rejected"), (self.back, None)):
             part.click(self._mover(state), inputs, [*self.outputs, self.reason], **QUIET)
+        where = [self.frame.scenario, self.frame.language]
+        self.version.input(self.look, [*where, self.version], [self.checks], **QUIET)
+
+    async def look(self, name: str, language: Language, version: str | None, request: gr.Request) -> str:
+        """Return what the gate found of the chosen version."""
+        with telling(language):
+            scenario = scenario_for(self.service, request, "admin", name)
+            versions = await asyncio.to_thread(scenario.versions)
+            return next((checks_of(one, language) for one in versions if one.version == version), "")
+        return ""
 
     async def show(self, name: str, language: Language, request: gr.Request) -> list[Any]:
-        """Return all versions, and what fine-tuning has cost the live one."""
+        """Return all versions, what the gate found of the newest, and what fine-tuning has cost the live one."""
         if not caller_of(request).may("admin", name):
-            return [gr.skip()] * 3
+            return [gr.skip()] * len(self.outputs)
         with telling(language):
             scenario = scenario_for(self.service, request, "admin", name)
             return await asyncio.to_thread(self._shown, scenario, language)
@@ -107,6 +119,7 @@ class Versions:
         return [
             markup.table(heads, rows),
             gr.update(choices=names, value=next((n for n in reversed(names) if n != scenario.live.name), names[-1])),
+            checks_of(versions[-1], language),
             f"<h3>{say('frontier', language)}</h3>{frontier_of((Path(path), scenario.run), language)}",
         ]
 
@@ -241,6 +254,24 @@ def before_of(versions: list[Version]) -> Version | None:
     """Return the version that was live before the one that is."""
     retired = [one for one in versions if one.state == "retired"]
     return max(retired, key=lambda one: one.changed, default=None)
+
+
+def checks_of(version: Version, language: Language) -> str:
+    """Return what the gate looked at before a version could answer, as it was written down beside it."""
+    head = f"<h3>{say('checks', language)} {escape(version.version)}</h3>"
+    try:
+        told = json.loads((Path(version.path) / DECISION).read_text(encoding="utf-8"))
+        rows = [
+            [
+                escape(say(f"check_{one['name']}", language)),
+                say("passed", language) if one["passed"] else f'<b class="wrong">{say("failed", language)}</b>',
+                escape(one["words"]),
+            ]
+            for one in told["checks"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return head + markup.hint(say("no_checks", language))
+    return head + markup.table([say(key, language) for key in ("check", "outcome", "found_by_gate")], rows)
 
 
 def frontier_of(paths: tuple[Path, ...], language: Language) -> str:
