@@ -141,7 +141,8 @@ class Comparing:
         with gr.Column(elem_classes="box"), gr.Row(elem_classes="last-low"):
             self.running = add(gr.Dropdown([], elem_id="running", min_width=200), label="running_one")
             self.stop = add(gr.Button("", scale=0, min_width=100, elem_id="stop"), value="stop")
-        self.of = add(gr.Dropdown([], elem_id="outcomes-of", min_width=200), label="outcomes_of")
+        with gr.Column(elem_classes="box"), gr.Row(elem_classes="last-low"):
+            self.of = add(gr.Dropdown([], elem_id="outcomes-of", min_width=200), label="outcomes_of")
         self.outcomes = gr.HTML("", elem_id="outcomes")
         self.lists = [self.table, self.first, self.second, self.running, self.of]
         self.outputs = [*self.lists, self.outcomes]
@@ -233,7 +234,6 @@ class Comparing:
             gr.update(
                 choices=[one.name for one in reversed(found)],
                 value=next(iter([*running, *(one.name for one in reversed(found))]), None),
-                visible=bool(found),
             ),
         ]
 
