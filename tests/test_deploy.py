@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 import yaml
+
+from genre.serving.drift import LARGE, Window
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -115,6 +118,21 @@ def test_every_alert_says_how_bad_it_is_and_stands_in_the_page_for_operators() -
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert rule["annotations"]["summary"]
         assert f"`{rule['alert']}`" in OPERATE
+
+
+def test_every_alert_is_seen_to_fire() -> None:
+    told = yaml.safe_load((DEPLOY / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
+    fired = {one["alertname"] for test in told for one in test["alert_rule_test"] if one["exp_alerts"]}
+    assert fired == {rule["alert"] for rule in RULES}
+
+
+def test_drift_is_told_by_the_index_that_its_bound_is_about() -> None:
+    (rule,) = [one for one in RULES if one["alert"] == "GenreDrift"]
+    (chosen,) = re.findall(r'what=~"([^"]+)"', rule["expr"])
+    index = Window(2, 2, [5, 5])
+    index.add(np.array([0, 0]))
+    assert [name for name in index.gauges("score", 1) if re.fullmatch(chosen, name)] == ["drift_psi_score"]
+    assert rule["expr"].endswith(f"> {LARGE}")
 
 
 @pytest.mark.slow

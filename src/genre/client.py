@@ -284,7 +284,7 @@ class Client:
         return tuple(made(Experiment, one) for one in self._ask("GET", "/v1/experiments"))
 
     def begin(self, name: str, arms: Mapping[str, float]) -> Experiment:
-        """Begin an experiment; `arms` are shares of the users, by versions or other names."""
+        """Begin an experiment; `arms` are shares of the users, by versions or other names. One runs at a time."""
         return made(Experiment, self._post("/v1/experiments", {"name": name, "arms": dict(arms)}))
 
     def stop(self, name: str) -> Experiment:

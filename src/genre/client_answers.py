@@ -211,6 +211,8 @@ _KINDS: Final[dict[int, type[GenreError]]] = {
     504: ResourceError,
 }  # fmt: skip
 """What a status means; what does not stand here is a mistake in the request."""
+_CODES: Final[dict[str, type[GenreError]]] = {"cannot": ModelError, "occupied": DataError}
+"""What a code means where its status means several things."""
 
 
 def made(kind: type[AnswerT], told: Mapping[str, Any]) -> AnswerT:
@@ -249,11 +251,11 @@ def error_of(response: httpx2.Response) -> GenreError:
     try:
         told = response.json()["error"]
         problem, place, remedy = str(told["problem"]), told.get("place"), told.get("remedy")
-        cannot = told.get("code") == "cannot"
+        code = str(told.get("code"))
     except (ValueError, KeyError, TypeError, AttributeError):
         # What stands in front of a service has its own words.
-        problem, place, remedy, cannot = f"the answer was {response.status_code}", None, None, False
-    kind = ModelError if cannot else _KINDS.get(response.status_code, DataError)
+        problem, place, remedy, code = f"the answer was {response.status_code}", None, None, ""
+    kind = _CODES.get(code) or _KINDS.get(response.status_code, DataError)
     return kind(problem, place=place or response.url.path, remedy=remedy)
 
 

@@ -7,12 +7,13 @@ import tempfile
 import time
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from genre.serving.service import Service
 from genre.serving.settings import ServeConfig
+from genre.serving.stores.models import Models
 from tests.serving.browser import Serving, chromium, listening, opened
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ def main(run: Path, directory: Path) -> None:
                 page.goto(serving.address)
                 live(page, serving)
                 page.screenshot(path=directory / "studio-live.png")
+            with opened(browser, viewport={"width": 1280, "height": 960}) as (page, _):
+                compared(page, serving, run)
+                page.screenshot(path=directory / "studio-experiments.png", full_page=True)
 
 
 def somebody(page: Page, serving: Serving) -> None:
@@ -68,6 +72,34 @@ def live(page: Page, serving: Serving) -> None:
     page.wait_for_timeout(62_000)
     end.set()
     client.join()
+
+
+def compared(page: Page, serving: Serving, run: Path) -> None:
+    """Show an experiment with two versions that are the same, in which 400 people take the first item now and then."""
+    Models(serving.service.database).add("films", "second", str(run))
+    with httpx2.Client(base_url=f"http://localhost:{serving.port}", timeout=60) as client:
+        arms = {"v1": 0.5, "second": 0.5}
+        client.post("/v1/experiments", json={"name": "two of a kind", "arms": arms}).raise_for_status()
+        for number in range(400):
+            user = f"viewer-{number:04}"
+            answer = client.post("/v1/recommend", json={"user_id": user, "n": 5}).json()
+            context = {name: answer[name] for name in ("experiment", "arm")}
+            common = {"user_id": user, "list_id": answer["list_id"]}
+            events: list[dict[str, Any]] = [
+                {"event_id": f"{user} {item['rank']}", "item_id": item["item_id"], "event": "impression", **common}
+                | {"position": item["rank"] - 1, "context": context}
+                for item in answer["items"]
+            ]
+            if number % 3 == 0:
+                item_id = answer["items"][0]["item_id"]
+                events.append({"event_id": f"{user} takes", "item_id": item_id, "value": 5, **common})
+            client.post("/v1/events", json={"events": events}).raise_for_status()
+    page.goto(serving.address)
+    page.locator("#list .why").first.wait_for()
+    page.get_by_role("tab", name="Experiments").last.click()
+    page.locator("#outcomes svg").first.wait_for()
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(1000)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from genre.serving.app import make_app
+from genre.serving.drift import DriftWatch
 from genre.serving.keys import create_key
 from genre.serving.service import Service
 from genre.serving.stores.audit import Audit
 from genre.serving.stores.keys import StoredKeys
+from genre.serving.stores.models import Models
 from tests.serving.conftest import on_both
 
 NEW = {"item_id": "brand-new", "title": "A lighthouse keeper and the sea", "description": "A lighthouse, alone."}
@@ -295,6 +299,23 @@ def test_what_watches_finds_what_it_looks_for(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     assert {"/v1/recommend", "/v1/events", "/v1/users/{user_id}"} <= set(schema["paths"])
     assert schema["components"]["schemas"]["RecommendRequest"]["examples"]
+
+
+def test_another_version_begins_without_the_drift_of_the_one_before(
+    client: TestClient, service: Service, films: Path
+) -> None:
+    live = service.scenario(None).live
+    live.watch = DriftWatch(live.engine.data, size=2, least=1)
+    live.watch.answered(np.array([[0.9], [0.9], [0.1], [0.1]]), np.array([3, 3, 9, 9]))
+    live.watch.happened(["x"] * 4, ["impression"] * 4, [0] * 4)
+    told = client.get("/metrics").text
+    for what in ("drift_psi_score", "drift_psi_history_length", "click_rate_reference", "click_rate_position_0"):
+        assert f'genre_drift{{scenario="films",what="{what}"}}' in told
+    Models(service.database).add("films", "second", str(films))
+    assert client.post("/v1/models/second", json={"state": "live"}).status_code == 200
+    assert "genre_drift{" not in client.get("/metrics").text
+    assert client.post("/v1/models/v1", json={"state": "live"}).status_code == 200
+    assert client.get("/metrics").text.count("genre_drift{") == told.count("genre_drift{")
 
 
 @on_both

@@ -112,6 +112,8 @@ def test_items_users_and_versions(asking: Client, service: Service) -> None:
     with pytest.raises(DataError, match="'v1' is live and cannot become rejected"):
         asking.move("v1", "rejected")
     begun = asking.begin("spring", {"v1": 0.5, "other": 0.5})
+    with pytest.raises(DataError, match=r"the experiment 'spring' runs.*Stop 'spring' first"):
+        asking.begin("summer", {"v1": 0.5, "other": 0.5})
     assert (begun.state, begun.arms) == ("running", {"v1": 0.5, "other": 0.5})
     answer = asking.recommend(user_of(service))
     assert (answer.experiment, answer.arm in {"v1", "other"}) == ("spring", True)

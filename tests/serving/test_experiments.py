@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import json
 import math
+import re
 
 import numpy as np
 import polars as pl
@@ -192,3 +193,24 @@ def test_the_page_is_whole_and_everything_in_it_is_escaped() -> None:
     fragment = render_experiments([found], fragment=True)
     assert fragment.strip().startswith("<section")
     assert "<style" not in fragment
+
+
+def test_the_page_speaks_chinese_and_leaves_names_as_they_are() -> None:
+    log = events([("a", "control", 90, 1), ("b", "control", 90, 2), ("c", "diverse", 9, 8), ("d", "diverse", 9, 9)])
+    page = render_experiments([outcomes(PLANNED, [log])], language="zh")
+    assert '<html lang="zh">' in page
+    assert "diverse 的点击率高于 control。" in page
+    assert " 至 " in page
+    shown = re.sub(r"<style>.*?</style>|<svg.*?</svg>|<[^>]+>", " ", page, flags=re.DOTALL)
+    words = set(re.findall(r"[A-Za-z]{2,}", shown))
+    assert words == {"Experiments", "Genre", "diversity", "films", "UTC", "control", "diverse", "delta"}
+    uneven = events([(f"a{n}", "control", 1, 0) for n in range(200)])
+    assert "没有按计划分组" in render_experiments([outcomes(PLANNED, [uneven])], language="zh")
+
+
+def test_every_word_of_the_page_is_there_in_both_languages_with_the_same_places() -> None:
+    from genre.serving.experiments_words import _WORDS
+
+    for english, chinese in _WORDS.values():
+        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", chinese))
+        assert not re.search(r"[一-鿿]", english)

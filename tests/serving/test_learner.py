@@ -74,7 +74,9 @@ def test_a_lesson_is_noted_as_the_background_job_s(
     service = serving(own_films)
     monkeypatch.setattr(subprocess, "Popen", start)
     with pytest.raises(OSError, match="not in this test"):
-        Learner(service.config, service.scenarios, service.database).learn("films", service.scenario(None), threading.Event())
+        Learner(service.config, service.scenarios, service.database).learn(
+            "films", service.scenario(None), threading.Event()
+        )
     monkeypatch.undo()
     monkeypatch.setenv("GENRE_DATABASE", service.config.database)
     monkeypatch.setattr(

@@ -17,16 +17,19 @@ from starlette.testclient import TestClient
 from genre import pipeline
 from genre.config import Experiment
 from genre.core.errors import ArtifactError, ConfigError
+from genre.core.files import sha256
 from genre.core.queries import Recommendations
 from genre.data.files import load_dataset
 from genre.engine import Engine
 from genre.language.base import Completion, Prompt
 from genre.serving.app import make_app
-from genre.serving.experiments import arm_of
+from genre.serving.experiments import arm_of, context_of, outcomes
 from genre.serving.learner import Learner
 from genre.serving.service import Service
 from genre.serving.settings import ServeConfig
+from genre.serving.stores.experiments import Experiments
 from genre.serving.stores.models import Models
+from genre.workspace import MANIFEST
 from tests.serving.conftest import SETTINGS, files_with, on_both
 from tests.serving.test_app import event, ids, user_of
 
@@ -454,6 +457,81 @@ def test_arms_of_an_experiment_are_fixed_and_of_their_sizes(asking: Callable[...
     assert arms == {user: arm_of("spring", "films", {"live": 0.75, "other": 0.25}, user) for user in arms}
     assert client.post("/v1/experiments/spring/stop").json()["state"] == "stopped"
     assert recommend(client, user_id="7").json()["experiment"] is None
+
+
+def test_where_ids_are_hidden_arms_are_those_that_the_context_names(
+    asking: Callable[..., tuple[TestClient, Service]], own_films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENRE_PRIVACY_KEY", "a key that nobody knows, of thirty-two bytes")
+    config = (own_films / "config.yaml").read_text(encoding="utf-8")
+    manifest = json.loads((own_films / MANIFEST).read_text(encoding="utf-8"))
+    (own_films / "config.yaml").write_text(f"{config}\nprivacy: {{hash_users: true}}\n", encoding="utf-8")
+    manifest["files"]["config.yaml"] = sha256(own_films / "config.yaml")
+    (own_films / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    client, service = asking(own_films)
+    client.post("/v1/experiments", json={"name": "spring", "arms": {"live": 0.5, "other": 0.5}})
+    (running,) = Experiments(service.database).all("films")
+    users = [f"user {number}" for number in range(40)]
+    answers = {user: recommend(client, user_id=user, n=1).json() for user in users}
+    given = {user: {name: answers[user][name] for name in ("experiment", "arm")} for user in users}
+    pseudonym = service.scenario(None).live.engine.pseudonym
+    assert given == {user: context_of(running, user, pseudonym=pseudonym) for user in users}
+    assert given != {user: context_of(running, user) for user in users}
+    shown = [
+        event(number, user, one["items"][0]["item_id"], event="impression", list_id=one["list_id"], context=given[user])
+        for number, (user, one) in enumerate(answers.items())
+    ]
+    assert client.post("/v1/events", json={"events": shown}).json()["new"] == 40
+    found = outcomes(running, service.events.since("films", 0))
+    assert (sum(arm.users for arm in found.arms), found.moved) == (40, 0)
+
+
+@on_both
+def test_a_canary_has_its_share_while_an_experiment_runs(
+    asking: Callable[..., tuple[TestClient, Service]], films: Path
+) -> None:
+    client, service = asking()
+    models, users = Models(service.database), [str(number) for number in range(200)]
+    for name in ("second", "third"):
+        models.add("films", name, str(films))
+
+    def seen() -> dict[str, tuple[Any, ...]]:
+        answers = {user: recommend(client, user_id=user, n=1).json() for user in users}
+        return {user: (one["version"], one["experiment"], one["arm"]) for user, one in answers.items()}
+
+    def begin(name: str, arms: dict[str, float]) -> dict[str, str]:
+        assert client.post("/v1/experiments", json={"name": name, "arms": arms}).status_code == 200
+        return {user: arm_of(name, "films", arms, user) for user in users}
+
+    client.post("/v1/models/third", json={"state": "canary", "share": 0.3})
+    tried = {user for user, (version, *_) in seen().items() if version == "third"}
+    assert abs(len(tried) - 60) < 4 * (200 * 0.3 * 0.7) ** 0.5
+
+    arms = begin("look", {"wide": 0.5, "narrow": 0.5})
+    assert seen() == {user: ("third" if user in tried else "v1", "look", arms[user]) for user in users}
+    assert {arms[user] for user in tried} == {"wide", "narrow"}
+    client.post("/v1/experiments/look/stop")
+
+    arms = begin("models", {"v1": 0.5, "second": 0.5})
+    compared = {user: (arms[user], "models", arms[user]) for user in users}
+    assert seen() == compared | dict.fromkeys(tried, ("third", None, None))
+    client.post("/v1/models/third", json={"state": "rejected"})
+    assert seen() == compared
+
+
+@on_both
+def test_a_second_experiment_is_refused_while_one_runs(asking: Callable[..., tuple[TestClient, Service]]) -> None:
+    client, _ = asking()
+    arms = {"live": 0.5, "other": 0.5}
+    assert client.post("/v1/experiments", json={"name": "spring", "arms": arms}).status_code == 200
+    refused = client.post("/v1/experiments", json={"name": "summer", "arms": arms})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "occupied")
+    assert "Stop 'spring' first" in refused.json()["error"]["remedy"]
+    assert [one["name"] for one in client.get("/v1/experiments").json()] == ["spring"]
+    assert recommend(client, user_id="7").json()["experiment"] == "spring"
+    client.post("/v1/experiments/spring/stop")
+    assert client.post("/v1/experiments", json={"name": "summer", "arms": arms}).status_code == 200
+    assert recommend(client, user_id="7").json()["experiment"] == "summer"
 
 
 def test_chance_is_told_with_its_odds(asking: Callable[..., tuple[TestClient, Service]]) -> None:

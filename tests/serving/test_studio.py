@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from genre.data.feedback import FeedbackConfig, weight_of
+from genre.evaluation import gate
+from genre.evaluation.gate import Check, Decision
+from genre.serving.candidates import DECISION
+from genre.serving.experiments import context_of
 from genre.serving.keys import create_key
 from genre.serving.service import Service
 from genre.serving.settings import ServeConfig
+from genre.serving.stores.events import Batch, Event
+from genre.serving.stores.experiments import Experiments
 from genre.serving.stores.keys import StoredKeys
-from genre.serving.stores.models import Models
+from genre.serving.stores.models import Models, Version
 from tests.evaluation.test_report import guard
 from tests.serving.browser import MISSING, Seen, Serving, chromium, listening, opened
 
@@ -25,6 +32,13 @@ if TYPE_CHECKING:
 if MISSING:
     pytest.skip(MISSING, allow_module_level=True)
 
+DECIDED = Decision(
+    True,
+    (
+        Check("accuracy", 0.2, -0.1, True, "NDCG@10 is 0.31 after 0.30"),
+        Check("latency", 2.0, 1.0, False, "an <i>answer</i> takes 2 ms"),
+    ),
+)
 NASTY = "<img src=x onerror=alert(1)> ${alert(1)} {{value}} `lantern`"
 
 
@@ -39,7 +53,10 @@ def serving(films: Path, tmp_path_factory: pytest.TempPathFactory, sqlite_templa
     """Return a service that needs no key, with a version that waits and an item with a bad title."""
     with listening(start(films, tmp_path_factory.mktemp("studio"), sqlite_template)) as found:
         service = found.service
-        Models(service.database).add("films", "second", str(films), reason="as good as the first: it may go live")
+        models = Models(service.database)
+        (judged := tmp_path_factory.mktemp("judged") / DECISION).write_text(json.dumps(DECIDED.to_dict()))
+        models.add("films", "judged", str(judged.parent))
+        models.add("films", "second", str(films), reason="as good as the first: it may go live")
         service.items.put("films", {"nasty": {"title": NASTY, "description": "A lantern."}})
         service.scenario(None).follow()
         yield found
@@ -112,6 +129,30 @@ def test_a_thumb_is_an_event_and_changes_the_next_list(page: Page, serving: Serv
     assert "popular" in rows(page).first.inner_text()
 
 
+def slide(page: Page, name: str, value: str) -> list[str]:
+    """Move a slider, wait until the list is another one, and return it."""
+    before = page.locator("#list .ranked").inner_html()
+    page.locator(f"#{name} input[type=range]").fill(value)
+    until(page, "before => document.querySelector('#list .ranked').innerHTML !== before", before)
+    return rows(page).evaluate_all("all => all.map(row => row.dataset.item)")
+
+
+def test_the_sliders_change_the_list(page: Page) -> None:
+    page.locator("#list .why").first.wait_for()
+    plain = rows(page).evaluate_all("all => all.map(row => row.dataset.item)")
+    chance = re.compile(r" · p [01]\.\d\d")
+    assert not chance.search(page.locator("#list").inner_text())
+    diverse = slide(page, "diversity", "1")
+    assert diverse[0] == plain[0]
+    assert diverse != plain
+    page.locator("#list .why").first.wait_for()
+    slide(page, "diversity", "0")
+    page.locator("#list .why").first.wait_for()
+    assert rows(page).evaluate_all("all => all.map(row => row.dataset.item)") == plain
+    slide(page, "explore", "0.5")
+    assert len(chance.findall(page.locator("#list").inner_text())) == 10
+
+
 def test_a_text_comes_sentence_by_sentence_and_the_list_stays(page: Page, serving: Serving) -> None:
     page.locator("#list .why").first.wait_for()
     lists = serving.service.metrics.answers.labels("films", "model")
@@ -178,6 +219,18 @@ def test_versions_experiments_and_what_goes_on(page: Page, serving: Serving) -> 
     to_tab(page, "Versions")
     until(page, "() => document.querySelector('#versions').innerText.includes('as good as the first')")
     assert "no frontier" in page.locator("#frontier").inner_text()
+    assert "No checks lie beside it" in page.locator("#checks").inner_text()
+    page.locator("#version input").click()
+    page.get_by_role("option", name="judged").click()
+    page.locator("#checks tbody tr").first.wait_for()
+    assert page.locator("#checks h3").inner_text() == "What the gate found of judged"
+    assert [line.split("\t") for line in page.locator("#checks tbody tr").all_inner_texts()] == [
+        ["accuracy", "passed", "NDCG@10 is 0.31 after 0.30"],
+        ["latency", "failed", "an <i>answer</i> takes 2 ms"],
+    ]
+    page.locator("#version input").click()
+    page.get_by_role("option", name="second").click()
+    until(page, "() => document.querySelector('#checks').innerText.includes('No checks lie beside it')")
     page.locator("#try-it").click()
     page.locator("#versions .state-canary").wait_for()
     assert scenario.canary is not None
@@ -191,16 +244,78 @@ def test_versions_experiments_and_what_goes_on(page: Page, serving: Serving) -> 
     assert scenario.live.name == "v1"
 
     to_tab(page, "Experiments")
+    until(page, "() => document.querySelector('#arm-second input').value === 'second'")
     page.locator("#experiment-name textarea, #experiment-name input").last.fill("two of a kind")
     page.locator("#start").click()
     page.locator("#experiments .state-running").wait_for()
+    page.locator("#outcomes table").wait_for()
+    assert "No difference so far" in page.locator("#outcomes").inner_text()
+    seen_in_arms(serving, "two of a kind")
+    to_tab(page, "Live")
+    to_tab(page, "Experiments")
+    until(page, "() => document.querySelectorAll('#outcomes svg').length === 2")
+    outcomes = page.locator("#outcomes table tbody tr")
+    assert [row.split()[:5] for row in outcomes.all_inner_texts()] == [
+        ["v1", "50", "%", "30", "60"], ["second", "50", "%", "30", "60"],
+    ]  # fmt: skip
+    assert "second is clicked more often than v1." in page.locator("#outcomes").inner_text()
+    page.locator("#language label").nth(1).click()
+    until(page, "() => document.querySelector('#outcomes').innerText.includes('second 的点击率高于 v1。')")
+    page.locator("#language label").nth(0).click()
+    until(page, "() => document.querySelector('#outcomes').innerText.includes('clicked more often')")
     page.locator("#stop").click()
     page.locator("#experiments .state-stopped").wait_for()
+    until(page, "() => document.querySelector('#outcomes .tag').innerText === 'stopped'")
 
     to_tab(page, "Live")
     page.locator("#live .tiles").wait_for()
     until(page, "() => document.querySelector('#live polyline') !== null")
     assert "the model" in page.locator("#live").inner_text()
+
+
+def seen_in_arms(serving: Serving, name: str) -> None:
+    """Let 30 users of each arm see two items; of the first arm every tenth takes one, of the second every user."""
+    service = serving.service
+    (planned,) = [one for one in Experiments(service.database).all("films") if one.name == name]
+    told: list[Event] = []
+    left = dict.fromkeys(planned.arms, 30)
+    for number in range(1000):
+        user = f"somebody {number}"
+        context = context_of(planned, user)
+        if not left[context["arm"]]:
+            continue
+        left[context["arm"]] -= 1
+        clicks = context["arm"] == "second" or left["v1"] % 10 == 0
+        for event, item in [("impression", "a"), ("impression", "b"), ("like", "a")][: 2 + clicks]:
+            told.append(
+                Event(
+                    event_id=f"{user} {event} {item}", user_id=user, item_id=item, event=event, list_id=user,
+                    context=context if event == "impression" else None,
+                )
+            )  # fmt: skip
+    assert not any(left.values())
+    service.events.append([Batch("films", told, 1e9)])
+
+
+def test_what_cannot_be_counted_is_said(films: Path, tmp_path: Path, sqlite_template: Path) -> None:
+    from genre.serving.studio.operating import outcomes_of
+
+    service = start(films, tmp_path, sqlite_template)
+    try:
+        scenario = service.scenario(None)
+        assert outcomes_of(scenario, service, None, "en") == ""
+        Experiments(service.database).begin("films", "<i>", {"a": 0.5, "b": 0.5})
+        assert "No difference so far" in outcomes_of(scenario, service, "<i>", "en")
+        shown = Event(
+            event_id="1", user_id="u", item_id="i", event="impression", list_id="l",
+            context={"experiment": "<i>", "arm": "<b>"},
+        )  # fmt: skip
+        service.events.append([Batch("films", [shown], 1e9)])
+        words = outcomes_of(scenario, service, "<i>", "en")
+        assert "name the arm &#x27;&lt;b&gt;&#x27;" in words
+        assert words.startswith('<p class="wrong">')
+    finally:
+        service.close()
 
 
 @pytest.mark.slow
@@ -302,6 +417,24 @@ def test_the_frontier_is_shown_where_a_run_has_one(tmp_path: Path) -> None:
     assert "Kept: free, 50 % of it." in shown
     assert "<svg" in shown
     assert "<b>a &lt;reader&gt;</b>" in shown
+
+
+def test_the_checks_of_a_version_are_shown_where_they_are_kept(tmp_path: Path) -> None:
+    from genre.serving.studio.operating import checks_of
+    from genre.serving.studio.words import _WORDS
+
+    version = Version("films", "<v2>", str(tmp_path), "live", None, "", 1.0, 1.0)
+    assert "没有检查记录" in checks_of(version, "zh")
+    for damaged in ("{", "[]", '{"checks": [{}]}'):
+        (tmp_path / DECISION).write_text(damaged)
+        assert "No checks lie beside it" in checks_of(version, "en")
+    (tmp_path / DECISION).write_text(json.dumps(DECIDED.to_dict()))
+    shown = checks_of(version, "zh")
+    assert "&lt;v2&gt;" in shown
+    assert "<td>准确度</td><td>通过</td><td>NDCG@10 is 0.31 after 0.30</td>" in shown
+    assert '<b class="wrong">未通过</b></td><td>an &lt;i&gt;answer&lt;/i&gt; takes 2 ms</td>' in shown
+    names = re.findall(r'Check\("(\w+)"', Path(gate.__file__).read_text(encoding="utf-8"))
+    assert {f"check_{name}" for name in names} <= _WORDS.keys()
 
 
 def test_every_word_is_there_in_both_languages() -> None:

@@ -18,10 +18,12 @@ from genre.serving.guard import Guard, Refused
 from genre.serving.routes import answers, catalogue, feedback, operating, people, writing
 from genre.serving.schemas import EventsRequest, RecommendRequest
 from genre.serving.service import Service
+from genre.serving.stores.experiments import OccupiedError
 
 _CODES: dict[int, str] = {400: "malformed", 404: "no_route", 405: "no_method"}
 _STATUS: list[tuple[type[Exception], int, str]] = [
     (BusyError, 429, "busy"),
+    (OccupiedError, 409, "occupied"),
     (DataError, 422, "wrong"),
     (ConfigError, 422, "wrong"),
     (ModelError, 422, "cannot"),

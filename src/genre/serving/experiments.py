@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +41,7 @@ def arm_of(name: str, scenario: str, arms: Mapping[str, float], user_id: str) ->
         name: Of the experiment.
         scenario: Where it runs.
         arms: The share of each arm, together 1, in the order that was planned.
-        user_id: As the client sends it.
+        user_id: As the stores have it: a pseudonym, where a run hides the ids of its users.
     """
     said = json.dumps([name, scenario, user_id], ensure_ascii=False).encode("utf-8", "surrogatepass")
     place = int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big") / 2**64
@@ -53,9 +53,19 @@ def arm_of(name: str, scenario: str, arms: Mapping[str, float], user_id: str) ->
     return list(arms)[-1]  # The shares fall short of 1 by a rounding error.
 
 
-def context_of(experiment: Experiment, user_id: str) -> dict[str, str]:
-    """Return what the context of each event of this user says: the experiment's name and the user's arm."""
-    arm = arm_of(experiment.name, experiment.scenario, experiment.arms, user_id)
+def context_of(
+    experiment: Experiment, user_id: str, *, pseudonym: Callable[[str], str] | None = None
+) -> dict[str, str]:
+    """Return what the context of each event of this user says: the experiment's name and the user's arm.
+
+    Args:
+        experiment: Which runs.
+        user_id: As clients send it.
+        pseudonym: That of the run's engine, `open_run(run).pseudonym`. Where it hides the ids of users, a service
+            divides them by what the stores have in their place, and without it this would name another arm.
+    """
+    stored = user_id if pseudonym is None else pseudonym(user_id)
+    arm = arm_of(experiment.name, experiment.scenario, experiment.arms, stored)
     return {"experiment": experiment.name, _ARM: arm}
 
 

@@ -91,7 +91,8 @@ class Scenario:
         self._noticed: dict[str, float] = {}
         self._loading, self._following, self._switching = threading.Lock(), threading.Lock(), threading.Lock()
         self._loader: threading.Thread | None = None
-        self._running: tuple[Comparison, ...] = ()
+        self._running: tuple[Comparison, bool] | None = None
+        """The experiment that runs, and whether one of its arms names a version."""
         self._canary: tuple[LiveVersion, float] | None = None
         self.experiment: Experiment = read_experiment(run / CONFIG)
         self._opener = Opener(name, self.experiment, database, aside)
@@ -139,14 +140,14 @@ class Scenario:
         """Return the version that answers somebody: always the same one, as long as nothing is changed."""
         if user_id is None:
             return self.live, None
-        for comparison in self._running:
-            arm = arm_of(comparison.name, self.name, comparison.arms, user_id)
-            return self._loaded.get(arm, self.live), Arm(comparison.name, arm)
-        if self._canary is not None:
-            version, share = self._canary
-            if _part("canary", self.name, user_id) < share:
-                return version, None
-        return self.live, None
+        arm, compares = None, False
+        if (running := self._running) is not None:
+            comparison, compares = running
+            arm = Arm(comparison.name, arm_of(comparison.name, self.name, comparison.arms, user_id))
+        if (canary := self._canary) is not None and _part("canary", self.name, user_id) < canary[1]:
+            # Who is answered by it is in no arm that says which version answers; other arms have equal parts of them.
+            return canary[0], None if compares else arm
+        return (self.live if arm is None else self._loaded.get(arm.arm, self.live)), arm
 
     def checked(self, events: Sequence[Event]) -> list[Event]:
         """Return events with users under the ids that the stores have, if they mean something here.
@@ -312,20 +313,23 @@ class Scenario:
 
     def _switch(self) -> list[StoredVersion]:
         """Let those of the versions in memory answer that should, and return those that should and are not there."""
-        self._running = tuple(one for one in self._experiments.all(self.name) if one.state == "running")
+        # Earlier versions let several run; all but the first reached nobody.
+        running = next((one for one in self._experiments.all(self.name) if one.state == "running"), None)
         stored = {one.version: one for one in self._models.all(self.name)}
         on_duty = {one.state: one for one in stored.values() if one.state in {"live", "canary"}}
         canary = on_duty.get("canary")
-        arms = {arm for one in self._running for arm in one.arms} & stored.keys()
+        arms = set() if running is None else running.arms.keys() & stored.keys()
+        self._running = None if running is None else (running, bool(arms))
         asked = {one.version for one in on_duty.values()} | arms
         self.problems = {name: why for name, why in self.problems.items() if name in asked}
         if "live" in on_duty:
             self.live = self._loaded.get(on_duty["live"].version, self.live)
         tried = None if canary is None else self._loaded.get(canary.version)
         self._canary = None if canary is None or tried is None or canary.share is None else (tried, canary.share)
-        self._release(stored)
+        compared = [stored[arm] for arm in sorted(arms) if stored[arm].state != "rejected"]
+        self._release(stored, {one.version for one in compared})
         self._tell(stored)
-        wanted = [*on_duty.values(), *(stored[arm] for arm in sorted(arms) if stored[arm].state != "rejected")]
+        wanted = [*on_duty.values(), *compared]
         return [one for one in wanted if one.version not in self._loaded and not self._was_tried(one.version)]
 
     def _tell(self, stored: dict[str, StoredVersion]) -> None:
@@ -336,10 +340,9 @@ class Scenario:
                 self._decided(self.name, judged[version])
         self._judged = set(judged)
 
-    def _release(self, stored: dict[str, StoredVersion]) -> None:
-        """Keep in memory what is on duty, what an experiment asks, and the one that answered last."""
-        arms = {arm for one in self._running for arm in one.arms}
-        wanted = {self.live.name, *(arm for arm in arms if arm in stored and stored[arm].state != "rejected")}
+    def _release(self, stored: dict[str, StoredVersion], compared: set[str]) -> None:
+        """Keep in memory what is on duty, what an experiment compares, and the one that answered last."""
+        wanted = {self.live.name, *compared}
         if self._canary is not None:
             wanted.add(self._canary[0].name)
         retired = [

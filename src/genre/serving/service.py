@@ -350,7 +350,9 @@ class Service:
         ):
             self.metrics.waiting.labels(what).set(waiting)
         self.metrics.aside.set(self.aside is not None and self.aside.is_up)
+        # What was told of a version that is not live any more would stay for ever.
         self.metrics.version.clear()
+        self.metrics.drift.clear()
         for scenario in self.scenarios.values():
             self.metrics.version.labels(scenario.name, scenario.live.name, "live").set(1)
             if scenario.canary is not None:

@@ -55,12 +55,11 @@ async def experiments(asker: Admin, scenario: ScenarioName = None) -> list[dict[
 
 @router.post("/v1/experiments", responses=PROBLEMS)
 async def plan(body: ExperimentRequest, asker: Admin) -> dict[str, Any]:
-    """Begin an experiment: everybody is in the same arm each time, by a hash of their id."""
+    """Begin an experiment: everybody is in the same arm each time, by a hash of their id. One runs at a time."""
     found, store = asker.scenario(body.scenario), Experiments(asker.service.database)
 
     def work() -> dict[str, Any]:
-        store.add(found.name, body.name, body.arms, actor=asker.caller.key_id)
-        begun = store.move(found.name, body.name, "running", actor=asker.caller.key_id)
+        begun = store.begin(found.name, body.name, body.arms, actor=asker.caller.key_id)
         found.follow()
         return _plain(begun)
 

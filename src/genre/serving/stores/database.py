@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, exc
+from sqlalchemy import text as sql
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import QueuePool
@@ -114,6 +115,14 @@ class Database:
             connection = connection.execution_options(writes=True)
             with connection.begin():
                 yield connection
+
+    def one_at_a_time(self, connection: Connection, what: str) -> None:
+        """Let transactions that name the same thing here wait for each other, even where they lock no common row.
+
+        In SQLite they do in any case.
+        """
+        if self.kind == "postgresql":
+            connection.execute(sql("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": what})
 
     def insert(self, table: Table) -> Any:
         """Return an insert that can say `on_conflict_do_nothing` or `on_conflict_do_update`."""

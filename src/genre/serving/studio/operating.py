@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from genre.core.errors import DataError
 from genre.evaluation.report import frontiers
 from genre.features.text import Language
+from genre.serving.candidates import DECISION
+from genre.serving.experiments import outcomes
+from genre.serving.experiments_page import render_experiments
 from genre.serving.scenario import Scenario
+from genre.serving.service import Service
 from genre.serving.stores.experiments import Experiments
 from genre.serving.stores.models import Version
 from genre.serving.studio import markup
@@ -43,19 +48,30 @@ class Versions:
                 self.canary = add(gr.Button("", min_width=120, elem_id="try-it"), value="try_it")
                 self.reject = add(gr.Button("", min_width=120, elem_id="reject"), value="reject")
                 self.back = add(gr.Button("", min_width=120, elem_id="go-back"), value="go_back")
+        self.checks = gr.HTML("", elem_id="checks")
         self.frontier = gr.HTML("", elem_id="frontier")
-        self.outputs = [self.table, self.version, self.frontier]
+        self.outputs = [self.table, self.version, self.checks, self.frontier]
 
     def connect(self) -> None:
         """Say what happens when something is done; the frame must be whole."""
         inputs = [self.frame.scenario, self.frame.language, self.version, self.share, self.reason]
         for part, state in ((self.live, "live"), (self.canary, "canary"), (self.reject, "rejected"), (self.back, None)):
             part.click(self._mover(state), inputs, [*self.outputs, self.reason], **QUIET)
+        where = [self.frame.scenario, self.frame.language]
+        self.version.input(self.look, [*where, self.version], [self.checks], **QUIET)
+
+    async def look(self, name: str, language: Language, version: str | None, request: gr.Request) -> str:
+        """Return what the gate found of the chosen version."""
+        with telling(language):
+            scenario = scenario_for(self.service, request, "admin", name)
+            versions = await asyncio.to_thread(scenario.versions)
+            return next((checks_of(one, language) for one in versions if one.version == version), "")
+        return ""
 
     async def show(self, name: str, language: Language, request: gr.Request) -> list[Any]:
-        """Return all versions, and what fine-tuning has cost the live one."""
+        """Return all versions, what the gate found of the newest, and what fine-tuning has cost the live one."""
         if not caller_of(request).may("admin", name):
-            return [gr.skip()] * 3
+            return [gr.skip()] * len(self.outputs)
         with telling(language):
             scenario = scenario_for(self.service, request, "admin", name)
             return await asyncio.to_thread(self._shown, scenario, language)
@@ -103,6 +119,7 @@ class Versions:
         return [
             markup.table(heads, rows),
             gr.update(choices=names, value=next((n for n in reversed(names) if n != scenario.live.name), names[-1])),
+            checks_of(versions[-1], language),
             f"<h3>{say('frontier', language)}</h3>{frontier_of((Path(path), scenario.run), language)}",
         ]
 
@@ -124,35 +141,56 @@ class Comparing:
         with gr.Column(elem_classes="box"), gr.Row(elem_classes="last-low"):
             self.running = add(gr.Dropdown([], elem_id="running", min_width=200), label="running_one")
             self.stop = add(gr.Button("", scale=0, min_width=100, elem_id="stop"), value="stop")
-        self.outputs = [self.table, self.first, self.second, self.running]
+        with gr.Column(elem_classes="box"), gr.Row(elem_classes="last-low"):
+            self.of = add(gr.Dropdown([], elem_id="outcomes-of", min_width=200), label="outcomes_of")
+        self.outcomes = gr.HTML("", elem_id="outcomes")
+        self.lists = [self.table, self.first, self.second, self.running, self.of]
+        self.outputs = [*self.lists, self.outcomes]
 
     def connect(self) -> None:
         """Say what happens when something is done; the frame must be whole."""
         where = [self.frame.scenario, self.frame.language]
         planned = [*where, self.name, self.first, self.second, self.share]
-        self.start.click(self.begin, planned, [*self.outputs, self.name], **QUIET)
-        self.stop.click(self.end, [*where, self.running], self.outputs, **QUIET)
+        look = {"fn": self.look, "inputs": [*where, self.of], "outputs": [self.outcomes], **QUIET}
+        self.start.click(self.begin, planned, [*self.lists, self.name], **QUIET).success(**look)
+        self.stop.click(self.end, [*where, self.running], self.lists, **QUIET).success(**look)
+        self.of.input(**look)
 
-    async def show(self, name: str, language: Language, request: gr.Request) -> list[Any]:
-        """Return all experiments."""
+    async def show(self, name: str, language: Language, request: gr.Request) -> AsyncIterator[list[Any]]:
+        """Yield all experiments, and then what the one that runs has shown, or else the newest."""
         if not caller_of(request).may("admin", name):
-            return [gr.skip()] * 4
+            yield [gr.skip()] * len(self.outputs)
+            return
         with telling(language):
             scenario = scenario_for(self.service, request, "admin", name)
-            return await asyncio.to_thread(self._shown, scenario, language)
-        return []
+            shown = await asyncio.to_thread(self._shown, scenario, language)
+            called = shown[-1]["value"]
+            yield [*shown, gr.skip()]
+            # It reads the log of events, which takes its time where that is long.
+            found = await asyncio.to_thread(outcomes_of, scenario, self.service, called, language)
+            yield [*[gr.skip()] * len(self.lists), found]
+
+    async def look(self, name: str, language: Language, called: str | None, request: gr.Request) -> str:
+        """Return what an experiment has shown so far."""
+        with telling(language):
+            scenario = scenario_for(self.service, request, "admin", name)
+            return await asyncio.to_thread(outcomes_of, scenario, self.service, called, language)
+        return ""
 
     async def begin(
-        self, name: str, language: Language, called: str, first: str, second: str, share: float, request: gr.Request
-    ) -> list[Any]:
+        self, name: str, language: Language, called: str, first: str | None, second: str | None, share: float,
+        request: gr.Request,
+    ) -> list[Any]:  # fmt: skip
         """Begin an experiment on two versions."""
         with telling(language):
             scenario, actor = scenario_for(self.service, request, "admin", name), caller_of(request).key_id
 
+            if not first or not second:
+                raise DataError("two versions are needed", place="studio", remedy="Choose the second one, too.")
+
             def work() -> list[Any]:
                 store, part = Experiments(self.service.database), round(share, 2)
-                store.add(scenario.name, called.strip(), {first: 1 - part, second: part}, actor=actor)
-                store.move(scenario.name, called.strip(), "running", actor=actor)
+                store.begin(scenario.name, called.strip(), {first: 1 - part, second: part}, actor=actor)
                 scenario.follow()
                 return [*self._shown(scenario, language), ""]
 
@@ -193,13 +231,47 @@ class Comparing:
             gr.update(choices=names, value=scenario.live.name),
             gr.update(choices=names, value=next((n for n in reversed(names) if n != scenario.live.name), None)),
             gr.update(choices=running, value=running[-1] if running else None),
+            gr.update(
+                choices=[one.name for one in reversed(found)],
+                value=next(iter([*running, *(one.name for one in reversed(found))]), None),
+            ),
         ]
+
+
+def outcomes_of(scenario: Scenario, service: Service, called: str | None, language: Language) -> str:
+    """Return what the users of each arm of an experiment did, and whether it may be chance; empty without one."""
+    planned = next((one for one in Experiments(service.database).all(scenario.name) if one.name == called), None)
+    if planned is None:
+        return ""
+    try:
+        found = outcomes(planned, service.events.since(scenario.name))
+    except DataError as error:
+        return f'<p class="wrong">{escape(str(error))}</p>'
+    return render_experiments([found], fragment=True, language=language)
 
 
 def before_of(versions: list[Version]) -> Version | None:
     """Return the version that was live before the one that is."""
     retired = [one for one in versions if one.state == "retired"]
     return max(retired, key=lambda one: one.changed, default=None)
+
+
+def checks_of(version: Version, language: Language) -> str:
+    """Return what the gate looked at before a version could answer, as it was written down beside it."""
+    head = f"<h3>{say('checks', language)} {escape(version.version)}</h3>"
+    try:
+        told = json.loads((Path(version.path) / DECISION).read_text(encoding="utf-8"))
+        rows = [
+            [
+                escape(say(f"check_{one['name']}", language)),
+                say("passed", language) if one["passed"] else f'<b class="wrong">{say("failed", language)}</b>',
+                escape(one["words"]),
+            ]
+            for one in told["checks"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return head + markup.hint(say("no_checks", language))
+    return head + markup.table([say(key, language) for key in ("check", "outcome", "found_by_gate")], rows)
 
 
 def frontier_of(paths: tuple[Path, ...], language: Language) -> str:
