@@ -275,10 +275,12 @@ def test_a_language_model_is_loaded_before_anybody_asks(
     write_tiny(tmp_path / "base", context=2048)
     generator = {"kind": "local", "model": str(tmp_path / "base"), "precision": "fp32"}
     client, service = asking(write={"generator": generator, "candidates": 1, "draws": 1, "sampling": {"max_tokens": 4}})
-    assert isinstance(service.generator, LocalGenerator)
-    assert service.generator._base is None
+    assert service.generator is not None
+    local = service.generator._generator  # type: ignore[attr-defined]
+    assert isinstance(local, LocalGenerator)
+    assert local._base is None
     service.warm()
-    assert service.generator._base is not None
+    assert local._base is not None
 
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("it is made again")
