@@ -56,11 +56,12 @@ class Names:
         self._ids, self._users = data.items.vocabulary.ids.to_list(), data.users.vocabulary.ids.to_list()
         self._service, self._numbers = service, count()
         self._own = {
-            "/v1/write": self._write,
-            "/v1/chat": self._chat,
-            "/v1/items": self._items_of,
-            "/v1/events": self._events,
-            "/v1/experiments": self._experiment,
+            "POST /v1/write": self._write,
+            "POST /v1/chat": self._chat,
+            "PUT /v1/items": self._put,
+            "PATCH /v1/items": self._patch,
+            "POST /v1/events": self._events,
+            "POST /v1/experiments": self._experiment,
         }
 
     def put_into(self, case: Case) -> None:
@@ -72,7 +73,7 @@ class Names:
                 name: self._named(name, value, case) for name, value in case.path_parameters.items()
             }
         if isinstance(case.body, dict):
-            case.body = self._body(case.operation.path, case.body)
+            case.body = self._body(case.operation.label, case.body)
         elif case.media_type == LINES:
             case.body = f'{{"event_id": "line-{next(self._numbers)}", "user_id": "u", "item_id": "the-kid-1921"}}\n'
 
@@ -99,7 +100,7 @@ class Names:
             models.move("films", there["canary"].version, "rejected")
         return models.add("films", f"v-{next(self._numbers)}", there["live"].path).version
 
-    def _body(self, path: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _body(self, label: str, given: dict[str, Any]) -> dict[str, Any]:
         body = dict(given)
         if body.get("scenario") is not None:
             body["scenario"] = "films"
@@ -110,7 +111,7 @@ class Names:
             body["item_id"] = self._item(body["item_id"])
         if body.get("deadline_ms") is not None:
             body["deadline_ms"] = 100_000  # A millisecond may be too short, and then that is said.
-        own = self._own.get(path)
+        own = self._own.get(label)
         return {**body, **own(body)} if own else body
 
     def _write(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +126,11 @@ class Names:
     def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
         return {"state": None}
 
-    def _items_of(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _put(self, body: dict[str, Any]) -> dict[str, Any]:
         return {"items": [{"item_id": f"new-{at}", "title": "A film"} for at in range(len(body["items"]))]}
+
+    def _patch(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"items": [{"item_id": self._ids[at], "title": "A film"} for at in range(len(body["items"]))]}
 
     def _events(self, body: dict[str, Any]) -> dict[str, Any]:
         contexts = [told.get("context") for told in body["events"]]
