@@ -15,8 +15,9 @@ from genre._version import __version__
 from genre.core.errors import ArtifactError, ConfigError, DataError, DependencyError, GenreError, ModelError
 from genre.serving.batching import BusyError
 from genre.serving.guard import Guard, Refused
+from genre.serving.replies import WhyReply
 from genre.serving.routes import answers, catalogue, feedback, operating, people, writing
-from genre.serving.schemas import EventsRequest, Form, RecommendRequest, WhyReply
+from genre.serving.schemas import EventsRequest, Form, RecommendRequest
 from genre.serving.service import Service
 
 _CODES: dict[int, str] = {400: "malformed", 404: "no_route", 405: "no_method"}

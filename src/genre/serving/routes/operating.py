@@ -8,16 +8,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from genre.serving.replies import ExperimentReply, Ready
 from genre.serving.routes.asker import PROBLEMS, Asker, may
 from genre.serving.scenario import Scenario
-from genre.serving.schemas import (
-    ExperimentReply,
-    ExperimentRequest,
-    ModelChange,
-    ModelReply,
-    ModelsReply,
-    Ready,
-)
+from genre.serving.schemas import ExperimentRequest, ModelChange, ModelReply, ModelsReply
 from genre.serving.service import Service
 from genre.serving.stores.experiments import Experiment, Experiments
 from genre.serving.stores.values import Id

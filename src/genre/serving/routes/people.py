@@ -8,8 +8,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from genre.serving.replies import UserReply
 from genre.serving.routes.asker import PROBLEMS, Asker, may
-from genre.serving.schemas import Erased, UserReply
+from genre.serving.schemas import Erased
 from genre.serving.stores.values import Id
 
 router = APIRouter(prefix="/v1/users", tags=["users"], responses=PROBLEMS)
