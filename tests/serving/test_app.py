@@ -201,6 +201,10 @@ def test_reasons_and_chat(client: TestClient, service: Service) -> None:
         ("/v1/recommend", b"[" * 100_000, 400),
         ("/v1/recommend", b'{"n": 3}', 422),
         ("/v1/recommend", b'{"user_id": "u", "n": 0}', 422),
+        ("/v1/recommend", b'{"user_id": "u", "n": 2.5}', 422),
+        ("/v1/recommend", b'{"user_id": "u", "n": true}', 422),
+        ("/v1/recommend", b'{"user_id": "u", "n": "2"}', 422),
+        ("/v1/recommend", b'{"user_id": "u", "n": 501.0}', 422),
         ("/v1/recommend", b'{"user_id": "u", "m": 1}', 422),
         ("/v1/recommend", b'{"user_id": "u\\u0000"}', 422),
         ("/v1/recommend", b'{"user_id": "u", "history": ["no such item"]}', 422),
@@ -208,6 +212,7 @@ def test_reasons_and_chat(client: TestClient, service: Service) -> None:
         ("/v1/events", b'{"events": []}', 422),
         ("/v1/events", b'{"events": [{"event_id": "e", "user_id": "u", "item_id": "i", "value": NaN}]}', 422),
         ("/v1/events", b"\xff\xfe", 400),
+        ("/v1/models/v1", b'{"state": "rejected", "reason": "a\\u0000b"}', 422),
         ("/v1/recommend", b'{"user_id": "' + b"u" * (5 << 20) + b'"}', 413),
     ],
 )
@@ -221,6 +226,11 @@ def test_what_cannot_be_understood_is_refused_with_words(
     assert error["code"]
     assert "Traceback" not in answer.text
     assert len(answer.text) < 1_000
+
+
+def test_a_whole_number_may_be_written_as_json_writes_it(client: TestClient) -> None:
+    answer = client.post("/v1/recommend", content=b'{"user_id": "u", "n": 2.0, "deadline_ms": 2e4}')
+    assert (answer.status_code, len(ids(answer))) == (200, 2)
 
 
 @on_both

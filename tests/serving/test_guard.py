@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx2
+import psutil
 import pytest
 
 from genre.serving.app import make_app
 from genre.serving.service import Service
 from tests.serving.conftest import listening
+from tests.serving.running import running
 from tests.serving.test_app import event, user_of
 
 
@@ -56,6 +61,63 @@ def test_who_sends_too_slowly_is_not_waited_for(caller: Caller) -> None:
     late = caller.say(whole[:-5], b"", pause=0.6)
     assert late.startswith(b"HTTP/1.1 408")
     assert b'"slow"' in late
+
+
+def test_who_sends_a_byte_now_and_then_is_not_waited_for_either(caller: Caller) -> None:
+    whole, begun, answer = request("/v1/recommend", json.dumps({"user_id": "u" * 200}).encode()), time.monotonic(), b""
+    with socket.create_connection(("127.0.0.1", caller._port)) as connection:
+        connection.sendall(whole[:-150])
+        connection.settimeout(0.1)  # A third of what may pass until the next part.
+        for at in range(len(whole) - 150, len(whole)):
+            try:
+                answer = connection.recv(1 << 16)
+                break
+            except TimeoutError:
+                connection.sendall(whole[at : at + 1])
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - begun < 5
+
+
+def test_who_sends_slowly_but_steadily_is_heard_out(serving: Callable[..., Service]) -> None:
+    whole = request("/v1/recommend", json.dumps({"user_id": "u" * 200}).encode())
+    with listening(make_app(serving(slowest_body=0.3, slowest_rate=150))) as address:
+        # 20 bytes allow for 0.13 s more, and come in less; together they take longer than a part may.
+        parts = [whole[at : at + 20] for at in range(len(whole) - 200, len(whole), 20)]
+        begun = time.monotonic()
+        assert Caller(address).say(whole[:-200], *parts, pause=0.05).startswith(b"HTTP/1.1 200")
+        assert time.monotonic() - begun > 0.4
+
+
+@pytest.mark.slow
+def test_who_does_not_read_holds_up_nobody_and_not_the_end(films: Path, tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'genre.db'}"
+    arguments = [f"films={films}", "--no-studio", "--database", database, "--set", "drain=2"]
+    with running(tmp_path / "own", *arguments) as service, contextlib.ExitStack() as stack:
+        process = psutil.Process(service.process.pid)
+        asked = request("/v1/recommend", json.dumps({"user_id": "u", "n": 280}).encode())
+        before = process.memory_info().rss
+        for _ in range(3):
+            deaf = stack.enter_context(socket.socket())
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", service.port))
+            deaf.sendall(asked * 300)  # More answers than the buffers on the way hold.
+        seconds = []
+        with httpx2.Client(base_url=service.url, timeout=20) as client:
+            for _ in range(20):
+                begun = time.monotonic()
+                answer = client.post("/v1/recommend", json={"user_id": "v", "deadline_ms": 10_000})
+                assert (answer.status_code, answer.json()["answered_by"]) == (200, "model")
+                seconds.append(time.monotonic() - begun)
+            time.sleep(3)
+            page = client.get("/metrics").text
+        answered = re.search(r'genre_requests_total{route="/v1/recommend",status="200"} (\d+)', page)
+        assert answered is not None
+        assert int(answered[1]) < 700, "the others wait for their client, and nobody for them"
+        assert max(seconds) < 2
+        assert process.memory_info().rss - before < 64 << 20
+        begun = time.monotonic()
+        assert service.end() == 0
+        assert time.monotonic() - begun < 15
 
 
 def test_what_is_too_long_is_refused_whether_its_length_is_told_or_not(caller: Caller) -> None:

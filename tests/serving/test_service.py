@@ -578,6 +578,7 @@ def test_without_its_database_a_service_reads_on_and_takes_no_events(
 def test_nothing_is_left_of_somebody_who_is_erased(
     asking: Callable[..., tuple[TestClient, Service]], own_films: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="genre")
     client, service = asking(own_films)
     engine = service.scenario(None).live.engine
     lines = [json.loads(line) for line in (own_films / "content.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -593,7 +594,9 @@ def test_nothing_is_left_of_somebody_who_is_erased(
     erased = client.delete(f"/v1/users/{user}").json()
     assert (erased["rows"]["events"], erased["runs"]) == (20, 1)
     assert files_with(user, own_films, tmp_path) == []
-    assert user not in caplog.text
+    told = [str(vars(record)) for record in caplog.records if record.name.startswith("genre")]
+    assert any("/v1/users/{user_id:path}" in one for one in told), "what is asked is logged"
+    assert not any(user in one for one in told)
     engine = service.scenario(None).live.engine
     assert engine.data.users.vocabulary.rows([user])[0] == -1
     assert not engine.recent.of(user)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,8 +15,9 @@ from genre._version import __version__
 from genre.core.errors import ArtifactError, ConfigError, DataError, DependencyError, GenreError, ModelError
 from genre.serving.batching import BusyError
 from genre.serving.guard import Guard, Refused
+from genre.serving.replies import WhyReply
 from genre.serving.routes import answers, catalogue, feedback, operating, people, writing
-from genre.serving.schemas import EventsRequest, RecommendRequest
+from genre.serving.schemas import EventsRequest, Form, RecommendRequest
 from genre.serving.service import Service
 from genre.serving.stores.experiments import OccupiedError
 
@@ -32,6 +33,14 @@ _STATUS: list[tuple[type[Exception], int, str]] = [
     (GenreError, 503, "away"),
 ]
 """What a deliberate error means to a client: the first that fits."""
+_STREAM: Final[dict[str, Any]] = {
+    "schema": {
+        "type": "object",
+        "description": "Events: `sentence` with JSON that has its `text`, at last `end`, or `error` with `problem`.",
+        "properties": {"event": {"enum": ["sentence", "end", "error"]}, "data": {"type": "string"}},
+        "required": ["event", "data"],
+    }
+}
 _MOST_MISTAKES: Final = 1_000
 """In one request, for the first to be told."""
 
@@ -117,17 +126,25 @@ def _first(error: RequestValidationError | ValidationError) -> Mapping[str, Any]
 
 
 def _describe(app: FastAPI) -> None:
-    """Add to the description of the service what routes read by themselves, and how a key is sent."""
+    """Add to the description of the service what routes read and write by themselves, and how a key is sent."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = plain()
             parts = schema.setdefault("components", {}).setdefault("schemas", {})
-            for form in (EventsRequest, RecommendRequest):
-                described = form.model_json_schema(ref_template="#/components/schemas/{model}")
+            forms: list[tuple[type[Form], Literal["validation", "serialization"]]] = [
+                (EventsRequest, "validation"),
+                (RecommendRequest, "validation"),
+                (WhyReply, "serialization"),
+            ]
+            for form, mode in forms:
+                described = form.model_json_schema(ref_template="#/components/schemas/{model}", mode=mode)
                 parts |= described.pop("$defs", {})
                 parts[form.__name__] = described
+            said = schema["paths"]["/v1/why"]["post"]["responses"]["200"]["content"]["application/json"]
+            said["schema"] = {"$ref": f"#/components/schemas/{WhyReply.__name__}"}
+            schema["paths"]["/v1/write"]["post"]["responses"]["200"]["content"]["text/event-stream"] = _STREAM
             schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             schema["security"] = [{"key": []}]
             app.openapi_schema = schema

@@ -167,7 +167,8 @@ class _Body:
     """A request's body as it comes: not too long, not too slowly."""
 
     def __init__(self, receive: Receive, service: Service, scope: Scope) -> None:
-        self._receive, self._seconds, self._read = receive, service.config.slowest_body, 0
+        self._receive, self._seconds, self._rate = receive, service.config.slowest_body, service.config.slowest_rate
+        self._read, self._waited = 0, 0.0
         headers = dict(scope["headers"])
         lines = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip() == _LINES
         self._most = None if lines else service.config.longest_body
@@ -180,10 +181,13 @@ class _Body:
             return await self._receive()
         if self._most is not None and self._length.isdigit() and int(self._length) > self._most:
             raise self._too_long()
+        # Only waiting counts: how long the service itself takes with what has come is not the client's doing.
+        left, begun = self._seconds + self._read / self._rate - self._waited, time.monotonic()
         try:
-            message = await asyncio.wait_for(self._receive(), self._seconds)
+            message = await asyncio.wait_for(self._receive(), min(self._seconds, left))
         except TimeoutError:
             raise Refused(408, "slow", "the rest of the request did not come", "Send it again.") from None
+        self._waited += time.monotonic() - begun
         self._read += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         if self._most is not None and self._read > self._most:

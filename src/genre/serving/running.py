@@ -6,8 +6,8 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,9 +110,6 @@ def serve(config: ServeConfig, runs: dict[str, Path], *, studio: bool = True) ->
     gc.freeze()
     gc.set_threshold(*gc.get_threshold()[:2], 100)  # Ten times less often: there is hardly any garbage that is old.
     _end_with(app, service)
-    shown = f"[{config.host}]" if ":" in config.host else config.host
-    page = f"; the studio: http://{shown}:{config.port}{STUDIO}" if has_studio else ""
-    console.print(f"Genre answers at http://{shown}:{config.port}{page}", highlight=False)
     settings = uvicorn.Config(
         app,
         host=config.host,
@@ -124,20 +121,37 @@ def serve(config: ServeConfig, runs: dict[str, Path], *, studio: bool = True) ->
         timeout_keep_alive=30,
         backlog=1024,
     )
-    server = Server(settings, service)
-    with suppress(KeyboardInterrupt):  # It has ended as it should; uvicorn says once more how that began.
+    server = Server(settings, service, has_studio=has_studio)
+    with suppress(KeyboardInterrupt):  # Somebody has thought better of it before it listened.
         server.run()
     if not server.started:
         raise SystemExit(3)
 
 
 class Server(uvicorn.Server):
-    """A server that says when it begins to end, so that pages which stay open do not hold it up."""
+    """A server that says where it listens, and when it begins to end, so that open pages do not hold it up."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, *, has_studio: bool = False) -> None:
         """Serve the service's app."""
         super().__init__(config)
-        self._service = service
+        self._service, self._has_studio = service, has_studio
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Listen, and say where: at the port that was free, if any would do."""
+        await super().startup(sockets)
+        if not self.started:
+            return
+        host, port = self._service.config.host, self.servers[0].sockets[0].getsockname()[1]
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        page = f"; the studio: {address}{STUDIO}" if self._has_studio else ""
+        console.print(f"Genre answers at {address}{page}", highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let a signal end it, and not be raised again afterwards: who is told to end, and ends, has done well."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Take no more requests, and end when those that have begun are answered."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, Strict, model_validator
 
 from genre.serving.stores.events import Event
-from genre.serving.stores.values import Id, JsonObject
+from genre.serving.stores.values import AS_JSON, ID_SCHEMA, Id, JsonObject, Note, Number, Whole
 
 Language: TypeAlias = Literal["en", "zh"]
 Place: TypeAlias = Literal["shop", "news", "video", "music", "social", "courses"]
@@ -17,11 +17,35 @@ LONGEST_HISTORY = 2_000
 """Items of a history that comes with a question, at most."""
 MOST_EVENTS = 20_000
 """Events of one JSON body at most; JSON lines may have any number."""
-Whole: TypeAlias = Annotated[int, Strict()]
-Number: TypeAlias = Annotated[float, Strict()]
-"""Neither a text nor true or false can pass for a number."""
+_FILM: Final = "spirited-away-2001"
+"""The examples can be tried with `genre serve --demo`, which knows it."""
 _MOST_FIELDS = 100
 """Fields of a question, at most, for each to be looked at: more than any has."""
+_GIVEN: Final[dict[str, Any]] = {"type": "string"}
+_NOT_GIVEN: Final[dict[str, Any]] = {"type": "null"}
+# The descriptions say of a whole form what validators check: which of its parts belong together.
+_SOMEBODY: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"properties": {"user_id": _GIVEN}, "required": ["user_id"]},
+        {"properties": {"history": {"type": "array"}}, "required": ["history"]},
+    ]
+}
+"""A question is somebody's."""
+_ONE_OF_BOTH: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"properties": {"item_id": _GIVEN, "text": _NOT_GIVEN}, "required": ["item_id"]},
+        {"properties": {"item_id": _NOT_GIVEN, "text": _GIVEN}, "required": ["text"]},
+    ]
+}
+_ONE_TEXT_STREAMS: Final[dict[str, Any]] = {
+    "anyOf": [{"properties": {"stream": {"const": False}}}, {"properties": {"kinds": {"maxItems": 1}}}]
+}
+_CANARIES_HAVE_SHARES: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"properties": {"state": {"const": "canary"}, "share": {"type": "number"}}, "required": ["share"]},
+        {"properties": {"state": {"enum": ["live", "rejected"]}, "share": _NOT_GIVEN}},
+    ]
+}
 # The first mistake in a list is told, and no other looked for: a million of them would take minutes and gigabytes.
 Ids: TypeAlias = Annotated[tuple[Id, ...], Field(max_length=LONGEST_HISTORY, fail_fast=True)]
 
@@ -52,7 +76,7 @@ class Question(Bounded):
     """Who asks. Somebody unknown is answered too."""
     history: Ids | None = None
     """Ids of liked items, oldest first, in place of what is known of the user."""
-    deadline_ms: Annotated[Whole, Field(ge=1, le=120_000)] | None = None
+    deadline_ms: Annotated[Whole, Field(ge=1, le=120_000), AS_JSON] | None = None
     """Milliseconds until an answer is of use; what is popular comes in place of one that takes longer."""
 
     @model_validator(mode="after")
@@ -65,8 +89,10 @@ class Question(Bounded):
 class RecommendRequest(Question):
     """What to recommend to somebody."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "u1", "n": 5}, {"history": ["i1"], "n": 5}]})
-    n: Annotated[Whole, Field(ge=1, le=MOST_ITEMS)] = 10
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_id": "u1", "n": 5}, {"history": [_FILM], "n": 5}], **_SOMEBODY}
+    )
+    n: Annotated[Whole, Field(ge=1, le=MOST_ITEMS), AS_JSON] = 10
     """How many items."""
     exclude: Ids = ()
     """Ids of items that are not wanted this time."""
@@ -116,12 +142,14 @@ class Recommendation(Form):
 class SimilarRequest(Bounded):
     """What goes with an item, or with words."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"item_id": "i1", "n": 5}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"item_id": _FILM, "n": 5}, {"text": "a quiet voyage"}], **_ONE_OF_BOTH}
+    )
     scenario: Id | None = None
     item_id: Id | None = None
-    text: Annotated[str, Field(min_length=1, max_length=2_000)] | None = None
-    n: Annotated[Whole, Field(ge=1, le=MOST_ITEMS)] = 10
-    deadline_ms: Annotated[Whole, Field(ge=1, le=120_000)] | None = None
+    text: Annotated[str, Field(min_length=1, max_length=2_000, json_schema_extra={"pattern": r"\S"})] | None = None
+    n: Annotated[Whole, Field(ge=1, le=MOST_ITEMS), AS_JSON] = 10
+    deadline_ms: Annotated[Whole, Field(ge=1, le=120_000), AS_JSON] | None = None
     """Milliseconds until an answer is of use; by default as many as for texts, since words may have to be read."""
 
     @model_validator(mode="after")
@@ -152,7 +180,10 @@ class WriteRequest(Question):
     """Which texts to write for somebody."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"user_id": "u1", "item_ids": ["i1"], "kinds": ["synopsis"]}]}
+        json_schema_extra={
+            "examples": [{"user_id": "u1", "item_ids": [_FILM], "kinds": ["synopsis"]}],
+            "allOf": [_SOMEBODY, _ONE_TEXT_STREAMS],
+        }
     )
     item_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=20, fail_fast=True)] | None = None
     """What to write about, in place of what is recommended."""
@@ -161,7 +192,7 @@ class WriteRequest(Question):
     language: Language = "en"
     place: Place = "shop"
     """Where the texts are shown."""
-    n: Annotated[Whole, Field(ge=1, le=20)] = 3
+    n: Annotated[Whole, Field(ge=1, le=20), AS_JSON] = 3
     """Recommended items that are written about."""
     question: Annotated[str, Field(max_length=1_000)] = ""
     begin: Annotated[str, Field(max_length=1_000)] = ""
@@ -203,16 +234,18 @@ class Texts(Form):
 class WhyRequest(Question):
     """Why somebody is recommended an item, or not."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "u1", "item_id": "i1"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "u1", "item_id": _FILM}], **_SOMEBODY})
     item_id: Id
-    n: Annotated[Whole, Field(ge=1, le=100)] = 10
+    n: Annotated[Whole, Field(ge=1, le=100), AS_JSON] = 10
     language: Language = "en"
 
 
 class ChatRequest(Question):
     """One turn of a conversation."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "u1", "message": "Something quieter?"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_id": "u1", "message": "Something quieter?"}], **_SOMEBODY}
+    )
     message: Annotated[str, Field(max_length=20_000)]
     state: Annotated[str, Field(max_length=200_000)] | None = None
     """What the last turn has returned; none begins a conversation. The service keeps nothing of it."""
@@ -236,7 +269,7 @@ class EventsRequest(Form):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"events": [{"event_id": "e1", "user_id": "u1", "item_id": "i1", "event": "click"}]}]
+            "examples": [{"events": [{"event_id": "e1", "user_id": "u1", "item_id": _FILM, "event": "click"}]}]
         }
     )
     scenario: Id | None = None
@@ -257,12 +290,18 @@ class EventsReply(Form):
     """Ids of the first few."""
 
 
+_Item: TypeAlias = Annotated[
+    JsonObject,
+    Field(json_schema_extra={"properties": {"item_id": ID_SCHEMA}, "required": ["item_id"]}),
+]
+
+
 class ItemsRequest(Form):
     """Items to add, or to replace."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"item_id": "new1", "title": "A new one"}]}]})
     scenario: Id | None = None
-    items: Annotated[tuple[JsonObject, ...], Field(min_length=1, max_length=1_000, fail_fast=True)]
+    items: Annotated[tuple[_Item, ...], Field(min_length=1, max_length=1_000, fail_fast=True)]
     """Each with an `item_id` and columns of the catalogue."""
 
 
@@ -299,11 +338,13 @@ class ModelReply(Form):
 class ModelChange(Form):
     """What shall become of a version."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "canary", "share": 0.1}, {"state": "live"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"state": "canary", "share": 0.1}, {"state": "live"}], **_CANARIES_HAVE_SHARES}
+    )
     scenario: Id | None = None
     state: Literal["canary", "live", "rejected"]
     share: Annotated[Number, Field(gt=0, lt=1)] | None = None
-    reason: Annotated[str, Field(max_length=1_000)] = ""
+    reason: Note = ""
 
 
 class ModelsReply(Form):
@@ -328,7 +369,9 @@ class ExperimentRequest(Form):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "spring", "arms": {"live": 0.5, "v2": 0.5}}]})
     scenario: Id | None = None
     name: Id
-    arms: Annotated[dict[Id, Number], Field(min_length=2, max_length=20)]
+    arms: Annotated[
+        dict[Id, Number], Field(min_length=2, max_length=20, json_schema_extra={"propertyNames": ID_SCHEMA})
+    ]
     """Their shares of the users. An arm with the name of a version is answered by it, any other by the live one."""
 
 

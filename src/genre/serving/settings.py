@@ -49,7 +49,12 @@ class ServeConfig(Config):
     longest_body: PositiveInt = 4 << 20
     """Bytes of a request, but for events as JSON lines, which are read as they come."""
     slowest_body: PositiveFloat = 30.0
-    """Seconds that may pass until the next part of a request comes."""
+    """Seconds that may pass until the next part of a request comes, and seconds in all that its parts are waited for,
+    besides those that `slowest_rate` allows."""
+    slowest_rate: PositiveInt = 16 << 10
+    """Bytes of a request that have to come in each further second of waiting. Without it, whoever sends a byte in time,
+    again and again, would be waited for as long as they like; a poor mobile line is faster, and the longest request
+    takes less than five minutes."""
     refresh: PositiveFloat = 0.25
     """Seconds between two looks at what other processes have written: events, items, versions."""
     notice: Annotated[float, Field(ge=0)] = 0.0

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from genre.serving.replies import ExperimentReply, Ready
 from genre.serving.routes.asker import PROBLEMS, Asker, may
 from genre.serving.scenario import Scenario
 from genre.serving.schemas import ExperimentRequest, ModelChange, ModelReply, ModelsReply
 from genre.serving.service import Service
 from genre.serving.slow import LONGEST
-from genre.serving.stores.experiments import Experiments
+from genre.serving.stores.experiments import Experiment, Experiments
 from genre.serving.stores.values import Id
 
 router = APIRouter(tags=["operating"])
@@ -46,7 +47,7 @@ async def change(version: Id, body: ModelChange, asker: Admin) -> ModelsReply:
 
 
 @router.get("/v1/experiments", responses=PROBLEMS)
-async def experiments(asker: Admin, scenario: ScenarioName = None) -> list[dict[str, Any]]:
+async def experiments(asker: Admin, scenario: ScenarioName = None) -> list[ExperimentReply]:
     """List the experiments of a scenario."""
     found = asker.scenario(scenario)
     store = Experiments(asker.service.database)
@@ -54,11 +55,11 @@ async def experiments(asker: Admin, scenario: ScenarioName = None) -> list[dict[
 
 
 @router.post("/v1/experiments", responses=PROBLEMS)
-async def plan(body: ExperimentRequest, asker: Admin) -> dict[str, Any]:
+async def plan(body: ExperimentRequest, asker: Admin) -> ExperimentReply:
     """Begin an experiment: everybody is in the same arm each time, by a hash of their id. One runs at a time."""
     found, store = asker.scenario(body.scenario), Experiments(asker.service.database)
 
-    def work() -> dict[str, Any]:
+    def work() -> ExperimentReply:
         begun = store.begin(found.name, body.name, body.arms, actor=asker.caller.key_id)
         found.follow()
         return _plain(begun)
@@ -67,11 +68,11 @@ async def plan(body: ExperimentRequest, asker: Admin) -> dict[str, Any]:
 
 
 @router.post("/v1/experiments/{name}/stop", responses=PROBLEMS)
-async def stop(name: Id, asker: Admin, scenario: ScenarioName = None) -> dict[str, Any]:
+async def stop(name: Id, asker: Admin, scenario: ScenarioName = None) -> ExperimentReply:
     """End an experiment."""
     found, store = asker.scenario(scenario), Experiments(asker.service.database)
 
-    def work() -> dict[str, Any]:
+    def work() -> ExperimentReply:
         stopped = store.move(found.name, name, "stopped", actor=asker.caller.key_id)
         found.catch_up()
         return _plain(stopped)
@@ -87,8 +88,9 @@ async def live() -> dict[str, Literal["ok"]]:
 
 @router.get(
     "/health/ready",
+    response_model=Ready,
     openapi_extra={"security": []},
-    responses={503: {"description": "It cannot take requests now"}},
+    responses={503: {"model": Ready, "description": "It cannot take requests now"}},
 )
 async def ready(request: Request) -> JSONResponse:
     """Say whether requests can be taken; lists are answered while the database is away, and events are not."""
@@ -105,7 +107,11 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse(body, status_code=503 if ending else 200)
 
 
-@router.get("/metrics", responses=PROBLEMS, response_class=Response)
+@router.get(
+    "/metrics",
+    responses={**PROBLEMS, 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    response_class=Response,
+)
 async def metrics(asker: Reader) -> Response:
     """Return what Prometheus reads; it is of all scenarios, so the key must be too."""
     asker.everywhere()
@@ -131,5 +137,5 @@ def _models(scenario: Scenario) -> ModelsReply:
     return ModelsReply(scenario=scenario.name, versions=versions)
 
 
-def _plain(experiment: Any) -> dict[str, Any]:
-    return {name: getattr(experiment, name) for name in ("name", "arms", "state", "reason", "created", "changed")}
+def _plain(experiment: Experiment) -> ExperimentReply:
+    return ExperimentReply(**{name: getattr(experiment, name) for name in ExperimentReply.model_fields})

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from genre.serving.replies import UserReply
 from genre.serving.routes.asker import PROBLEMS, Asker, may
 from genre.serving.schemas import Erased
 from genre.serving.stores.values import Id
@@ -16,7 +17,7 @@ Admin = Annotated[Asker, Depends(may("admin"))]
 ScenarioName = Annotated[Id | None, Query(description="May be left out where there is one.")]
 
 
-@router.get("/{user_id:path}")
+@router.get("/{user_id:path}", response_model=UserReply)
 async def export(user_id: Id, asker: Admin, scenario: ScenarioName = None) -> Response:
     """Return all that is kept of somebody: what the stores have, and the log that the model was made with."""
     found = asker.scenario(scenario)

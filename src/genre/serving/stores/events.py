@@ -20,18 +20,35 @@ from sqlalchemy import Connection, Select, select, update
 from genre.core.errors import DataError
 from genre.serving.stores.database import Database
 from genre.serving.stores.tables import EVENTS, LOGS
-from genre.serving.stores.values import IDS_AT_ONCE, Id, JsonObject, Time, checked_id, chunks
+from genre.serving.stores.values import (
+    AS_JSON,
+    IDS_AT_ONCE,
+    Id,
+    JsonObject,
+    Number,
+    Time,
+    Whole,
+    checked_id,
+    chunks,
+)
 
 IMPRESSION: Final = "impression"
 """The kind of event that says that an item was shown."""
 Status: TypeAlias = Literal["new", "known", "conflict"]
 _LARGEST_INT: Final = 2**31 - 1
+_DESCRIBED: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"properties": {"event": {"not": {"const": IMPRESSION}}}},
+        {"properties": {"list_id": {"type": "string"}}, "required": ["list_id"]},
+    ]
+}
+"""What its form cannot say by itself: an impression has a list."""
 
 
 class Event(BaseModel):
     """What a client tells: somebody did something with an item, or was shown it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_extra=_DESCRIBED)
 
     event_id: Id
     """Chosen by the client, another one for each event of a scenario; sent again with the event, it makes sure that the
@@ -43,13 +60,13 @@ class Event(BaseModel):
     counts as when it was received, and the answer says so."""
     event: Id | None = None
     """What happened: a click, a purchase, ...; "impression" if the item was only shown."""
-    value: Annotated[float, Strict(), Field(allow_inf_nan=False)] | None = None
+    value: Annotated[Number, Field(allow_inf_nan=False)] | None = None
     """How much of it: a rating, a duration, a quantity."""
     list_id: Id | None = None
     """Which items were shown together; on any other event, from which list it came."""
-    position: Annotated[int, Strict(), Field(ge=0, le=_LARGEST_INT)] | None = None
+    position: Annotated[Whole, Field(ge=0, le=_LARGEST_INT), AS_JSON] | None = None
     """Place in the list, from 0."""
-    propensity: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
+    propensity: Annotated[Number, Field(gt=0, le=1)] | None = None
     """Probability with which the item was shown there."""
     context: JsonObject | None = None
     """Anything else worth keeping, such as the arm of an experiment."""

@@ -7,19 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, Strict, StringConstraints
 
 from genre.core.errors import DataError
 
 T = TypeVar("T")
 LONGEST_ID: Final = 256
 """Characters of an id."""
+LONGEST_NOTE: Final = 1_000
+"""Characters of a note."""
 LARGEST_JSON: Final = 65_536
 """Bytes of an item's columns, of what is known of a user, or of an event's context."""
 LATEST: Final = 1e11
 """Seconds, in the year 5138: a time past it is in milliseconds."""
 IDS_AT_ONCE: Final = 500
 """Ids that one statement asks for."""
+_NO_NUL: Final[dict[str, Any]] = {"pattern": "^[^\\u0000]*$"}
+"""What the description says of a text that is kept; `check_text` says it better to whoever sends another."""
+ID_SCHEMA: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, **_NO_NUL}
+"""The description of an id."""
 
 
 def check_text(value: str) -> str:
@@ -49,7 +55,29 @@ def check_object(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
-Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID), AfterValidator(check_text)]
+def _whole(value: Any) -> Any:
+    """Return a whole number as one, however it is written: to JSON, 3.0 is 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Id: TypeAlias = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=LONGEST_ID),
+    AfterValidator(check_text),
+    Field(json_schema_extra=_NO_NUL),
+]
+Note: TypeAlias = Annotated[
+    str,
+    StringConstraints(max_length=LONGEST_NOTE),
+    AfterValidator(check_text),
+    Field(json_schema_extra=_NO_NUL),
+]
+"""Why something was done, in words."""
+Whole: TypeAlias = Annotated[int, Strict()]
+AS_JSON: Final = BeforeValidator(_whole)
+"""Stands behind a `Whole` and its bounds."""
+Number: TypeAlias = Annotated[float, Strict()]
+"""Neither a text nor true or false can pass for a number."""
 Time: TypeAlias = Annotated[float, Field(ge=0, lt=LATEST, allow_inf_nan=False)]
 """Seconds since 1970."""
 JsonObject: TypeAlias = Annotated[dict[str, JsonValue], AfterValidator(check_object)]
