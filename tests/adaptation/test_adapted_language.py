@@ -122,6 +122,12 @@ def test_what_moves_is_what_was_learned_and_nothing_of_the_base(source: Path) ->
     assert not np.allclose(strange.table, origin.table), "items' own vectors stay where they were"
 
 
+def test_layers_whose_turn_never_came_are_moved_with_the_others(source: Path) -> None:
+    training = {"epochs": 1, "unfreeze_every": 1, "batch_size": 16, "tracker": "none", "precision": "fp32"}
+    told = adapted(source, budget={}, keep=None, training=training).account()["moved"]
+    assert [point["share"] for point in told["points"]] == [0.0, 1.0]
+
+
 def test_the_writing_of_each_share_is_measured_against_the_base(wide: Adapted) -> None:
     told = wide.account()["moved"]
     assert told["writing"]["budget"] == WIDE

@@ -495,6 +495,13 @@ def test_layers_are_opened_one_after_the_other() -> None:
     assert looks == [[False, False, True]] * 2 + [[False, True, True]] * 2 + [[True, True, True]]
 
 
+def test_a_layer_whose_turn_never_came_may_learn_on_afterwards() -> None:
+    model = tower()
+    model[1].bias.requires_grad_(False)
+    run(model, epochs=1, unfreeze_every=1)
+    assert [name for name, weight in model.named_parameters() if not weight.requires_grad] == ["1.bias"]
+
+
 def test_a_model_without_layers_or_vectors_cannot_be_told_apart() -> None:
     with pytest.raises(ConfigError, match=r"line: the model has no layers.*Leave `layer_decay`"):
         run(network(), layer_decay=0.9)

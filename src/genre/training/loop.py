@@ -191,7 +191,10 @@ class _Training:
         self._save()
 
     def finish(self) -> Trained:
-        """Leave the model with its best weights."""
+        """Leave the model with its best weights, all of which may learn on."""
+        for group in self.optimizer.param_groups:
+            for weight in group["params"]:
+                weight.requires_grad_(True)  # Of some layers the turn may not have come.
         model = self._plain
         # Mixed precision puts a `forward` of its own on the model, which copies of it would share.
         model.__dict__.pop("forward", None)
