@@ -15,7 +15,7 @@ from genre import pipeline
 from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading
 from genre.cli import app
 from genre.config import Experiment
-from genre.config_file import digest_of, read_experiment
+from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.errors import ConfigError
 from genre.core.run import Silent
 from genre.few_users import with_users
@@ -24,7 +24,7 @@ from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.two_tower import TwoTowerConfig
 from genre.runs import forget, open_run
 from genre.stages import Trial, prepare
-from genre.workspace import Stages, verify
+from genre.workspace import FORMAT, Stages, verify
 from tests.language.models import write_tiny
 
 HASHING = {"encoder": {"kind": "hashing"}}
@@ -132,6 +132,22 @@ def test_a_run_without_a_model_that_reads_is_refused(tmp_path: Path) -> None:
     run = pipeline.run(Experiment.model_validate({**SOURCE, "models": {"ease": {"kind": "ease"}}}), tmp_path)
     with pytest.raises(ConfigError, match=r"none of the models .*'ease \(ease\)'.* can be moved"):
         movable(run)
+
+
+def ranked(directory: Path, models: dict[str, Any]) -> Path:
+    """Write what a finished run tells of its models, the best first."""
+    directory.mkdir()
+    experiment = Experiment.model_validate({**SOURCE, "models": models})
+    (directory / "config.yaml").write_text(to_yaml(experiment), encoding="utf-8")
+    (directory / "manifest.json").write_text(json.dumps({"format": FORMAT, "ranking": list(models)}), encoding="utf-8")
+    return directory
+
+
+def test_the_best_that_can_be_moved_is_no_small_form(tmp_path: Path) -> None:
+    models = {"small": {**TOWERS, "form": "int8"}, "blind": {"kind": "sasrec"}, "towers": TOWERS}
+    assert movable(ranked(tmp_path / "one", models)) == "towers"
+    with pytest.raises(ConfigError, match=r"none of the models \['small \(two_tower\)', 'blind \(sasrec\)'\] can be"):
+        movable(ranked(tmp_path / "other", {name: models[name] for name in ("small", "blind")}))
 
 
 def test_the_users_of_a_smaller_share_are_among_those_of_a_larger_one(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from genre import pipeline
-from genre.adaptation.adapted import CONFIGS, MOVABLE, AdaptedConfig, Inner
+from genre.adaptation.adapted import CONFIGS, AdaptedConfig, Inner, can_be_moved
 from genre.adaptation.distil import DistilledConfig
 from genre.config import Experiment
 from genre.config_file import read_experiment
@@ -201,7 +201,7 @@ def movable(run: Path) -> str:
     models = read_experiment(run / CONFIG).models
     for name in ranking:
         config = models[name]
-        if isinstance(config, MOVABLE) and (not isinstance(config, SasrecConfig) or config.text is not None):
+        if can_be_moved(config) and (not isinstance(config, SasrecConfig) or config.text is not None):
             return name
     raise ConfigError(
         f"none of the models {ranked_kinds(ranking, models)} can be moved",

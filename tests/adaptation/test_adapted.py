@@ -185,6 +185,13 @@ def test_models_that_know_items_by_their_likes_alone_cannot_be_moved(tmp_path: P
         adapted(blind)
 
 
+@pytest.mark.parametrize("settings", [SASREC, TOWERS])
+def test_a_small_form_only_answers(settings: dict[str, Any], tmp_path: Path) -> None:
+    small = made(tmp_path / "small", {**settings, "form": "int8", "training": {**TRAINING, "epochs": 1}})
+    with pytest.raises(ConfigError, match=r"small: the model 'm' has the form 'int8', which only answers\. Name it in"):
+        AdaptedConfig(source=small, model="m").inner()
+
+
 def test_a_catalogue_without_texts_is_told(source: Path) -> None:
     data, asked = chain()
     with pytest.raises(DataError, match="there is no text"):

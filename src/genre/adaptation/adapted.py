@@ -54,6 +54,11 @@ _FEWEST_ALIKE: Final = 0.5
 """Share of the items of the same ids that must be alike, or all are taken for others."""
 
 
+def can_be_moved(config: RecommenderConfig) -> bool:
+    """Return whether a model of these settings can go to another catalogue: one of a small form learns no more."""
+    return isinstance(config, MOVABLE) and (isinstance(config, LlmSequentialConfig) or config.form == "torch")
+
+
 class AdaptedConfig(RecommenderConfig):
     """Settings of `adapted`."""
 
@@ -148,6 +153,13 @@ class AdaptedConfig(RecommenderConfig):
                 place=str(self.source),
                 remedy="Name a `two_tower`, a `sasrec` with `text`, or an `llm_sequential`.",
             ) from error
+        if not can_be_moved(found):
+            form = "torch" if isinstance(found, LlmSequentialConfig) else found.form
+            raise ConfigError(
+                f"the model {self.model!r} has the form {form!r}, which only answers",
+                place=str(self.source),
+                remedy="Name it in a run where it has the form `torch`, such as the one that it was compressed from.",
+            )
         changes: dict[str, Any] = {} if self.training is None else {"training": self.training}
         if isinstance(found, LlmSequentialConfig):
             changes["start_from"] = None  # Those are vectors of the other catalogue's items.
