@@ -200,8 +200,7 @@ def movable(run: Path) -> str:
     ranking: list[str] = read_manifest(run)["ranking"]
     models = read_experiment(run / CONFIG).models
     for name in ranking:
-        config = models[name]
-        if can_be_moved(config) and (not isinstance(config, SasrecConfig) or config.text is not None):
+        if can_be_moved(models[name]):
             return name
     raise ConfigError(
         f"none of the models {ranked_kinds(ranking, models)} can be moved",

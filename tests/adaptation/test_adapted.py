@@ -181,8 +181,10 @@ def test_models_that_know_items_by_their_likes_alone_cannot_be_moved(tmp_path: P
     ):
         adapted(made(tmp_path / "ease", {"kind": "ease"}))
     blind = made(tmp_path / "blind", {**SASREC, "text": None, "training": {**TRAINING, "epochs": 1}})
-    with pytest.raises(Exception, match="it knows items by their likes alone"):
-        adapted(blind)
+    with pytest.raises(
+        ConfigError, match=r"blind: .* a `sasrec` without `text`: .* by their likes alone.*Give it"
+    ):
+        AdaptedConfig(source=blind, model="m").inner()
 
 
 @pytest.mark.parametrize("settings", [SASREC, TOWERS])

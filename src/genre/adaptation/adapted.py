@@ -45,8 +45,6 @@ Inner: TypeAlias = SasrecConfig | TwoTowerConfig | LlmSequentialConfig
 _MOVABLE: TypeAdapter[Inner] = TypeAdapter(Annotated[Inner, Field(discriminator="kind")])
 CONFIGS: Final = (".yaml", ".yml")
 """What the names of experiments end with."""
-MOVABLE: Final = (SasrecConfig, TwoTowerConfig, LlmSequentialConfig)
-"""Settings of models that can be moved."""
 _INNER, _ACCOUNT = "adapted.config", "adapted.account"
 _ALIKE: Final = 0.5
 """Cosine of the texts above which items of the same id are taken for the same."""
@@ -55,8 +53,26 @@ _FEWEST_ALIKE: Final = 0.5
 
 
 def can_be_moved(config: RecommenderConfig) -> bool:
-    """Return whether a model of these settings can go to another catalogue: one of a small form learns no more."""
-    return isinstance(config, MOVABLE) and (isinstance(config, LlmSequentialConfig) or config.form == "torch")
+    """Return whether a model of these settings can go to another catalogue: one that reads texts, and can learn on."""
+    if isinstance(config, SasrecConfig):
+        return config.text is not None and config.form == "torch"
+    return isinstance(config, LlmSequentialConfig) or (isinstance(config, TwoTowerConfig) and config.form == "torch")
+
+
+def _check_can_be_moved(config: Inner, name: str, place: str) -> None:
+    if isinstance(config, SasrecConfig) and config.text is None:
+        raise ConfigError(
+            f"the model {name!r} is a `sasrec` without `text`: it knows items by their likes alone, and says nothing "
+            "of others",
+            place=place,
+            remedy="Give it `text`, and run the source again.",
+        )
+    if not isinstance(config, LlmSequentialConfig) and config.form != "torch":
+        raise ConfigError(
+            f"the model {name!r} has the form {config.form!r}, which only answers",
+            place=place,
+            remedy="Name it in a run where it has the form `torch`, such as the one that it was compressed from.",
+        )
 
 
 class AdaptedConfig(RecommenderConfig):
@@ -153,13 +169,7 @@ class AdaptedConfig(RecommenderConfig):
                 place=str(self.source),
                 remedy="Name a `two_tower`, a `sasrec` with `text`, or an `llm_sequential`.",
             ) from error
-        if not can_be_moved(found):
-            form = "torch" if isinstance(found, LlmSequentialConfig) else found.form
-            raise ConfigError(
-                f"the model {self.model!r} has the form {form!r}, which only answers",
-                place=str(self.source),
-                remedy="Name it in a run where it has the form `torch`, such as the one that it was compressed from.",
-            )
+        _check_can_be_moved(found, self.model, str(self.source))
         changes: dict[str, Any] = {} if self.training is None else {"training": self.training}
         if isinstance(found, LlmSequentialConfig):
             changes["start_from"] = None  # Those are vectors of the other catalogue's items.
