@@ -150,6 +150,25 @@ def test_the_best_that_can_be_moved_is_no_small_form(tmp_path: Path) -> None:
         movable(ranked(tmp_path / "other", {name: models[name] for name in ("small", "blind")}))
 
 
+def test_what_was_guarded_taught_or_moved_can_be_moved(tmp_path: Path) -> None:
+    language = {"kind": "llm_sequential", "base": {"kind": "local", "model": "x"}}
+    student = {"kind": "sasrec", "text": {"vectors": HASHING}}
+    models = {
+        "ranks": {"kind": "guarded", "model": {"kind": "llm_ranker", "retriever": "ease"}},
+        "blind": {"kind": "distilled", "teacher": "ease", "student": {"kind": "sasrec"}},
+        "ease": {"kind": "ease"},
+    }
+    able: dict[str, Any] = {
+        "guarded": {"kind": "guarded", "model": language},
+        "taught": {"kind": "distilled", "teacher": "ease", "student": student},
+        "moved": {"kind": "adapted", "source": tmp_path, "model": "m"},
+    }
+    for name, config in able.items():
+        assert movable(ranked(tmp_path / name, {**models, name: config})) == name
+    with pytest.raises(ConfigError, match="can be moved"):
+        movable(ranked(tmp_path / "none", models))
+
+
 def test_the_users_of_a_smaller_share_are_among_those_of_a_larger_one(tmp_path: Path) -> None:
     experiment = Experiment.model_validate(SOURCE)
     prepared = prepare(experiment)

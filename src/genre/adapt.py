@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from genre import pipeline
-from genre.adaptation.adapted import CONFIGS, AdaptedConfig, Inner, can_be_moved
+from genre.adaptation.adapted import CONFIGS, AdaptedConfig, can_be_moved
 from genre.adaptation.distil import DistilledConfig
+from genre.adaptation.origin import Inner
 from genre.config import Experiment
 from genre.config_file import read_experiment
 from genre.core.errors import ConfigError

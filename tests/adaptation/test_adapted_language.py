@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from genre.adaptation.adapted import Adapted, AdaptedConfig
+from genre.adaptation.guard import Guarded, GuardedConfig
 from genre.adaptation.scale import Scale
 from genre.adaptation.shares import accuracy
 from genre.core.errors import ConfigError, ModelError
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
-from genre.data.files import save_dataset, save_split
 from genre.data.growth import extended
-from genre.data.splits import Split
 from genre.evaluation._moved import moved
 from genre.evaluation.writing import WritingConfig, WritingProfile
 from genre.language.decoding import LoadedModel
@@ -26,7 +25,7 @@ from genre.recommenders.llm_sequential import LlmSequential, LlmSequentialConfig
 from genre.recommenders.moving import shared
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.store import load_model, save_model
-from tests.adaptation.test_adapted import HASHING, hits, world
+from tests.adaptation.test_adapted import HASHING, hits, world, written
 from tests.adaptation.test_guard import WRITING
 from tests.language.models import write_tiny
 from tests.recommenders.chains import NUM_ITEMS
@@ -58,13 +57,7 @@ def settings(base: Path, **changes: Any) -> dict[str, Any]:
 
 def write(directory: Path, model: Any) -> Path:
     """Write what a finished run has of one model."""
-    data, asked = world("a")
-    for part in ("data/split-0", "data/all", "models/m"):
-        (directory / part).mkdir(parents=True)
-    save_split(Split(data, asked, asked, np.zeros(NUM_ITEMS, bool)), directory / "data" / "split-0")
-    save_dataset(data, directory / "data" / "all")
-    save_model(model, directory / "models" / "m")
-    return directory
+    return written(directory, model, *world("a"))
 
 
 def fitted(base: Path, members: dict[str, Any] | None = None, **changes: Any) -> LlmSequential:
@@ -126,6 +119,39 @@ def test_layers_whose_turn_never_came_are_moved_with_the_others(source: Path) ->
     training = {"epochs": 1, "unfreeze_every": 1, "batch_size": 16, "tracker": "none", "precision": "fp32"}
     told = adapted(source, budget={}, keep=None, training=training).account()["moved"]
     assert [point["share"] for point in told["points"]] == [0.0, 1.0]
+
+
+def guarded(base: Path, **chosen: Any) -> Guarded:
+    data, asked = world("a")
+    protections = {"kl": {"kl": 0.1, "tokens": 32}}
+    model = settings(base, training={"epochs": 4})
+    config = GuardedConfig.model_validate({"model": model, "protections": protections, "writing": WRITING, **chosen})
+    return config.build({}).fit(data, RunContext(validation=asked))
+
+
+@pytest.mark.slow
+def test_what_was_guarded_is_moved_with_its_protection(base: Path, tmp_path: Path) -> None:
+    model = guarded(base, budget=WIDE)
+    assert model.choice["protection"] == "kl"
+    source = write(tmp_path / "run", model)
+    inner = AdaptedConfig(source=source, model="m").inner()
+    assert isinstance(inner, LlmSequentialConfig)
+    assert (inner.protect.kl, inner.tuning.method, inner.start_from) == (0.1, "lora", None)
+    moved = adapted(source, learn="nothing", budget={})
+    (point,) = moved.account()["moved"]["points"]
+    assert point["source"] == pytest.approx(accuracy(model, world("a")[1]).mean(), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_of_what_was_guarded_and_found_too_dear_the_frozen_one_is_moved(base: Path, tmp_path: Path) -> None:
+    model = guarded(base, budget={"kl": 0.0}, shares=[1.0])
+    assert model.choice["protection"] is None
+    source = write(tmp_path / "run", model)
+    inner = AdaptedConfig(source=source, model="m").inner()
+    assert isinstance(inner, LlmSequentialConfig)
+    assert inner.tuning.method == "frozen"
+    told = adapted(source, budget={}, keep=None).account()["moved"]
+    assert told["points"][0]["source"] == pytest.approx(accuracy(model, world("a")[1]).mean(), abs=1e-6)
 
 
 def test_the_writing_of_each_share_is_measured_against_the_base(wide: Adapted) -> None:
