@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from genre.adaptation.adapted import Adapted, AdaptedConfig, same_items
 from genre.adaptation.distil import DistilledConfig
+from genre.adaptation.origin import opened
 from genre.adaptation.shares import accuracy
 from genre.core.errors import ArtifactError, ConfigError, DataError
 from genre.core.queries import Candidates, Holdout
@@ -21,6 +22,7 @@ from genre.data.files import save_dataset, save_split
 from genre.data.splits import Split
 from genre.recommenders.base import Recommender
 from genre.recommenders.ease import EaseConfig
+from genre.recommenders.moving import shared
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.store import load_model, save_model
 from genre.recommenders.trained import among
@@ -91,6 +93,40 @@ def test_without_learning_it_reads_another_catalogue(source: Path) -> None:
     assert point["share"] == 0
     assert point["target"] > 0.6
     assert point["source"] > 0.6
+
+
+def learned(source: Path, **settings: Any) -> set[str]:
+    """Return the names of what moved and is another now."""
+    few = {**TRAINING, "epochs": 2} | settings.pop("training", {})
+    model = adapted(source, keep=None, training=few, **settings)
+    assert model.account()["moved"]["share"] == 1
+    before, after = (shared(one.network) for one in (opened(source, "m"), model.model))
+    assert before.keys() == after.keys()
+    return {name for name in before if not np.array_equal(before[name].cpu(), after[name].cpu())}
+
+
+def test_the_last_layers_learn_and_the_others_move_as_they_are(source: Path) -> None:
+    own = shared(opened(source, "m").network).keys()
+    beginnings = {"sasrec": ("blocks.1.", "norm."), "two_tower": ("item.", "history.3.")}
+    heads = beginnings[AdaptedConfig(source=source, model="m").inner().kind]
+    assert learned(source, layers=1) == {name for name in own if name.startswith(heads)}
+    assert learned(source, layers=3) == learned(source) == own
+
+
+def test_layers_learn_at_rates_of_their_own_and_one_after_the_other(source: Path) -> None:
+    # At so small a rate no number in 32 bits changes.
+    slow = learned(source, training={"epochs": 1, "layer_decay": 1e-30, "optimizer": "sgd"})
+    later = learned(source, training={"epochs": 1, "unfreeze_every": 1, "optimizer": "sgd"})
+    assert slow == later == learned(source, layers=1, training={"epochs": 1, "optimizer": "sgd"})
+    third = learned(source, training={"epochs": 3, "unfreeze_every": 1, "validate_every": 9})
+    assert third == set(shared(opened(source, "m").network))
+
+
+def test_layers_are_chosen_for_what_is_learned_here_alone(source: Path) -> None:
+    config = AdaptedConfig.model_validate({"source": source, "model": "m", "layers": 2, "training": TRAINING})
+    assert (config.inner().training.layers, config.inner().training.epochs) == (2, 25)
+    assert AdaptedConfig(source=source, model="m", layers=1).inner().training.layers == 1
+    assert AdaptedConfig(source=source, model="m").inner().training.layers is None
 
 
 @pytest.mark.slow

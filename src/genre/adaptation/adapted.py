@@ -68,6 +68,10 @@ class AdaptedConfig(RecommenderConfig):
     False does not do so."""
     training: TrainingConfig | None = None
     """How it goes on learning; as the source did, where nothing is said."""
+    layers: int | None = Field(default=None, ge=1)
+    """Layers that go on learning, from the output down (as `training.layers`): of a `sasrec` each block is one, and
+    what reads texts the lowest; a `two_tower` has three. What items have of their own always learns. None lets learn
+    what did in the source."""
     rehearse: float = Field(default=1.0, ge=0)
     """Weight of the source's own log in every step, beside this one's; 0 leaves it out. Each takes as long."""
     keep: float | None = Field(default=0.02, ge=0)
@@ -126,7 +130,10 @@ class AdaptedConfig(RecommenderConfig):
                 remedy="Run it with `genre run`, and name the directory of the run.",
             )
         found = settings_of(self.source, self.model)
-        changes: dict[str, Any] = {} if self.training is None else {"training": self.training}
+        training = self.training or found.training
+        if self.layers is not None:
+            training = training.model_copy(update={"layers": self.layers})
+        changes: dict[str, Any] = {"training": training}
         if isinstance(found, LlmSequentialConfig):
             changes["start_from"] = None  # Those are vectors of the other catalogue's items.
             if self.read_first is not None:
