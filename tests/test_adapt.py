@@ -278,6 +278,36 @@ def test_a_language_model_reads_the_catalogue_first_where_enough_of_it_learns() 
     assert reading("domain", TwoTowerConfig()) == {}
 
 
+def test_settings_hold_for_all_that_is_moved_and_not_for_what_begins_anew(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Experiment] = []
+
+    def run(experiment: Experiment, *_: Any, **__: Any) -> Path:
+        made.append(experiment)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "run", run)
+    words = ["adapt", str(runs / "first"), "--to", str(runs / "second.yaml"), "--method", "domain", "--method"]
+    given = ["zero_shot", "--keep", "0.1", "--rehearse", "0", "--layers", "1", "--no-same-users"]
+    CliRunner().invoke(app, [*words, *given])
+    (experiment,) = made
+    models: dict[str, Any] = dict(experiment.models)
+    for name in ("domain", "zero_shot"):
+        found = models[name]
+        assert (found.keep, found.rehearse, found.layers, found.same_users) == (0.1, 0.0, 1, False)
+    assert models["zero_shot"].learn == "nothing"
+    assert models[SCRATCH].training.layers is None
+    refused = CliRunner().invoke(app, [*words, "zero_shot", "--budget", "bits_per_byte=+1%"])
+    assert "the model 'towers' is a 'two_tower', which writes nothing" in str(refused.exception)
+    wrong = CliRunner().invoke(
+        app, [*words[:1], str(runs / "first.yaml"), *words[2:], "zero_shot", "--budget", "wit=1"]
+    )
+    assert "wit" in str(wrong.exception)
+    assert isinstance(wrong.exception, ConfigError)
+    assert len(made) == 1, "the source is not run for what is wrong"
+
+
 def test_another_method_is_refused(runs: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"there is no method 'wish'.*Choose from zero_shot, finetune, domain, prompt, distill"
