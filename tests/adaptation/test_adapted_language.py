@@ -288,6 +288,19 @@ def test_people_of_both_scenarios_are_answered_by_what_they_liked_in_the_source(
     np.testing.assert_allclose(longer.score(nothing.queries())[:, :NUM_ITEMS], found, rtol=1e-4, atol=1e-4)
 
 
+def test_a_language_model_moves_on_from_where_it_was_moved_to(source: Path, tmp_path: Path) -> None:
+    data, asked = world("b", seed=1)
+    second = adapted(source, learn="nothing", same_users=True, budget={})
+    middle = written(tmp_path / "middle", second, data, asked)
+    third, there = world("c", seed=2)
+    config = AdaptedConfig(source=middle, model="m", learn="nothing", align=False, budget={}, same_users=False)  # type: ignore[arg-type]
+    moved = config.build({}).fit(third, RunContext(validation=there))
+    assert moved.model.elsewhere is None
+    (point,) = moved.account()["moved"]["points"]
+    assert point["source"] == pytest.approx(accuracy(second, asked).mean(), abs=1e-6)
+    assert point["target"] > 0.45, "by chance, less than one in four"
+
+
 @pytest.mark.slow
 def test_a_language_model_learns_on_with_them(source: Path, tmp_path: Path) -> None:
     data, _ = world("b")
