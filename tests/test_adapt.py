@@ -15,7 +15,7 @@ from genre import pipeline
 from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading
 from genre.cli import app
 from genre.config import Experiment
-from genre.config_file import digest_of, read_experiment
+from genre.config_file import digest_of, read_experiment, to_yaml
 from genre.core.errors import ConfigError
 from genre.core.run import Silent
 from genre.few_users import with_users
@@ -24,7 +24,7 @@ from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.two_tower import TwoTowerConfig
 from genre.runs import forget, open_run
 from genre.stages import Trial, prepare
-from genre.workspace import Stages, verify
+from genre.workspace import FORMAT, Stages, verify
 from tests.language.models import write_tiny
 
 HASHING = {"encoder": {"kind": "hashing"}}
@@ -134,6 +134,41 @@ def test_a_run_without_a_model_that_reads_is_refused(tmp_path: Path) -> None:
         movable(run)
 
 
+def ranked(directory: Path, models: dict[str, Any]) -> Path:
+    """Write what a finished run tells of its models, the best first."""
+    directory.mkdir()
+    experiment = Experiment.model_validate({**SOURCE, "models": models})
+    (directory / "config.yaml").write_text(to_yaml(experiment), encoding="utf-8")
+    (directory / "manifest.json").write_text(json.dumps({"format": FORMAT, "ranking": list(models)}), encoding="utf-8")
+    return directory
+
+
+def test_the_best_that_can_be_moved_is_no_small_form(tmp_path: Path) -> None:
+    models = {"small": {**TOWERS, "form": "int8"}, "blind": {"kind": "sasrec"}, "towers": TOWERS}
+    assert movable(ranked(tmp_path / "one", models)) == "towers"
+    with pytest.raises(ConfigError, match=r"none of the models \['small \(two_tower\)', 'blind \(sasrec\)'\] can be"):
+        movable(ranked(tmp_path / "other", {name: models[name] for name in ("small", "blind")}))
+
+
+def test_what_was_guarded_taught_or_moved_can_be_moved(tmp_path: Path) -> None:
+    language = {"kind": "llm_sequential", "base": {"kind": "local", "model": "x"}}
+    student = {"kind": "sasrec", "text": {"vectors": HASHING}}
+    models = {
+        "ranks": {"kind": "guarded", "model": {"kind": "llm_ranker", "retriever": "ease"}},
+        "blind": {"kind": "distilled", "teacher": "ease", "student": {"kind": "sasrec"}},
+        "ease": {"kind": "ease"},
+    }
+    able: dict[str, Any] = {
+        "guarded": {"kind": "guarded", "model": language},
+        "taught": {"kind": "distilled", "teacher": "ease", "student": student},
+        "moved": {"kind": "adapted", "source": tmp_path, "model": "m"},
+    }
+    for name, config in able.items():
+        assert movable(ranked(tmp_path / name, {**models, name: config})) == name
+    with pytest.raises(ConfigError, match="can be moved"):
+        movable(ranked(tmp_path / "none", models))
+
+
 def test_the_users_of_a_smaller_share_are_among_those_of_a_larger_one(tmp_path: Path) -> None:
     experiment = Experiment.model_validate(SOURCE)
     prepared = prepare(experiment)
@@ -241,6 +276,36 @@ def test_a_language_model_reads_the_catalogue_first_where_enough_of_it_learns() 
         assert reading("domain", source).get("read_first") == expected
         assert reading("finetune", source) == {}
     assert reading("domain", TwoTowerConfig()) == {}
+
+
+def test_settings_hold_for_all_that_is_moved_and_not_for_what_begins_anew(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Experiment] = []
+
+    def run(experiment: Experiment, *_: Any, **__: Any) -> Path:
+        made.append(experiment)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "run", run)
+    words = ["adapt", str(runs / "first"), "--to", str(runs / "second.yaml"), "--method", "domain", "--method"]
+    given = ["zero_shot", "--keep", "0.1", "--rehearse", "0", "--layers", "1", "--no-same-users"]
+    CliRunner().invoke(app, [*words, *given])
+    (experiment,) = made
+    models: dict[str, Any] = dict(experiment.models)
+    for name in ("domain", "zero_shot"):
+        found = models[name]
+        assert (found.keep, found.rehearse, found.layers, found.same_users) == (0.1, 0.0, 1, False)
+    assert models["zero_shot"].learn == "nothing"
+    assert models[SCRATCH].training.layers is None
+    refused = CliRunner().invoke(app, [*words, "zero_shot", "--budget", "bits_per_byte=+1%"])
+    assert "the model 'towers' is a 'two_tower', which writes nothing" in str(refused.exception)
+    wrong = CliRunner().invoke(
+        app, [*words[:1], str(runs / "first.yaml"), *words[2:], "zero_shot", "--budget", "wit=1"]
+    )
+    assert "wit" in str(wrong.exception)
+    assert isinstance(wrong.exception, ConfigError)
+    assert len(made) == 1, "the source is not run for what is wrong"
 
 
 def test_another_method_is_refused(runs: Path) -> None:

@@ -17,6 +17,7 @@ from genre.adaptation.compression import writers
 from genre.api import open_run
 from genre.cli import app
 from genre.compressing import Wish, compress
+from genre.config_file import read_experiment
 from genre.core.errors import ConfigError
 from genre.evaluation.writing import WritingConfig
 from genre.language.base import Prompt, Sampling
@@ -77,6 +78,62 @@ def test_the_small_form_is_a_run_of_its_own(run: Path) -> None:
     assert again.exit_code == 1
     assert isinstance(again.exception, ConfigError)
     assert "there is something here" in str(again.exception)
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run an experiment whose models were moved from another, and taught by what was moved."""
+    directory = tmp_path_factory.mktemp("moved")
+    training = {"epochs": 1, "tracker": "none"}
+    towers = {"kind": "two_tower", "embedding_size": 16, "vectors": {"encoder": {"kind": "hashing"}}}
+    first = {"name": "first", "models": {"towers": {**towers, "training": training}}}
+    source = {"kind": "adapted", "source": str(directory / "first.yaml"), "model": "towers", "learn": "nothing"}
+    second = {
+        "name": "second",
+        "models": {
+            "moved": {**source, "same_users": False},
+            "known": {**source, "same_users": True},
+            "taught": {
+                "kind": "distilled",
+                "teacher": "moved",
+                "student": {"kind": "sasrec", "embedding_size": 16, "training": training},
+            },
+        },
+        "few_users": {"models": ["moved"], "shares": [0]},
+    }
+    for config in (first, second):
+        text = yaml.safe_dump(
+            {**config, "data": {"kind": "sample", "num_viewers": 40}, "evaluation": {"bootstrap": 20}}
+        )
+        (directory / f"{config['name']}.yaml").write_text(text, encoding="utf-8")
+    result = invoke("run", str(directory / "second.yaml"), "--runs", str(directory))
+    assert result.exit_code == 0, result.output
+    return directory / "second"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), [("taught", "sasrec"), ("moved", "two_tower")])
+def test_what_was_taught_or_moved_is_made_small_by_itself(moved: Path, name: str, kind: str) -> None:
+    found = compress(str(moved), Wish("int8", ("NDCG@10=-90%",), model=name, out=moved.with_name(f"small-{name}")))
+    assert not found.breaches
+    assert {one.name: one for one in found.compared}["weights"].change.mean < 0
+    told = json.loads((found.directory / "compression.json").read_text())
+    assert told["made_of"] == read_experiment(moved / "config.yaml").models[name].model_dump(mode="json")
+    assert set(read_experiment(found.directory / "config.yaml").models) == {name, "popularity"}
+    engine, whole = open_run(found.directory), open_run(moved, model=name)
+    assert isinstance(engine.model, Compact)
+    assert (engine.model.config.kind, engine.model.config.form) == (kind, "int8")
+    queries, inner = whole.data.queries(), getattr(whole.model, "student" if name == "taught" else "model")
+    exact, scores = inner.score(queries), engine.model.score(queries)
+    scorable = np.isfinite(exact)
+    np.testing.assert_array_equal(np.isfinite(scores), scorable)
+    assert np.corrcoef(scores[scorable], exact[scorable])[0, 1] > 0.99
+
+
+@pytest.mark.slow
+def test_what_people_liked_elsewhere_is_not_dropped_silently(moved: Path) -> None:
+    with pytest.raises(ConfigError, match="'known' answers people by what they liked in the source, which a"):
+        compress(str(moved), Wish("int8", model="known", out=moved.with_name("other")))
 
 
 def test_past_the_budget_nothing_is_written(run: Path) -> None:

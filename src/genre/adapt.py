@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from genre import pipeline
-from genre.adaptation.adapted import CONFIGS, MOVABLE, AdaptedConfig, Inner
+from genre.adaptation.adapted import CONFIGS, AdaptedConfig, can_be_moved
 from genre.adaptation.distil import DistilledConfig
+from genre.adaptation.origin import Inner
 from genre.config import Experiment
-from genre.config_file import read_experiment
+from genre.config_file import parse, read_experiment
 from genre.core.errors import ConfigError
 from genre.core.run import Progress
 from genre.evaluation.few_users import FewUsersConfig
@@ -61,6 +62,7 @@ def adapt(
     model: str | None = None,
     base: str | None = None,
     student: Student = "sasrec",
+    settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Run an experiment with a model moved to it in one way or several, and return the run's directory.
@@ -79,20 +81,23 @@ def adapt(
         base: The language model that `prompt` asks, a directory or a name on the hub. Where none is named, that of the
             source's model if it is one, or else the one that comes with Genre.
         student: The kind of model that `distill` teaches.
+        settings: Further ones of all models that are moved, as of `adapted`: `keep`, `rehearse`, `budget`, `layers`.
         progress: Shows how far it has come.
 
     Raises:
         ArtifactError: There is no finished run.
-        ConfigError: No model of the source can be moved, there is no such method, or a name is taken.
+        ConfigError: No model of the source can be moved, there is no such method, a name is taken, or a setting is
+            wrong.
     """
     for method in methods:
         if method not in CHOICES:
             raise ConfigError(
                 f"there is no method {method!r}", place="adapt", remedy=f"Choose from {', '.join(CHOICES)}."
             )
+    parse(AdaptedConfig, {"source": source, "model": model or "", **(settings or {})}, "adapt")
     where = pipeline.run(read_experiment(source), runs, progress=progress) if source.suffix in CONFIGS else source
     name = model or movable(where)
-    found = moving(where, name, target, methods, base=base, student=student)
+    found = moving(where, name, target, methods, base=base, student=student, settings=settings)
     return pipeline.run(found, runs, progress=progress)
 
 
@@ -104,20 +109,23 @@ def moving(
     *,
     base: str | None = None,
     student: Student = "sasrec",
+    settings: Mapping[str, Any] | None = None,
 ) -> Experiment:
     """Return the target's experiment with a model of a finished run moved to it; see `adapt`.
 
     Raises:
         ArtifactError: There is no such run, or no such model in it.
-        ConfigError: The model cannot be moved, or a name is taken.
+        ConfigError: The model cannot be moved, a name is taken, or a setting is wrong.
     """
+    chosen = {"source": source, "model": model, **(settings or {})}
+    parse(AdaptedConfig, chosen, "adapt").inner()
     inner = AdaptedConfig(source=source, model=model).inner()
     teacher = next((name for name in _TEACHERS if name in methods), _TEACHERS[0])
     needed = [*[_ZERO_SHOT] * (PROMPT in methods), *[teacher] * (DISTILL in methods)]
     more: dict[str, RecommenderConfig] = {SCRATCH: inner}
     for method in (*needed, *methods):
         if method in METHODS:
-            more[method] = AdaptedConfig(source=source, model=model, **METHODS[method], **reading(method, inner))
+            more[method] = AdaptedConfig(**{**reading(method, inner), **chosen, **METHODS[method]})
     if PROMPT in methods:
         own = inner.base if isinstance(inner, LlmSequentialConfig) else SmolLmConfig()
         more |= prompts(target, own if base is None else LocalGeneratorConfig(model=base))
@@ -200,8 +208,7 @@ def movable(run: Path) -> str:
     ranking: list[str] = read_manifest(run)["ranking"]
     models = read_experiment(run / CONFIG).models
     for name in ranking:
-        config = models[name]
-        if isinstance(config, MOVABLE) and (not isinstance(config, SasrecConfig) or config.text is not None):
+        if can_be_moved(models[name]):
             return name
     raise ConfigError(
         f"none of the models {ranked_kinds(ranking, models)} can be moved",

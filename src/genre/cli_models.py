@@ -119,6 +119,26 @@ def adapt(
         typer.Option(help="The language model of prompt, a directory or a name on the hub; the embedded one without."),
     ] = None,
     student: Annotated[Literal["sasrec", "two_tower"], typer.Option(help="The small model of distill.")] = "sasrec",
+    keep: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0, help="Share of the source's accuracy that may be lost by learning on; .02 without."),
+    ] = None,
+    rehearse: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0, help="Weight of the source's log beside the new one; 1 without, and 0 leaves it out."),
+    ] = None,
+    layers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Layers that learn on, from the output down; all without."),
+    ] = None,
+    budget: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="A limit for what a language model loses of its writing, as in bits_per_byte=+2%."),
+    ] = None,
+    same_users: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(help="Whether the same ids mean the same people; the validation questions decide without."),
+    ] = None,
     overrides: SetOption = [],  # noqa: B006
     runs: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
 ) -> None:
@@ -126,9 +146,24 @@ def adapt(
     from genre.adapt import adapt as moved
     from genre.config_file import read_experiment
     from genre.console import Bars, show_run
+    from genre.guarding import limits_of
 
     target = read_experiment(to, overrides)
-    found = moved(source, target, runs, methods=method, model=model, base=base, student=student, progress=Bars())
+    given = {"keep": keep, "rehearse": rehearse, "layers": layers, "same_users": same_users}
+    settings: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    if budget:
+        settings["budget"] = limits_of(budget)
+    found = moved(
+        source,
+        target,
+        runs,
+        methods=method,
+        model=model,
+        base=base,
+        student=student,
+        settings=settings,
+        progress=Bars(),
+    )
     show_run(found)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from genre._version import __version__
+from genre.adaptation.adapted import Adapted, AdaptedConfig
 from genre.adaptation.compression import encoders, writers
 from genre.adaptation.compression.measuring import (
     MANY,
@@ -30,6 +31,7 @@ from genre.adaptation.compression.measuring import (
     of_questions,
     of_two,
 )
+from genre.adaptation.distil import Distilled, DistilledConfig
 from genre.config import BASELINE, Experiment
 from genre.config_file import digest_of, read_experiment
 from genre.core.errors import ConfigError
@@ -43,7 +45,7 @@ from genre.guarding import limits_of
 from genre.language.local import LocalGeneratorConfig
 from genre.language.smollm import SmolLmConfig
 from genre.pipeline import run as run_experiment
-from genre.recommenders.base import Recommender
+from genre.recommenders.base import Recommender, RecommenderConfig
 from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.learning_language import LanguageModel
 from genre.runs import CONFIG, load_into
@@ -210,12 +212,13 @@ def _of_run(target: str, wish: Wish, out: Path, run: RunContext) -> Compression:
     verify(source, CONFIG, "data")
     name = wish.model or manifest["chosen"]
     experiment = read_experiment(source / CONFIG)
-    small = _with_form(experiment, name, wish, out, str(source))
+    _check_kind(experiment, name, str(source))
     limits = _limits(wish, {experiment.evaluation.primary: "-1%"}, (*_COSTS, experiment.evaluation.primary))
-    prepared = Prepared.load(source / "data")
     models: dict[str, Recommender] = {}
     load_into(models, experiment, source, name)
-    whole: Any = models[name]
+    whole = _what_answers(models[name], experiment, name, str(source))
+    small = _with_form(experiment, name, whole.config, wish, out)
+    prepared = Prepared.load(source / "data")
     compact = Compact(small.models[name], whole.source).taken(whole)
     key = {"config": digest_of(small), "data": source_key(small), "genre": __version__}
     work = Workspace(out, key)
@@ -225,7 +228,8 @@ def _of_run(target: str, wish: Wish, out: Path, run: RunContext) -> Compression:
         compared = _compare_models(whole, again, prepared, experiment, run)
         sizes = (bytes_on_disk(place / MODELS / name) for place in (source, work.directory))
         compared = [of_two(SIZE, sizes), *compared]
-        found = Compression(name, wish.method, tuple(compared), tuple(limits.breaches(compared)), out, {})
+        told = {} if whole is models[name] else {"made_of": models[name].config.model_dump(mode="json")}
+        found = Compression(name, wish.method, tuple(compared), tuple(limits.breaches(compared)), out, told)
         if found.breaches:
             return found
         found.save(work.directory)
@@ -235,18 +239,51 @@ def _of_run(target: str, wish: Wish, out: Path, run: RunContext) -> Compression:
     return found
 
 
-def _with_form(experiment: Experiment, name: str, wish: Wish, out: Path, place: str) -> Experiment:
-    """Return the experiment of one model in another form, with what stands in where it has no answer."""
+def _check_kind(experiment: Experiment, name: str, place: str) -> None:
+    """Make sure that there is such a model, of a kind that can be compressed."""
     if name not in experiment.models:
         raise ConfigError(f"the run has no model {name!r}", place=place, remedy="Name one with --model.")
-    config = experiment.models[name]
-    if not isinstance(config, CompactConfig) or config.form != "torch":
-        able = [one for one, other in experiment.models.items() if isinstance(other, CompactConfig)]
+    if not _can_be_compressed(experiment.models[name]):
+        raise _cannot_be_compressed(experiment, name, place)
+
+
+def _can_be_compressed(config: RecommenderConfig) -> bool:
+    """Return whether it can, by its settings; of one that was moved, only what was moved tells."""
+    config = config.student if isinstance(config, DistilledConfig) else config
+    return isinstance(config, AdaptedConfig) or (isinstance(config, CompactConfig) and config.form == "torch")
+
+
+def _cannot_be_compressed(experiment: Experiment, name: str, place: str) -> ConfigError:
+    able = [one for one, other in experiment.models.items() if one != name and _can_be_compressed(other)]
+    return ConfigError(
+        f"the model {name!r} of kind {experiment.models[name].kind!r} cannot be compressed",
+        place=place,
+        remedy=f"Name one with --model: {', '.join(able)}."
+        if able
+        else "Those that can: sasrec and two_tower, also as the student of a distilled one, or moved.",
+    )
+
+
+def _what_answers(model: Any, experiment: Experiment, name: str, place: str) -> Any:
+    """Return the model itself, or what answers in one that was taught or moved: a student needs no teacher any more."""
+    if isinstance(model, Distilled):
+        return model.student
+    if not isinstance(model, Adapted):
+        return model
+    moved: Any = model.model
+    if not isinstance(moved.config, CompactConfig):
+        raise _cannot_be_compressed(experiment, name, place)
+    if moved.elsewhere is not None:
         raise ConfigError(
-            f"the model {name!r} of kind {config.kind!r} cannot be compressed",
+            f"the model {name!r} answers people by what they liked in the source, which a small form does not hold",
             place=place,
-            remedy=f"Name one with --model: {', '.join(able)}." if able else "Those that can: sasrec and two_tower.",
+            remedy="Move it with `same_users: false`, or let it teach a `distilled`, and compress that.",
         )
+    return moved
+
+
+def _with_form(experiment: Experiment, name: str, config: CompactConfig, wish: Wish, out: Path) -> Experiment:
+    """Return the experiment of one model in another form, with what stands in where it has no answer."""
     small = config.model_copy(update={"form": wish.method})
     small.check_installed()
     kept = {one for one in experiment.fitting_order(experiment.answer.fallback) if one != name} | {BASELINE}
@@ -257,6 +294,7 @@ def _with_form(experiment: Experiment, name: str, wish: Wish, out: Path, place: 
         "seeds": experiment.seeds[:1],
         "answer": experiment.answer.model_copy(update={"model": name, "budget": None}),
         "write": None,
+        "few_users": None,
         "teach": None,
         "tune": None,
     }

@@ -11,15 +11,21 @@ import pytest
 from pydantic import ValidationError
 
 from genre.adaptation.adapted import Adapted, AdaptedConfig, same_items
+from genre.adaptation.distil import DistilledConfig
+from genre.adaptation.origin import opened
+from genre.adaptation.shares import accuracy
 from genre.core.errors import ArtifactError, ConfigError, DataError
 from genre.core.queries import Candidates, Holdout
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Roles, Vocabulary
 from genre.data.files import save_dataset, save_split
 from genre.data.splits import Split
+from genre.recommenders.base import Recommender
 from genre.recommenders.ease import EaseConfig
+from genre.recommenders.moving import shared
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.store import load_model, save_model
+from genre.recommenders.trained import among
 from genre.recommenders.two_tower import TwoTowerConfig
 from tests.recommenders.chains import NUM_ITEMS, chain
 
@@ -44,10 +50,15 @@ def world(name: str, num_users: int = 120, seed: int = 0, words: list[str] = PLA
 
 
 def made(directory: Path, settings: dict[str, Any]) -> Path:
-    """Write what a finished run has of one model."""
+    """Fit a model, and write what a finished run has of it."""
     data, asked = world("a")
     kinds: dict[str, Any] = {"sasrec": SasrecConfig, "two_tower": TwoTowerConfig, "ease": EaseConfig}
     model = kinds[settings["kind"]].model_validate(settings).build({}).fit(data, RunContext(validation=asked))
+    return written(directory, model, data, asked)
+
+
+def written(directory: Path, model: Recommender, data: Dataset, asked: Holdout) -> Path:
+    """Write what a finished run has of one model."""
     for part in ("data/split-0", "data/all", "models/m"):
         (directory / part).mkdir(parents=True)
     save_split(Split(data, asked, asked, np.zeros(NUM_ITEMS, bool)), directory / "data" / "split-0")
@@ -82,6 +93,40 @@ def test_without_learning_it_reads_another_catalogue(source: Path) -> None:
     assert point["share"] == 0
     assert point["target"] > 0.6
     assert point["source"] > 0.6
+
+
+def learned(source: Path, **settings: Any) -> set[str]:
+    """Return the names of what moved and is another now."""
+    few = {**TRAINING, "epochs": 2} | settings.pop("training", {})
+    model = adapted(source, keep=None, training=few, **settings)
+    assert model.account()["moved"]["share"] == 1
+    before, after = (shared(one.network) for one in (opened(source, "m"), model.model))
+    assert before.keys() == after.keys()
+    return {name for name in before if not np.array_equal(before[name].cpu(), after[name].cpu())}
+
+
+def test_the_last_layers_learn_and_the_others_move_as_they_are(source: Path) -> None:
+    own = shared(opened(source, "m").network).keys()
+    beginnings = {"sasrec": ("blocks.1.", "norm."), "two_tower": ("item.", "history.3.")}
+    heads = beginnings[AdaptedConfig(source=source, model="m").inner().kind]
+    assert learned(source, layers=1) == {name for name in own if name.startswith(heads)}
+    assert learned(source, layers=3) == learned(source) == own
+
+
+def test_layers_learn_at_rates_of_their_own_and_one_after_the_other(source: Path) -> None:
+    # At so small a rate no number in 32 bits changes.
+    slow = learned(source, training={"epochs": 1, "layer_decay": 1e-30, "optimizer": "sgd"})
+    later = learned(source, training={"epochs": 1, "unfreeze_every": 1, "optimizer": "sgd"})
+    assert slow == later == learned(source, layers=1, training={"epochs": 1, "optimizer": "sgd"})
+    third = learned(source, training={"epochs": 3, "unfreeze_every": 1, "validate_every": 9})
+    assert third == set(shared(opened(source, "m").network))
+
+
+def test_layers_are_chosen_for_what_is_learned_here_alone(source: Path) -> None:
+    config = AdaptedConfig.model_validate({"source": source, "model": "m", "layers": 2, "training": TRAINING})
+    assert (config.inner().training.layers, config.inner().training.epochs) == (2, 25)
+    assert AdaptedConfig(source=source, model="m", layers=1).inner().training.layers == 1
+    assert AdaptedConfig(source=source, model="m").inner().training.layers is None
 
 
 @pytest.mark.slow
@@ -177,12 +222,19 @@ def test_a_source_that_is_not_there(
 
 def test_models_that_know_items_by_their_likes_alone_cannot_be_moved(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match="the model 'm' is a 'ease', which says nothing of items that it has not seen"
+        ConfigError, match=r"the model 'm' is a 'ease', which cannot be moved\. Name a `two_tower`.*guarded, taught or"
     ):
         adapted(made(tmp_path / "ease", {"kind": "ease"}))
     blind = made(tmp_path / "blind", {**SASREC, "text": None, "training": {**TRAINING, "epochs": 1}})
-    with pytest.raises(Exception, match="it knows items by their likes alone"):
-        adapted(blind)
+    with pytest.raises(ConfigError, match=r"blind: .* a `sasrec` without `text`: .* by their likes alone.*Give it"):
+        AdaptedConfig(source=blind, model="m").inner()
+
+
+@pytest.mark.parametrize("settings", [SASREC, TOWERS])
+def test_a_small_form_only_answers(settings: dict[str, Any], tmp_path: Path) -> None:
+    small = made(tmp_path / "small", {**settings, "form": "int8", "training": {**TRAINING, "epochs": 1}})
+    with pytest.raises(ConfigError, match=r"small: the model 'm' has the form 'int8', which only answers\. Name it in"):
+        AdaptedConfig(source=small, model="m").inner()
 
 
 def test_a_catalogue_without_texts_is_told(source: Path) -> None:
@@ -212,6 +264,66 @@ def test_where_nobody_likes_two_things_it_answers_as_it_came(source: Path) -> No
     assert model.account()["moved"]["share"] == 0
     assert len(model.account()["moved"]["points"]) == 1
     assert hits(model, asked) > 0.5
+
+
+def test_what_was_moved_moves_on(source: Path, tmp_path: Path) -> None:
+    data, asked = world("b", seed=1)
+    # Those of b are known from a, too, and answered by that; of whom c knows, nothing is said there.
+    second = adapted(source, (data, asked), learn="nothing", same_users=True)
+    assert second.model.elsewhere is not None
+    middle = written(tmp_path / "middle", second, data, asked)
+    config = AdaptedConfig(source=middle, model="m")
+    assert config.inner() == second.model.config
+    third, there = world("c", seed=2)
+    moved = adapted(middle, (third, there), learn="nothing", same_users=False)
+    assert moved.model.elsewhere is None
+    assert hits(moved, there) > 0.5
+    (point,) = moved.account()["moved"]["points"]
+    assert point["source"] == pytest.approx(accuracy(second, asked).mean(), abs=1e-6), "it is the model of b"
+    save_model(moved, tmp_path)
+    again: Any = load_model(tmp_path, AdaptedConfig, {})
+    np.testing.assert_array_equal(again.score(there.queries), moved.score(there.queries))
+
+
+def test_only_items_with_vectors_are_rehearsed_of_a_source_that_has_learned_nothing(source: Path) -> None:
+    data, _ = world("b", seed=1)
+    model = adapted(source, learn="nothing").model
+    assert not model.known.any()
+    assert model.objective(data).num_batches == 0
+    known = np.arange(NUM_ITEMS) % 2 == 0
+    rows, found = data.interactions.item_rows, among(known, data.interactions)
+    assert np.array_equal(2 * found.item_rows, rows[rows % 2 == 0])
+    assert len(found) == data.num_users
+
+
+@pytest.mark.slow
+def test_what_was_moved_learns_on_and_keeps_where_it_was(source: Path, tmp_path: Path) -> None:
+    third, there = world("c", seed=2)
+    few = {**TRAINING, "epochs": 8}
+    for learn in ("all", "nothing"):
+        second = adapted(source, world("b"), same_users=True, learn=learn, training=few)
+        middle = written(tmp_path / learn, second, *world("b"))
+        told = adapted(middle, (third, there), same_users=False, training=few).account()["moved"]
+        before = told["points"][0]
+        after = next(point for point in told["points"] if point["share"] == told["share"])
+        assert after["source"] >= 0.98 * before["source"]
+        assert after["target"] >= before["target"] > 0.6
+
+
+def test_what_was_taught_is_moved_without_its_teacher(tmp_path: Path) -> None:
+    data, asked = world("a")
+    teacher = EaseConfig().build({}).fit(data, RunContext())
+    settings = {"kind": "distilled", "teacher": "teacher", "student": SASREC}
+    taught = DistilledConfig.model_validate(settings).build({"teacher": teacher})
+    source = written(tmp_path / "run", taught.fit(data, RunContext(validation=asked)), data, asked)
+    inner = AdaptedConfig(source=source, model="m").inner()
+    assert inner == taught.config.student
+    assert hits(adapted(source, learn="nothing"), world("b", seed=1)[1]) > 0.5
+    (source / "models" / "m" / "config.json").write_text(
+        taught.config.model_copy(update={"student": SasrecConfig()}).model_dump_json(), encoding="utf-8"
+    )
+    with pytest.raises(ConfigError, match=r"the model in 'm' \(distilled\) is a `sasrec` without `text`"):
+        adapted(source)
 
 
 def people(source: Path, *, dealt: bool = False, **settings: Any) -> tuple[Adapted, Holdout]:

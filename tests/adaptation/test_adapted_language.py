@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from genre.adaptation.adapted import Adapted, AdaptedConfig
+from genre.adaptation.guard import Guarded, GuardedConfig
 from genre.adaptation.scale import Scale
 from genre.adaptation.shares import accuracy
 from genre.core.errors import ConfigError, ModelError
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
-from genre.data.files import save_dataset, save_split
 from genre.data.growth import extended
-from genre.data.splits import Split
 from genre.evaluation._moved import moved
 from genre.evaluation.writing import WritingConfig, WritingProfile
 from genre.language.decoding import LoadedModel
@@ -26,7 +25,7 @@ from genre.recommenders.llm_sequential import LlmSequential, LlmSequentialConfig
 from genre.recommenders.moving import shared
 from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.store import load_model, save_model
-from tests.adaptation.test_adapted import HASHING, hits, world
+from tests.adaptation.test_adapted import HASHING, hits, world, written
 from tests.adaptation.test_guard import WRITING
 from tests.language.models import write_tiny
 from tests.recommenders.chains import NUM_ITEMS
@@ -58,13 +57,7 @@ def settings(base: Path, **changes: Any) -> dict[str, Any]:
 
 def write(directory: Path, model: Any) -> Path:
     """Write what a finished run has of one model."""
-    data, asked = world("a")
-    for part in ("data/split-0", "data/all", "models/m"):
-        (directory / part).mkdir(parents=True)
-    save_split(Split(data, asked, asked, np.zeros(NUM_ITEMS, bool)), directory / "data" / "split-0")
-    save_dataset(data, directory / "data" / "all")
-    save_model(model, directory / "models" / "m")
-    return directory
+    return written(directory, model, *world("a"))
 
 
 def fitted(base: Path, members: dict[str, Any] | None = None, **changes: Any) -> LlmSequential:
@@ -120,6 +113,45 @@ def test_what_moves_is_what_was_learned_and_nothing_of_the_base(source: Path) ->
     strange = origin.moved(data.items, RunContext(), same=np.full(NUM_ITEMS, -1), align=False)
     assert not strange.known.any()
     assert not np.allclose(strange.table, origin.table), "items' own vectors stay where they were"
+
+
+def test_layers_whose_turn_never_came_are_moved_with_the_others(source: Path) -> None:
+    training = {"epochs": 1, "unfreeze_every": 1, "batch_size": 16, "tracker": "none", "precision": "fp32"}
+    told = adapted(source, budget={}, keep=None, training=training).account()["moved"]
+    assert [point["share"] for point in told["points"]] == [0.0, 1.0]
+
+
+def guarded(base: Path, **chosen: Any) -> Guarded:
+    data, asked = world("a")
+    protections = {"kl": {"kl": 0.1, "tokens": 32}}
+    model = settings(base, training={"epochs": 4})
+    config = GuardedConfig.model_validate({"model": model, "protections": protections, "writing": WRITING, **chosen})
+    return config.build({}).fit(data, RunContext(validation=asked))
+
+
+@pytest.mark.slow
+def test_what_was_guarded_is_moved_with_its_protection(base: Path, tmp_path: Path) -> None:
+    model = guarded(base, budget=WIDE)
+    assert model.choice["protection"] == "kl"
+    source = write(tmp_path / "run", model)
+    inner = AdaptedConfig(source=source, model="m").inner()
+    assert isinstance(inner, LlmSequentialConfig)
+    assert (inner.protect.kl, inner.tuning.method, inner.start_from) == (0.1, "lora", None)
+    moved = adapted(source, learn="nothing", budget={})
+    (point,) = moved.account()["moved"]["points"]
+    assert point["source"] == pytest.approx(accuracy(model, world("a")[1]).mean(), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_of_what_was_guarded_and_found_too_dear_the_frozen_one_is_moved(base: Path, tmp_path: Path) -> None:
+    model = guarded(base, budget={"kl": 0.0}, shares=[1.0])
+    assert model.choice["protection"] is None
+    source = write(tmp_path / "run", model)
+    inner = AdaptedConfig(source=source, model="m").inner()
+    assert isinstance(inner, LlmSequentialConfig)
+    assert inner.tuning.method == "frozen"
+    told = adapted(source, budget={}, keep=None).account()["moved"]
+    assert told["points"][0]["source"] == pytest.approx(accuracy(model, world("a")[1]).mean(), abs=1e-6)
 
 
 def test_the_writing_of_each_share_is_measured_against_the_base(wide: Adapted) -> None:
@@ -254,6 +286,19 @@ def test_people_of_both_scenarios_are_answered_by_what_they_liked_in_the_source(
     np.testing.assert_allclose(found, origin.score(asked.queries), rtol=1e-3, atol=1e-3)
     longer = known.index(extended(data.items, [{"item_id": "new", "title": "amber birch"}]), RunContext())
     np.testing.assert_allclose(longer.score(nothing.queries())[:, :NUM_ITEMS], found, rtol=1e-4, atol=1e-4)
+
+
+def test_a_language_model_moves_on_from_where_it_was_moved_to(source: Path, tmp_path: Path) -> None:
+    data, asked = world("b", seed=1)
+    second = adapted(source, learn="nothing", same_users=True, budget={})
+    middle = written(tmp_path / "middle", second, data, asked)
+    third, there = world("c", seed=2)
+    config = AdaptedConfig(source=middle, model="m", learn="nothing", align=False, budget={}, same_users=False)  # type: ignore[arg-type]
+    moved = config.build({}).fit(third, RunContext(validation=there))
+    assert moved.model.elsewhere is None
+    (point,) = moved.account()["moved"]["points"]
+    assert point["source"] == pytest.approx(accuracy(second, asked).mean(), abs=1e-6)
+    assert point["target"] > 0.45, "by chance, less than one in four"
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from genre.adaptation.distil import Distilled, DistilledConfig
 from genre.adaptation.teacher import ask, quality, questions_for, unlabelled_histories
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment, to_yaml
-from genre.core.errors import ConfigError, DataError, ModelError
+from genre.core.errors import ConfigError, DataError, DependencyError, ModelError
 from genre.core.interactions import Interactions
 from genre.core.queries import UNKNOWN_USER, Candidates, Holdout, Queries
 from genre.core.ragged import Ragged
@@ -22,8 +22,10 @@ from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities, Roles
 from genre.data.growth import extended
 from genre.data.readers import FilesConfig
+from genre.language import onnx
 from genre.recommenders.als import AlsConfig
 from genre.recommenders.base import DataSize, Recommender
+from genre.recommenders.compact import Compact
 from genre.recommenders.popularity import PopularityConfig
 from genre.recommenders.store import load_model, save_model
 from genre.runs import open_run
@@ -113,6 +115,27 @@ def test_other_students_do_so_too(tmp_path: Path) -> None:
     few = {"training": FAST | {"epochs": 12, "precision": "fp32"}}
     assert hits(taught(Oracle(), {**towers, "training": FAST})) > 0.95
     assert hits(taught(Oracle(), {"kind": "llm_sequential", **language, **few})) > 0.9
+
+
+@pytest.mark.parametrize("form", ["int8", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_a_student_takes_its_small_form_once_it_is_taught(by_oracle: Distilled, form: str, tmp_path: Path) -> None:
+    model = taught(Oracle(), {**SASREC, "form": form})
+    assert isinstance(model.student, Compact)
+    assert hits(model) > 0.95
+    assert model.told == by_oracle.told, "it is taught as the whole one is"
+    save_model(model, tmp_path)
+    again: Any = load_model(tmp_path, DistilledConfig, {})
+    _, asked = world()
+    np.testing.assert_array_equal(again.score(asked.queries), model.score(asked.queries))
+
+
+def test_a_teacher_is_not_asked_for_a_student_that_cannot_take_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = onnx.find_spec
+    monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxscript" else found(name))
+    oracle = Oracle()
+    with pytest.raises(DependencyError, match="needs the library 'onnxscript'"):
+        taught(oracle, {**SASREC, "form": "onnx"})
+    assert oracle.asked == 0
 
 
 def test_a_bad_teacher_is_found_out_and_reported() -> None:

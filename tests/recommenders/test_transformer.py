@@ -72,6 +72,15 @@ def test_time_matters_only_if_told() -> None:
     assert not torch.allclose(read(aware, rows, near)[0][2], read(aware, rows, far)[0][2])
 
 
+def test_layers_are_counted_from_the_output() -> None:
+    items = ItemVectors(3, 4, torch.zeros(3, 5), hidden=6)
+    network = Transformer(items, num_blocks=2, num_heads=1, length=3, dropout=0.0, time_aware=True)
+    found = {name: network.layer_of(name) for name in network.state_dict()}
+    layers = {"norm.": 0, "blocks.1.": 0, "blocks.0.": 1, "positions.": 2, "time_bias.": 2, "items.read.": 2}
+    for name, layer in found.items():
+        assert [layer] == [value for start, value in (layers | {"items.own.": None}).items() if name.startswith(start)]
+
+
 def test_with_a_temperature_scores_are_cosines() -> None:
     model = network(temperature=0.2)
     scores = read(model, [[1, 2, 3]])[0] @ model.targets(model.item_vectors()).T

@@ -116,3 +116,11 @@ def test_texts_find_items_by_what_was_learned() -> None:
     scores = fitted().similar_to_texts(["a sailor and a whale", ""])
     assert np.arange(NUM_ITEMS)[scores[0].argmax()] % len(SUBJECTS) == 2
     assert (scores[1] == -np.inf).all()
+
+
+def test_layers_are_counted_from_the_output() -> None:
+    network = TwoTower(TwoTowerConfig(embedding_size=4, hidden=6, own=True)).empty_network(text_size=5)
+    found = {name: network.layer_of(name) for name in network.state_dict()}
+    layers = {"item.": 0, "history.3.": 0, "history.0.": 1, "ages": 2, "vectors.read.": 2, "vectors.own.": None}
+    for name, layer in found.items():
+        assert [layer] == [value for start, value in layers.items() if name.startswith(start)]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -495,9 +496,46 @@ def test_layers_are_opened_one_after_the_other() -> None:
     assert looks == [[False, False, True]] * 2 + [[False, True, True]] * 2 + [[True, True, True]]
 
 
+def changed(before: list[Any], model: nn.Module) -> list[bool]:
+    """Return which layers of three are others now."""
+    return [bool((old != new).any()) for old, new in zip(before, weights(model), strict=True)][::2]
+
+
+def test_only_the_last_layers_learn() -> None:
+    for layers, expected in ((1, [False, False, True]), (2, [False, True, True]), (3, [True, True, True])):
+        model = tower()
+        start = weights(model)
+        run(model, epochs=2, layers=layers)
+        assert changed(start, model) == expected
+        assert all(weight.requires_grad for weight in model.parameters()), "what stayed may learn on"
+    model = tower()
+    start = weights(model)
+    run(model, epochs=5, layers=2, unfreeze_every=1)
+    assert changed(start, model) == [False, True, True]
+
+
+def test_a_training_that_goes_on_within_an_epoch_opens_no_other_layers(tmp_path: Path) -> None:
+    model = tower()
+    start = weights(model)
+    settings: dict[str, Any] = {"epochs": 1, "layers": 1, "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        run(model, Line(fail_at=(2, KeyboardInterrupt())), directory=tmp_path, **settings)
+    again = tower()
+    run(again, directory=tmp_path, **settings)
+    assert changed(start, again) == [False, False, True]
+
+
+def test_a_layer_whose_turn_never_came_may_learn_on_afterwards() -> None:
+    model = tower()
+    model[1].bias.requires_grad_(False)
+    run(model, epochs=1, unfreeze_every=1)
+    assert [name for name, weight in model.named_parameters() if not weight.requires_grad] == ["1.bias"]
+
+
 def test_a_model_without_layers_or_vectors_cannot_be_told_apart() -> None:
-    with pytest.raises(ConfigError, match=r"line: the model has no layers.*Leave `layer_decay`"):
-        run(network(), layer_decay=0.9)
+    for setting in ({"layer_decay": 0.9}, {"unfreeze_every": 1}, {"layers": 1}):
+        with pytest.raises(ConfigError, match=r"line: the model has no layers.*Leave `layer_decay`"):
+            run(network(), **setting)
     with pytest.raises(ConfigError, match=r"line: the model has no vectors to disturb\. Leave `adversarial` out"):
         run(network(), adversarial=0.1)
 

@@ -9,12 +9,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from genre.adaptation.origin import INNER, SETTINGS, Inner, opened, reads_and_learns, settings_of
 from genre.adaptation.people import with_people
 from genre.adaptation.scale import USUAL, Scale
 from genre.adaptation.search import check_shares
@@ -33,21 +34,14 @@ from genre.recommenders.base import DataSize, Estimate, Recommender, Recommender
 from genre.recommenders.learning_language import LearningLanguage, check_reads, load_base
 from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.moving import Movable, shared
-from genre.recommenders.sasrec import SasrecConfig
-from genre.recommenders.store import CONFIG_FILE, load_model
-from genre.recommenders.two_tower import TwoTowerConfig
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from genre.training.contracts import Term
 
-Inner: TypeAlias = SasrecConfig | TwoTowerConfig | LlmSequentialConfig
-_MOVABLE: TypeAdapter[Inner] = TypeAdapter(Annotated[Inner, Field(discriminator="kind")])
 CONFIGS: Final = (".yaml", ".yml")
 """What the names of experiments end with."""
-MOVABLE: Final = (SasrecConfig, TwoTowerConfig, LlmSequentialConfig)
-"""Settings of models that can be moved."""
-_INNER, _ACCOUNT = "adapted.config", "adapted.account"
+_ACCOUNT: Final = "adapted.account"
 _ALIKE: Final = 0.5
 """Cosine of the texts above which items of the same id are taken for the same."""
 _FEWEST_ALIKE: Final = 0.5
@@ -62,7 +56,8 @@ class AdaptedConfig(RecommenderConfig):
     source: Path
     """Directory of a finished run on another catalogue, or its config, which `genre run` then runs first."""
     model: str
-    """A model of that run that reads texts: a `two_tower`, a `sasrec` with `text`, or an `llm_sequential`."""
+    """A model of that run that reads texts: a `two_tower`, a `sasrec` with `text`, or an `llm_sequential`; also one of
+    these that was `guarded`, is the student of a `distilled`, or was `adapted` itself."""
     learn: Literal["nothing", "all"] = "all"
     """`nothing` answers as the model is, reading this catalogue by its texts (zero-shot); `all` goes on learning."""
     align: bool = True
@@ -73,6 +68,10 @@ class AdaptedConfig(RecommenderConfig):
     False does not do so."""
     training: TrainingConfig | None = None
     """How it goes on learning; as the source did, where nothing is said."""
+    layers: int | None = Field(default=None, ge=1)
+    """Layers that go on learning, from the output down (as `training.layers`): of a `sasrec` each block is one, and
+    what reads texts the lowest; a `two_tower` has three. What items have of their own always learns. None lets learn
+    what did in the source."""
     rehearse: float = Field(default=1.0, ge=0)
     """Weight of the source's own log in every step, beside this one's; 0 leaves it out. Each takes as long."""
     keep: float | None = Field(default=0.02, ge=0)
@@ -118,37 +117,23 @@ class AdaptedConfig(RecommenderConfig):
         return Estimate(memory=2 * one.memory, seconds=one.seconds + 120 * (2 + len(self.shares)))
 
     def inner(self) -> Inner:
-        """Return the settings of the source's model, with this training.
+        """Return the settings of the source's model, or of what answers in it, with this training.
 
         Raises:
             ArtifactError: There is no such run, or no such model in it.
             ConfigError: The model is none that can be moved, or has no writing that a budget could be for.
         """
-        path = self.source / "models" / self.model / CONFIG_FILE
         if self.source.suffix in CONFIGS:
             raise ConfigError(
                 "this is a config, and no run of it is known here",
                 place=str(self.source),
                 remedy="Run it with `genre run`, and name the directory of the run.",
             )
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ArtifactError(
-                f"there is no model {self.model!r} ({error})",
-                place=str(self.source),
-                remedy="Name the directory of a finished run, and a model that it holds.",
-            ) from error
-        try:
-            found = _MOVABLE.validate_json(text)
-        except ValidationError as error:
-            kind = json.loads(text).get("kind") if text.startswith("{") else None
-            raise ConfigError(
-                f"the model {self.model!r} is a {kind!r}, which says nothing of items that it has not seen",
-                place=str(self.source),
-                remedy="Name a `two_tower`, a `sasrec` with `text`, or an `llm_sequential`.",
-            ) from error
-        changes: dict[str, Any] = {} if self.training is None else {"training": self.training}
+        found = settings_of(self.source, self.model)
+        training = self.training or found.training
+        if self.layers is not None:
+            training = training.model_copy(update={"layers": self.layers})
+        changes: dict[str, Any] = {"training": training}
         if isinstance(found, LlmSequentialConfig):
             changes["start_from"] = None  # Those are vectors of the other catalogue's items.
             if self.read_first is not None:
@@ -174,6 +159,11 @@ class AdaptedConfig(RecommenderConfig):
     def allowed(self) -> Budget:
         """What a language model may lose of its writing."""
         return USUAL if self.budget is None else self.budget
+
+
+def can_be_moved(config: RecommenderConfig) -> bool:
+    """Return whether a model of these settings can go to another catalogue; one that was moved can go on."""
+    return isinstance(config, AdaptedConfig) or reads_and_learns(config)
 
 
 class Adapted:
@@ -210,7 +200,7 @@ class Adapted:
         """
         config = self.config
         inner = config.inner()
-        origin: Any = load_model(config.source / "models" / config.model, type(inner), {})
+        origin: Any = opened(config.source, config.model)
         before, log = _data_of(config.source)
         same, told = same_items(data.items, before.train.items, origin, run)
         start: Movable = origin.moved(data.items, run, same=same, align=config.align)
@@ -296,13 +286,13 @@ class Adapted:
         """Return what the model has learned, its settings, and the account."""
         inner = self.model.config.model_dump_json()
         told = json.dumps(self._account, ensure_ascii=False)
-        return {**self.model.state(), _INNER: text_as_array(inner), _ACCOUNT: text_as_array(told)}
+        return {**self.model.state(), INNER: text_as_array(inner), _ACCOUNT: text_as_array(told)}
 
     def restore(self, state: State) -> None:
         """Take all of it back; the source is not needed any more."""
         self._account = json.loads(text_of_array(state[_ACCOUNT]))
-        model: Any = _MOVABLE.validate_json(text_of_array(state[_INNER])).build({})
-        model.restore({name: value for name, value in state.items() if name not in (_INNER, _ACCOUNT)})
+        model: Any = SETTINGS.validate_json(text_of_array(state[INNER])).build({})
+        model.restore({name: value for name, value in state.items() if name not in (INNER, _ACCOUNT)})
         self.model = model
 
     def _terms(self, origin: Movable, data: Dataset) -> list[Term]:

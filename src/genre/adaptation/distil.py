@@ -38,6 +38,7 @@ from genre.data.readers import FilesConfig
 from genre.features.vectors import VectorsConfig
 from genre.features.versions import VersionsConfig
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
+from genre.recommenders.compact import Compact
 from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.members import named_members
 from genre.recommenders.sasrec import SasrecConfig
@@ -214,9 +215,13 @@ class Distilled:
         Raises:
             ConfigError: The teacher, or the model to align with, is not given, or has no vectors of these items.
             DataError: The unlabelled histories cannot be read.
+            DependencyError: A library that fits the student, or gives it its form, is not installed.
             ModelError: The teacher speaks of another catalogue, or the loss is not a number.
         """
         config, hide_seen = self.config, self.config.student.hide_seen
+        student: Any = config.student.build(self.given)
+        if isinstance(student, Compact):
+            student.check_can_fit()
         teacher = named_members((config.teacher,), self.given, "distilled")[config.teacher]
         known = data.interactions.item_counts(data.num_items) > 0
         alignment = self._alignment(known)
@@ -229,7 +234,6 @@ class Distilled:
         said = ask(teacher, queries, config.num_places, run, seen=seen if hide_seen else None, **how)
         lists = self._lists(queries, said, known)
         term = self._term(lists, value, alignment) if len(lists) else None
-        student: Any = config.student.build(self.given)
         self.student = student.fit(data, self._run(run, said, term), terms=() if term is None else (term,))
         self.told = {
             "teacher": config.teacher,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,9 @@ from genre.recommenders.members import accuracy_of, questions_to_learn_from
 from genre.recommenders.semantic_id import SemanticIdConfig
 from genre.recommenders.text_classifier import TextClassifierConfig
 
-_FRONTIER, _CHOICE, _SAMPLES, _CURVES = "frontier", "choice", "samples", "curves"
+CHOICE: Final = "choice"
+"""Name of the part of a guarded model that tells which point was kept."""
+_FRONTIER, _SAMPLES, _CURVES = "frontier", "samples", "curves"
 
 
 class GuardedConfig(SearchConfig, RecommenderConfig):
@@ -92,6 +94,13 @@ class GuardedConfig(SearchConfig, RecommenderConfig):
             DependencyError: One of them is not.
         """
         self.model.check_installed()
+
+    def guarding(self, name: str | None) -> RecommenderConfig:
+        """Return the settings of the model with a protection; with a frozen base where none is named."""
+        changes: dict[str, Any] = {"tuning": TuningConfig(method="frozen")}
+        if name is not None:
+            changes = {"protect": self.protections[name].model_copy(update={"watch": True})}
+        return self.model.with_learning(**changes)
 
     def build(self, members: Mapping[str, Recommender]) -> Guarded:
         """Return the unfitted component."""
@@ -184,7 +193,7 @@ class Guarded:
 
     def state(self) -> State:
         """Return the kept model, and the account of the search."""
-        told = {_FRONTIER: self.points, _CHOICE: self.choice, _SAMPLES: self.samples, _CURVES: self.curves}
+        told = {_FRONTIER: self.points, CHOICE: self.choice, _SAMPLES: self.samples, _CURVES: self.curves}
         return {
             **self.model.state(),
             **{name: text_as_array(json.dumps(value, ensure_ascii=False)) for name, value in told.items()},
@@ -192,17 +201,14 @@ class Guarded:
 
     def restore(self, state: State) -> None:
         """Take both back."""
-        told = (_FRONTIER, _CHOICE, _SAMPLES, _CURVES)
+        told = (_FRONTIER, CHOICE, _SAMPLES, _CURVES)
         self.points, self.choice, self.samples, self.curves = (json.loads(text_of_array(state[name])) for name in told)
         self.model = self._built(self.choice["protection"])
         self.model.restore({name: value for name, value in state.items() if name not in told})
 
     def _built(self, name: str | None) -> Tuned:
         """Return the guarded model, unfitted; with a frozen base where no protection is named."""
-        changes: dict[str, Any] = {"tuning": TuningConfig(method="frozen")}
-        if name is not None:
-            changes = {"protect": self.config.protections[name].model_copy(update={"watch": True})}
-        model: Any = self.config.model.with_learning(**changes).build(self.members)
+        model: Any = self.config.guarding(name).build(self.members)
         found: Tuned = model
         return found
 

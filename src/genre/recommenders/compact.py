@@ -5,6 +5,7 @@ Shapes: B queries, I items, D numbers of a vector, T numbers of a text vector, N
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from genre.recommenders.layouts import Floats, Rows
 
 if TYPE_CHECKING:
     from genre.language.quantised import Int8Matrix
+    from genre.training.contracts import Term
 
 Form: TypeAlias = Literal["torch", "int8", "onnx"]
 _READER, _NETWORKS = "reader.", "networks."
@@ -101,16 +103,32 @@ class Compact(ScoringRecommender[Any]):
         super().__init__(config)
         self.source = source  # type: ignore[misc]
 
-    def fit(self, data: Dataset, run: RunContext) -> Self:
+    def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Fit the whole model, and take what it has learned.
+
+        Args:
+            data: What is learned from.
+            run: Holds the validation questions.
+            terms: What is added to the loss of each step.
 
         Raises:
             DependencyError: A library that fits it, or makes graphs, is not installed.
             ModelError: The graph gives other vectors than the network.
         """
-        whole = self.config.model_copy(update={"form": "torch"})
-        whole.check_installed()
-        return self.taken(whole.build({}).fit(data, run))
+        self.check_can_fit()
+        return self.taken(self._whole.build({}).fit(data, run, terms=terms))
+
+    def check_can_fit(self) -> None:
+        """Make sure that the libraries are there that fit it, beside those that it answers with.
+
+        Raises:
+            DependencyError: One of them is not.
+        """
+        self._whole.check_installed()
+        if self.config.form == "onnx":
+            from genre.language.onnx import check_exporter
+
+            check_exporter()
 
     def taken(self, whole: Any) -> Self:
         """Take what a fitted model has learned.
@@ -195,6 +213,11 @@ class Compact(ScoringRecommender[Any]):
             from genre.recommenders.compact_networks import restored
 
             self.networks = restored(self.config, parts)
+
+    @property
+    def _whole(self) -> Any:
+        """The settings of the model that it is made of."""
+        return self.config.model_copy(update={"form": "torch"})
 
     @property
     def _compared(self) -> Rows:

@@ -264,6 +264,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         """
         model = copy(self)
         model.config, model.begin = self.config.model_copy(update={"start_from": None}), None
+        model.elsewhere = None  # What people of this catalogue liked in a third one says nothing of others.
         model.reader, model.text = self.reader.moved(items, run, align=align)
         model.known = (same >= 0) & self.known[same]
         model.tokens = model._tokens_of(items)

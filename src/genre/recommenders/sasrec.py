@@ -287,6 +287,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
                 remedy="Give it `text`, and run the source again.",
             )
         model = copy(self)
+        model.elsewhere = None  # What people of this catalogue liked in a third one says nothing of others.
         model.reader, model.text = self.reader.moved(items, run, align=align)
         model.known = (same >= 0) & self.known[same]
         model.network = model.new_network()

@@ -236,7 +236,7 @@ class SemanticId:
         self._give_codes(data, run)
         trie = self._trained_on()
         objective = NextCodes(
-            among(self.known, data.interactions.where(self.known[data.interactions.item_rows])),
+            among(self.known, data.interactions),
             Prefixes(trie.nodes_of(np.arange(len(trie.items))), trie.children),
             length=config.length,
             batch_size=training.batch_size,

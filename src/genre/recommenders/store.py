@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
@@ -42,11 +42,27 @@ def load_model(directory: Path, kind: type[RecommenderConfig], members: Mapping[
     """
     try:
         config = kind.model_validate_json((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise _unreadable(directory, error) from error
+    return load_as(config, directory, members)
+
+
+def load_as(config: RecommenderConfig, directory: Path, members: Mapping[str, Recommender]) -> Recommender:
+    """Read a fitted model back by settings that are not its own, such as those of what answers in it.
+
+    Args:
+        config: The settings.
+        directory: Where `save_model` wrote: a model that answers with another writes that one's parts among its own.
+        members: The fitted models that a composite one answers with.
+
+    Raises:
+        ArtifactError: A file is missing or damaged.
+        DependencyError: A library that the model needs is not installed.
+    """
+    try:
         state = _from_arrays(load_file(directory / STATE_FILE))
-    except (OSError, SafetensorError, ValidationError) as error:
-        raise ArtifactError(
-            f"the model cannot be read ({error})", place=str(directory), remedy="Run the experiment again."
-        ) from error
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(directory, error) from error
     config.check_installed()
     model = config.build({name: members[name] for name in config.answers_with})
     try:
@@ -58,6 +74,26 @@ def load_model(directory: Path, kind: type[RecommenderConfig], members: Mapping[
             remedy="It was written by another version: run the experiment again.",
         ) from error
     return model
+
+
+def load_part(directory: Path, name: str) -> np.ndarray[Any, Any]:
+    """Return one part of what a fitted model has learned, without reading the others.
+
+    Raises:
+        ArtifactError: The file is missing or damaged, or has no such part.
+    """
+    try:
+        with safe_open(directory / STATE_FILE, "np") as found:
+            part: np.ndarray[Any, Any] = found.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(directory, error) from error
+    return part
+
+
+def _unreadable(directory: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"the model cannot be read ({error})", place=str(directory), remedy="Run the experiment again."
+    )
 
 
 def _to_arrays(state: State) -> dict[str, np.ndarray[Any, Any]]:

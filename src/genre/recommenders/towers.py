@@ -38,6 +38,17 @@ class TwoTowers(nn.Module):
         found: Tensor = self.vectors(rows)
         return found
 
+    def layer_of(self, name: str) -> int | None:
+        """Return how many layers lie between a weight and the output of its tower; what both read is the farthest.
+
+        Vectors that items have of their own belong to no layer, since there is nothing general in them.
+        """
+        if name.startswith(("item.", f"history.{len(self.history) - 1}.")):
+            return 0
+        if name.startswith("vectors.own."):
+            return None
+        return 1 if name.startswith("history.") else 2
+
     def of_histories(self, vectors: Tensor, histories: Histories) -> Tensor:
         """Return histories (B, D) of length 1, none of them empty, whose items are rows of `vectors`."""
         counts = self.ages[histories.ages].exp()

@@ -27,8 +27,12 @@ _NETWORK = "network."
 
 
 def among(known: NDArray[np.bool_], log: Interactions) -> Interactions:
-    """Return the likes with items counted among the known ones: row k is the k-th that is true in `known` (I,)."""
+    """Return the likes of known items, which are counted among these: row k is the k-th that is true in `known` (I,).
+
+    While a model is fitted, all that anybody likes is known. One that was moved and has learned nothing knows less.
+    """
     liked, place = log.liked(), np.cumsum(known) - 1
+    liked = liked.where(known[liked.item_rows])
     return replace(liked, item_rows=place[liked.item_rows].astype(np.int32))
 
 

@@ -72,6 +72,18 @@ class Transformer(nn.Module):
         """Return items (I, D) as they are scored: of length 1 where scores are cosines."""
         return vectors if self.temperature is None else functional.normalize(vectors, dim=-1)
 
+    def layer_of(self, name: str) -> int | None:
+        """Return how many layers lie between a weight and the output; what reads texts and places is the farthest.
+
+        Vectors that items have of their own belong to no layer, since there is nothing general in them.
+        """
+        part, _, rest = name.partition(".")
+        if part == "blocks":
+            return len(self.blocks) - 1 - int(rest.partition(".")[0])
+        if part == "items" and rest.startswith("own."):
+            return None
+        return 0 if part == "norm" else len(self.blocks)
+
     def _bias(self, packed: Packed) -> Tensor:
         """Return what is added to the attention: minus infinity for what may not be seen."""
         hidden = ~packed.visible[:, None]

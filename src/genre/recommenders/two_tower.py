@@ -225,6 +225,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
             DataError: None of the items has a text.
         """
         model = copy(self)
+        model.elsewhere = None  # What people of this catalogue liked in a third one says nothing of others.
         model.reader, model.text = self.reader.moved(items, run, align=align)
         model.known = (same >= 0) & self.known[same]
         model.network = model.new_network()

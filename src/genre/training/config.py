@@ -38,6 +38,9 @@ class TrainingConfig(Config):
     far from the output is general, and should change less (Howard and Ruder, ACL 2018)."""
     unfreeze_every: int | None = Field(default=None, ge=1)
     """Epochs after which one layer more learns, from the output down; none lets all learn at once (ibid.)."""
+    layers: int | None = Field(default=None, ge=1)
+    """Layers that learn, counted from the output down, for models that have layers of their own: those below stay as
+    they were when training began. None lets all learn."""
     adversarial: float = Field(default=0.0, ge=0)
     """Length by which vectors of items or tokens are moved in the direction that hurts most, to learn from that too;
     twice the time (FGM: Miyato et al., ICLR 2017)."""

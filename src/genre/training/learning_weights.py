@@ -48,12 +48,12 @@ def optimizer_of(model: nn.Module, config: TrainingConfig, name: str) -> torch.o
 
 def _layers(model: nn.Module, config: TrainingConfig, name: str) -> dict[int, list[nn.Parameter]]:
     """Return the weights that learn by the layers between them and the output; all as one if that is no matter."""
-    together = config.layer_decay == 1 and config.unfreeze_every is None
+    together = config.layer_decay == 1 and config.unfreeze_every is None and config.layers is None
     if not together and not isinstance(model, Layered):
         raise ConfigError(
-            "the model has no layers that could learn at different rates",
+            "the model has no layers that could learn at different rates, or not at all",
             place=name,
-            remedy="Leave `layer_decay` and `unfreeze_every` out.",
+            remedy="Leave `layer_decay`, `unfreeze_every` and `layers` out.",
         )
     found: dict[int, list[nn.Parameter]] = {}
     for key, weight in model.named_parameters():

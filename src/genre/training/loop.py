@@ -139,6 +139,8 @@ class _Training:
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.epoch = self.step_in_epoch = self.waited = 0
         self.stopped = False
+        self.opened = -1
+        """The epoch for which layers were opened last."""
         self.best: list[tuple[float, int, Weights]] = []
         self.trained = Trained()
         self.losses: list[tuple[float, int]] = []
@@ -191,7 +193,10 @@ class _Training:
         self._save()
 
     def finish(self) -> Trained:
-        """Leave the model with its best weights."""
+        """Leave the model with its best weights, all of which may learn on."""
+        for group in self.optimizer.param_groups:
+            for weight in group["params"]:
+                weight.requires_grad_(True)  # Of some layers the turn may not have come.
         model = self._plain
         # Mixed precision puts a `forward` of its own on the model, which copies of it would share.
         model.__dict__.pop("forward", None)
@@ -236,12 +241,15 @@ class _Training:
                 parameter.grad /= count
 
     def _open_layers(self) -> None:
-        """Let those layers learn whose turn has come."""
-        every = self.config.unfreeze_every
-        if every is not None and self.step_in_epoch == 0:
-            for group in self.optimizer.param_groups:
-                for weight in group["params"]:
-                    weight.requires_grad_(group["layer"] * every <= self.epoch)
+        """Let those layers learn whose turn has come; at the first step of an epoch, or of this process."""
+        every, most = self.config.unfreeze_every or 0, self.config.layers
+        if self.opened == self.epoch or (not every and most is None):
+            return
+        for group in self.optimizer.param_groups:
+            turn = group["layer"] * every <= self.epoch and (most is None or group["layer"] < most)
+            for weight in group["params"]:
+                weight.requires_grad_(turn)
+        self.opened = self.epoch
 
     def _update(self) -> None:
         if self.config.l1:
