@@ -118,6 +118,32 @@ def test_nothing_there_and_two_of_a_name_are_errors(place: Path, tmp_path: Path)
         standings([place / "films.yaml", place / "runs" / "films"], place / "runs")
 
 
+def test_copies_of_a_run_are_told_apart_by_their_directories(place: Path, tmp_path: Path) -> None:
+    for name in ("films", "backup"):
+        shutil.copytree(place / "runs" / "films", tmp_path / name)
+    assert [(one.name, one.run.name) for one in standings([], tmp_path)] == [("backup", "backup"), ("films", "films")]
+    both = Scenarios.open([tmp_path / "backup", tmp_path / "films"])
+    assert list(both) == ["backup", "films"]
+    shutil.copytree(place / "runs" / "courses", tmp_path / "other")
+    manifest = json.loads((tmp_path / "other" / "manifest.json").read_text())
+    (tmp_path / "other" / "manifest.json").write_text(json.dumps(manifest | {"name": "backup"}))
+    assert [one.name for one in standings([], tmp_path)] == ["backup", "films", "other"]
+
+
+def test_compressed_forms_are_no_scenarios_beside_their_source(place: Path, tmp_path: Path) -> None:
+    for name in ("films", "films-int8"):
+        shutil.copytree(place / "runs" / "films", tmp_path / name)
+    told = json.dumps({"model": "runs/films", "method": "int8", "measures": []})
+    (tmp_path / "films-int8" / "compression.json").write_text(told)
+    (tmp_path / ".films-onnx.partial").mkdir()
+    (tmp_path / ".films-onnx.partial" / "compression.json").write_text(told)
+    assert [one.name for one in standings([], tmp_path)] == ["films"]
+    assert [one.run.name for one in standings([tmp_path / "films-int8"], tmp_path)] == ["films-int8"]
+    shutil.rmtree(tmp_path / "films")
+    shutil.rmtree(tmp_path / ".films-onnx.partial")
+    assert [one.run.name for one in standings([], tmp_path)] == ["films-int8"], "where it alone was brought"
+
+
 def test_each_knows_its_own_users_and_items(scenarios: Scenarios) -> None:
     films, courses = scenarios["films"], scenarios["courses"]
     assert list(scenarios) == ["films", "courses"]
