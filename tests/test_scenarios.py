@@ -219,3 +219,20 @@ def test_the_command_lists_them(place: Path) -> None:
     assert result.exit_code == 0, result.output
     for part in ("films", "courses", "done", "hide_seen", "ids of users in common", "Bits per byte"):
         assert part in result.output
+
+
+def test_what_may_be_lost_is_told_as_the_config_says_it(tmp_path: Path) -> None:
+    config = {
+        "name": "films",
+        "data": {"kind": "sample"},
+        "models": {"graph": {"kind": "graph"}},
+        "answer": {"budget": {"bits_per_byte": "+2%"}},
+        "teach": {"budget": {"distinct_2": "-5%", "kl": 0.1}},
+    }
+    (tmp_path / "films.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (one,) = standings([tmp_path / "films.yaml"], tmp_path)
+    assert (one.budget, one.taught_budget) == ({"bits_per_byte": "+2%"}, {"distinct_2": "-5%", "kl": 0.1})
+    words = ["scenarios", str(tmp_path / "films.yaml"), "--runs", str(tmp_path)]
+    result = CliRunner().invoke(app, words, catch_exceptions=False, env={"COLUMNS": "300"})
+    for part in ("bits_per_byte +2%", "may lose, taught", "distinct_2 -5%, kl 0.1"):
+        assert part in result.output

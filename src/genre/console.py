@@ -325,7 +325,8 @@ def show_scenarios(found: Sequence[Standing], overlaps: Sequence[Overlap]) -> No
             "rules": ", ".join(one.rules),
             "writes": ", ".join(one.writes),
             "by": " + ".join(filter(None, [one.generator, str(one.adapter or "")])),
-            "may lose": ", ".join(f"{name} {100 * limit:g} %" for name, limit in (one.budget or {}).items()),
+            "may lose": _limits(one.budget),
+            "may lose, taught": _limits(one.taught_budget),
             "over it": ", ".join(one.over_budget),
         }
         for one in found
@@ -347,6 +348,10 @@ def show_scenarios(found: Sequence[Standing], overlaps: Sequence[Overlap]) -> No
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _limits(budget: Mapping[str, str | float] | None) -> str:
+    return ", ".join(f"{name} {limit}" for name, limit in (budget or {}).items())
 
 
 def show_matrix(found: Mapping[str, Mapping[str, float]]) -> None:

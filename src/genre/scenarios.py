@@ -70,8 +70,10 @@ class Standing:
     """Which language model writes them; nothing where they are put together from the facts."""
     adapter: Path | None = None
     """What that model was taught for this scenario."""
-    budget: dict[str, float] | None = None
-    """What the writing of a language model that answers may lose."""
+    budget: dict[str, str | float] | None = None
+    """What the writing of a language model that answers may lose, as its config says it."""
+    taught_budget: dict[str, str | float] | None = None
+    """What that of the language model that `genre teach` teaches for it may lose."""
     over_budget: tuple[str, ...] = ()
     """Models that lose more, and so may not answer."""
 
@@ -349,7 +351,8 @@ def _plans(experiment: Experiment | None) -> dict[str, Any]:
     write, answer = experiment.write, experiment.answer
     found: dict[str, Any] = {
         "rules": tuple(str(config.kind) for config in answer.strategies),
-        "budget": None if answer.budget is None else answer.budget.model_dump(mode="json", exclude_none=True),
+        "budget": None if answer.budget is None else answer.budget.model_dump(mode="json"),
+        "taught_budget": None if experiment.teach is None else experiment.teach.budget.model_dump(mode="json"),
     }
     if write is not None:
         generator = write.generator
