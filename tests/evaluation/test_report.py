@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import genre.evaluation
+from genre.evaluation._matrix import matrix
 from genre.evaluation._moved import moved
 from genre.evaluation.report import render_report
 from genre.evaluation.results import (
@@ -446,6 +447,40 @@ def test_moved_models_and_few_users_stand_in_tables_and_a_plot() -> None:
     alone = Page(render(few_users=few | {"points": few["points"][:1]}))  # type: ignore[index]
     assert "With few users" not in alone.words, "one share is no curve"
     assert "0.0400 (+0.0200" in alone.words
+
+
+def test_each_model_stands_on_each_scenario() -> None:
+    def told(source: str, share: float, *points: tuple[float, float | None]) -> dict[str, Any]:
+        shares = (0.0, 1.0)[: len(points)]
+        found = [
+            {"share": one, "target": here, "source": there} for one, (here, there) in zip(shares, points, strict=True)
+        ]
+        about = {"source": source, "model": "reader", "same_ids": 0, "same_items": 0}
+        return {"moved": {**about, "points": found, "share": share}}
+
+    results = json.loads(json.dumps(make_results({"scratch": 0.2, "fine": 0.3, "popularity": 0.1}).to_dict()))
+    accounts = {
+        "fine": told("runs/films", 1.0, (0.05, 0.15), (0.31, 0.148)),
+        "kept": told("runs/films", 0.0, (0.05, 0.15), (0.02, 0.1)),
+        "other": told("runs/news", 0.0, (0.04, None)),
+        "small": {"distillation": {}},
+    }
+    found = matrix(accounts, results, {"models": ["scratch", "fine"]}, "courses")
+    assert found is not None
+    own = ("reader of films, as it was", "reader of news, as it was")
+    assert found.heads == ("NDCG@10", *own, "scratch", "fine", "kept", "other")
+    assert found.lines == (
+        ("films", "0.1500", "-", "-", "0.1480", "0.1500", "-"),
+        ("news", "-", "-", "-", "-", "-", "-"),
+        ("courses", "0.0500", "0.0400", "0.2500", "0.3500", "0.0500", "0.0400"),
+    )
+    for word in ("0.1480", "courses", "fine"):
+        assert f">{word}</text>" in found.picture.svg
+    assert matrix({"small": accounts["small"]}, results, {}, "courses") is None
+    page = Page(render(make_results({"from_scratch": 0.2, "popularity": 0.1}), accounts={"kept": accounts["kept"]}))
+    assert "Each model on each scenario" in page.words
+    assert "reader of films, as it was from_scratch kept films 0.1500 - 0.1500" in page.words
+    assert "films 0.0500 0.2500 0.0500" in page.words, "this scenario is called films, too"
 
 
 @pytest.mark.parametrize(

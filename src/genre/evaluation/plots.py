@@ -33,6 +33,8 @@ HEIGHT: Final = 240
 """Of the inside of a plot; rows of dots take what they need, and a few spread to this."""
 ROW, LARGEST_ROW, DOT = 22, 40, 8
 """Heights of a row, of one with much room, and of each further dot in it."""
+_CELL: Final = 28
+"""Height of a cell with a number."""
 # fmt: off
 _TIMES: Final = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
@@ -234,6 +236,41 @@ def curves(
         [shorten(curve.label, 14) for curve in curves],
         [_COLORS[curve.tone] for curve in curves],
     )
+    return figure
+
+
+@_as_svg
+def heat(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]], *, axis: str) -> Figure:
+    """Draw a table of numbers, more being better, each the darker the nearer it is to the largest of its column.
+
+    Args:
+        rows: Labels on the left; at least one.
+        columns: Labels above; at least one.
+        values: For each row one of each column; NaN is a dash on nothing.
+        axis: What the values are.
+    """
+    left = 14 + max(width(shorten(row)) for row in rows)
+    figure, axes = _axes(_CELL * len(rows), left=left, right=10, above=26)
+    axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0), xticks=[], yticks=[], xlabel=axis)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    letters = max(4, int((WIDTH - left - 10) / len(columns) / width("x")) - 1)
+    style: dict[str, Any] = {"horizontalalignment": "center", "verticalalignment": "center"}
+    for at, name in enumerate(columns):
+        axes.text(at + 0.5, -13 / _CELL, shorten(name, letters), color=_COLORS["muted"], **style)
+        largest = max((line[at] for line in values if math.isfinite(line[at])), default=math.nan)
+        for row, line in enumerate(values):
+            known = math.isfinite(line[at])
+            if known:
+                share = line[at] / largest if largest > 0 else 0.0
+                box: Any = (
+                    (at + 0.02, at + 0.98, at + 0.98, at + 0.02),
+                    (row + 0.06, row + 0.06, row + 0.94, row + 0.94),
+                )
+                axes.fill(*box, color=_COLORS[tone(0)], alpha=0.05 + 0.5 * max(0.0, share), linewidth=0)
+            axes.text(at + 0.5, row + 0.5, f"{line[at]:.4f}" if known else "-", **style)
+    for row, name in enumerate(rows):
+        _beside(axes, 0, row + 0.5, shorten(name), -10, horizontalalignment="right")
     return figure
 
 

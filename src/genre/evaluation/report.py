@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from genre.evaluation._classified import classifiers, validities
 from genre.evaluation._frontier import frontiers as frontiers
 from genre.evaluation._labels import duration
+from genre.evaluation._matrix import matrix
 from genre.evaluation._measures import Measure, measure, number, percent, size
 from genre.evaluation._moved import few_users as view_of_few_users
 from genre.evaluation._moved import moved
@@ -82,6 +83,7 @@ def render_report(
         account=account,
         reading=reading,
         frontiers=frontiers(accounts),
+        matrix=matrix(accounts, results, few_users, title),
         moved=moved(accounts),
         few_users=view_of_few_users(few_users),
         classifiers=classifiers(accounts),
