@@ -165,6 +165,23 @@ def test_shares_and_names_that_are_wrong(few: dict[str, Any], message: str) -> N
         Experiment.model_validate({**TARGET, "few_users": few})
 
 
+def test_what_cannot_be_fitted_with_nothing_has_no_value_there(tmp_path: Path) -> None:
+    models = {
+        "both": {"kind": "fusion", "members": ["ease", "graph"]},
+        "ease": {"kind": "ease"},
+        "graph": {"kind": "graph"},
+    }
+    few = {"models": ["both", "ease"]}
+    target = {**TARGET, "models": models, "few_users": few, "split": {"kind": "leave_one_out"}}
+    run = pipeline.run(Experiment.model_validate(target | {"few_users": few | {"shares": [0, 0.5]}}), tmp_path)
+    points = json.loads((run / "account.json").read_text(encoding="utf-8"))["few_users"]["points"]
+    assert [list(point["models"]) for point in points] == [["ease"], ["both", "ease"], ["both", "ease"]]
+    assert [point["models"]["ease"]["over"] is None for point in points] == [True, False, False]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "<td>0 % (0)</td><td>-</td><td>0.0000</td>" in page
+    assert Experiment.model_validate(target).few_users.shares == (0, 0.01, 0.05, 0.2)  # type: ignore[union-attr]
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("tiny")

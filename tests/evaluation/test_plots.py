@@ -99,6 +99,17 @@ def test_a_logarithmic_axis_is_labelled_at_the_ticks() -> None:
     assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.1)
 
 
+def test_nothing_stands_at_the_left_edge_of_a_logarithmic_axis() -> None:
+    lines = [Curve("a", [0, 1, 5, 25], [0.12, 0.2, 0.3, 0.38], tone(0)), Curve("b", [1, 25], [0.2, 0.3], tone(1))]
+    svg = curves(lines, x_axis="users, %", y_axis="NDCG", x_ticks=[0, 1, 5, 25])
+    x = [texts(svg)[label][0] for label in ("0", "1", "5", "25")]
+    assert np.diff(x) == pytest.approx(np.full(3, x[1] - x[0]), abs=0.1)
+    (mark,) = markers(svg, "var(--paper)")
+    assert mark[0] == pytest.approx(x[0], abs=3)
+    dotted = re.findall(r'<path d="M ([\d.]+) [\d.]+ L ([\d.]+) [\d.]+ "[^>]*stroke-dasharray[^>]*tone-0', svg)
+    assert [float(end) for end in dotted[0]] == pytest.approx([mark[0], x[1]], abs=3)
+
+
 def test_a_cell_is_the_darker_the_nearer_it_is_to_the_largest_of_its_column() -> None:
     svg = heat(["a", "b"], ["films", "news"], [[0.4, math.nan], [0.1, 0.02]], axis="NDCG@10")
     found = texts(svg)

@@ -444,6 +444,13 @@ def test_moved_models_and_few_users_stand_in_tables_and_a_plot() -> None:
     )
     assert "0.1200 (+0.0200 [+0.0100, +0.0300])" in page.words
     assert "With few users" in page.words
+    assert "At 0, nobody's events were known." in page.words
+    del few["points"][0]["models"]["scratch"]  # type: ignore[index]
+    few["points"][0]["models"][EVIL]["over"] = None  # type: ignore[index]
+    without = Page(render(few_users=few))
+    assert "0 % (0) - 0.0400 5 % (10) 0.1000" in without.words, "it could not be fitted with nothing"
+    assert "With few users" in without.words
+    few["points"][0]["models"] = {"scratch": one(0.02, 0), EVIL: one(0.04, 0.02)}  # type: ignore[index]
     alone = Page(render(few_users=few | {"points": few["points"][:1]}))  # type: ignore[index]
     assert "With few users" not in alone.words, "one share is no curve"
     assert "0.0400 (+0.0200" in alone.words

@@ -209,7 +209,8 @@ def curves(
         curves: What to draw, the most important first; at least one.
         x_axis: What x is.
         y_axis: What y is.
-        x_ticks: Where x has its labels; the x axis is then logarithmic.
+        x_ticks: Where x has its labels; the x axis is then logarithmic. 0 stands at its left edge, where a dot marks
+            what is there, and the line from it to the next is dotted: how far it is away cannot be shown.
         diagonal: Whether to draw the dashed line on which x and y are equal.
     """
     right = 34 + max(width(shorten(curve.label, 14)) for curve in curves)
@@ -217,22 +218,26 @@ def curves(
     _name(axes, x_axis, y_axis)
     if diagonal:
         axes.axline((0, 0), slope=1, **_DASHED)
+    edge = _edge(x_ticks)
     for curve in reversed(curves):
-        color = _COLORS[curve.tone]
-        axes.plot(curve.x, curve.y, color=color, linewidth=2)
+        color, begins = _COLORS[curve.tone], int(bool(x_ticks) and curve.x[0] == 0)
+        axes.plot(curve.x[begins:], curve.y[begins:], color=color, linewidth=2)
+        if begins:
+            axes.plot([edge, *curve.x[1:2]], curve.y[:2], color=color, linewidth=2, linestyle=(0, (1, 2)))
+            axes.plot(edge, curve.y[0], "o", color=color, markersize=6, markeredgecolor=_COLORS["paper"])
         if curve.sizes:
             areas = 20 + 100 * np.asarray(curve.sizes) / max(curve.sizes)
             axes.scatter(curve.x, curve.y, areas, color=color, linewidths=0, zorder=2)
     if x_ticks:
         axes.set_xscale("log")
-        axes.set_xticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
+        axes.set_xticks([tick or edge for tick in x_ticks], [f"{tick:g}" for tick in x_ticks])
         axes.minorticks_off()
     else:
         axes.locator_params(axis="x", nbins=5)
     axes.locator_params(axis="y", nbins=5)
     label_ends(
         axes,
-        [(curve.x[-1], curve.y[-1]) for curve in curves],
+        [(curve.x[-1] or edge, curve.y[-1]) if x_ticks else (curve.x[-1], curve.y[-1]) for curve in curves],
         [shorten(curve.label, 14) for curve in curves],
         [_COLORS[curve.tone] for curve in curves],
     )
@@ -272,6 +277,12 @@ def heat(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[
     for row, name in enumerate(rows):
         _beside(axes, 0, row + 0.5, shorten(name), -10, horizontalalignment="right")
     return figure
+
+
+def _edge(ticks: Sequence[float]) -> float:
+    """Return where 0 stands on a logarithmic axis: a step before the first of the others."""
+    first, *others = [tick for tick in ticks if tick > 0] or [1.0]
+    return first / min(10.0, others[0] / first if others else 10.0)
 
 
 def _axes(height: float, *, left: float, right: float, above: float = 10) -> tuple[Figure, Axes]:
