@@ -18,10 +18,12 @@ from genre.api import open_run
 from genre.cli import app
 from genre.compressing import Wish, compress
 from genre.core.errors import ConfigError
+from genre.evaluation.results import Results
 from genre.evaluation.writing import WritingConfig
 from genre.language.base import Prompt, Sampling
 from genre.language.local import LocalGeneratorConfig
 from genre.recommenders.compact import Compact
+from genre.scenarios import standings
 from genre.workspace import read_manifest, verify
 from tests.language.models import write_tiny
 
@@ -63,6 +65,15 @@ def test_the_small_form_is_a_run_of_its_own(run: Path) -> None:
     told = {one["name"]: one for one in json.loads((small / "compression.json").read_text())["measures"]}
     assert list(told) == ["size", "weights", "latency", "latency@many", "NDCG@10"]
     assert told["weights"]["change"]["mean"] < -0.5
+    beside = json.loads((small / "compression.json").read_text())["beside"]
+    source = Results.load(run).models
+    assert beside["whole"]["accuracy"] == pytest.approx(source["sasrec"].test["NDCG@10"].mean)
+    assert 0 < beside["whole"]["answer"] < 1
+    assert set(beside["others"]) == {"both", "ease", "popularity"}
+    assert beside["others"]["both"]["accuracy"] == source["both"].test["NDCG@10"].mean
+    page = (small / "report.html").read_text(encoding="utf-8")
+    assert "sasrec, whole was measured when it was compressed, the other grey ones when films was run." in page
+    assert [one.name for one in standings([], run.parent)] == ["films"], "a small form is no scenario of its own"
     engine = open_run(small)
     assert isinstance(engine.model, Compact)
     whole = open_run(run, model="sasrec")

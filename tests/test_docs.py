@@ -85,7 +85,7 @@ def test_the_example_moves_films_to_courses(tmp_path: Path) -> None:
     assert "<svg" in table[: table.index("<table>")]
     lines = re.findall(r"<tr>(.*?)</tr>", table[: table.index("</table>")])
     heads, films, courses = (re.findall(r"<t[hd]>(.*?)</t[hd]>", line) for line in lines)
-    assert heads == ["NDCG@10", "reader of films, as it was", "from_scratch", "zero_shot", "finetune", "domain"]
+    assert heads == ["NDCG@10", "reader as it was (films)", "from_scratch", "zero_shot", "finetune", "domain"]
     assert (films[0], films[2], courses[0]) == ("films", "-", "courses")
     assert films[1] == films[3], "who learns nothing forgets nothing"
     assert all(float(cell) > 0 for cell in [films[1], *films[3:], *courses[1:]])

@@ -133,14 +133,17 @@ def test_copies_of_a_run_are_told_apart_by_their_directories(place: Path, tmp_pa
 def test_compressed_forms_are_no_scenarios_beside_their_source(place: Path, tmp_path: Path) -> None:
     for name in ("films", "films-int8"):
         shutil.copytree(place / "runs" / "films", tmp_path / name)
-    told = json.dumps({"model": "runs/films", "method": "int8", "measures": []})
-    (tmp_path / "films-int8" / "compression.json").write_text(told)
+    told = json.dumps({"model": "graph", "run": "films", "method": "int8", "measures": []})
+    (tmp_path / "films-int8" / "compression.json").write_text(json.dumps({"model": "graph", "method": "int8"}))
     (tmp_path / ".films-onnx.partial").mkdir()
     (tmp_path / ".films-onnx.partial" / "compression.json").write_text(told)
+    shutil.copytree(tmp_path / "films-int8", tmp_path / "small")
+    (tmp_path / "small" / "compression.json").write_text(told)
     assert [one.name for one in standings([], tmp_path)] == ["films"]
     assert [one.run.name for one in standings([tmp_path / "films-int8"], tmp_path)] == ["films-int8"]
     shutil.rmtree(tmp_path / "films")
     shutil.rmtree(tmp_path / ".films-onnx.partial")
+    shutil.rmtree(tmp_path / "small")
     assert [one.run.name for one in standings([], tmp_path)] == ["films-int8"], "where it alone was brought"
 
 

@@ -20,6 +20,7 @@ import polars as pl
 
 from genre import pipeline
 from genre.adaptation.compression.measuring import ACCOUNT as COMPRESSION
+from genre.adaptation.compression.measuring import RUN
 from genre.config import Experiment
 from genre.config_file import read_experiment
 from genre.core.errors import ArtifactError, ConfigError, GenreError
@@ -292,7 +293,9 @@ def _source_of(run: Path) -> str | None:
     """Return the name of the run whose compressed form this one is, or is to be; None where it is none."""
     for place in (run, run.with_name(f".{run.name}.partial")):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            return Path(json.loads((place / COMPRESSION).read_text(encoding="utf-8"))["model"]).name
+            told = json.loads((place / COMPRESSION).read_text(encoding="utf-8"))
+            # Earlier versions noted no run: by default, the name says which.
+            return str(told.get(RUN) or run.name.removesuffix(f"-{told['method']}"))
     return None
 
 

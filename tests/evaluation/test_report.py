@@ -15,6 +15,8 @@ import pytest
 import genre.evaluation
 from genre.evaluation._matrix import matrix
 from genre.evaluation._moved import moved
+from genre.evaluation._pictures import Picture, overview
+from genre.evaluation._view import read_models
 from genre.evaluation.report import render_report
 from genre.evaluation.results import (
     AgainstBest,
@@ -146,6 +148,7 @@ def render(results: Results | None = None, **changes: Any) -> str:
         "texts": [],
         "measured": {},
         "few_users": {},
+        "beside": {},
         "notice": None,
     }
     return render_report(**arguments | changes)
@@ -456,6 +459,36 @@ def test_moved_models_and_few_users_stand_in_tables_and_a_plot() -> None:
     assert "0.0400 (+0.0200" in alone.words
 
 
+def test_a_compressed_model_stands_beside_the_whole_one_and_its_teacher() -> None:
+    results = make_results({"small": 0.3, "popularity": 0.1})
+    answers = {"small": 0.001, "popularity": 0.0005}
+    timed = {
+        name: replace(one, seconds={**one.seconds, "answer": answers[name]}) for name, one in results.models.items()
+    }
+    results = replace(results, models=timed)
+    others = {"teacher": {"accuracy": 0.35, "answer": 0.2}, "popularity": {"accuracy": 0.1, "answer": 0.0005}}
+    whole = {"accuracy": 0.31, "answer": 0.002}
+    beside = {"run": "films", "model": "small", "metric": "NDCG@10", "whole": whole, "others": others}
+    models = read_models(json.loads(json.dumps(results.to_dict())), [])
+
+    def drawn(given: dict[str, Any]) -> Picture:
+        return next(
+            one for one in overview(models, results.to_dict(), given) if one.title == "Accuracy and time to answer"
+        )
+
+    found = drawn(beside)
+    labels = [name for name in ("small", "small, whole", "teacher", "popularity") if f">{name}</text>" in found.svg]
+    assert labels == ["small", "small, whole", "teacher", "popularity"]
+    assert found.caption.endswith(
+        "small, whole was measured when it was compressed, the other grey ones when films was run."
+    )
+    assert found.svg.count(">popularity</text>") == 1, "which is in both"
+    for other in ({}, beside | {"metric": "Recall@5"}):
+        assert ">teacher</text>" not in drawn(other).svg
+        assert "was compressed" not in drawn(other).caption
+    assert "small, whole was measured" in Page(render(results, beside=beside)).words
+
+
 def test_each_model_stands_on_each_scenario() -> None:
     def told(source: str, share: float, *points: tuple[float, float | None]) -> dict[str, Any]:
         shares = (0.0, 1.0)[: len(points)]
@@ -474,7 +507,7 @@ def test_each_model_stands_on_each_scenario() -> None:
     }
     found = matrix(accounts, results, {"models": ["scratch", "fine"]}, "courses")
     assert found is not None
-    own = ("reader of films, as it was", "reader of news, as it was")
+    own = ("reader as it was (films)", "reader as it was (news)")
     assert found.heads == ("NDCG@10", *own, "scratch", "fine", "kept", "other")
     assert found.lines == (
         ("films", "0.1500", "-", "-", "0.1480", "0.1500", "-"),
@@ -486,7 +519,7 @@ def test_each_model_stands_on_each_scenario() -> None:
     assert matrix({"small": accounts["small"]}, results, {}, "courses") is None
     page = Page(render(make_results({"from_scratch": 0.2, "popularity": 0.1}), accounts={"kept": accounts["kept"]}))
     assert "Each model on each scenario" in page.words
-    assert "reader of films, as it was from_scratch kept films 0.1500 - 0.1500" in page.words
+    assert "reader as it was (films) from_scratch kept films 0.1500 - 0.1500" in page.words
     assert "films 0.0500 0.2500 0.0500" in page.words, "this scenario is called films, too"
 
 

@@ -75,7 +75,7 @@ def _as_it_was(told: Mapping[str, Any], results: Mapping[str, Any], places: Sequ
         if (place, model) not in found:
             here = _here(name, told, results) if len(one["points"]) == 1 else first["target"]
             there = [first["source"] if place == other else None for other in places]
-            found[place, model] = f"{model} of {PurePath(place).name}, as it was", [*there, here]
+            found[place, model] = f"{model} as it was ({PurePath(place).name})", [*there, here]
     return [found[key] for key in sorted(found, key=lambda key: places.index(key[0]))]
 
 

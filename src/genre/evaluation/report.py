@@ -51,6 +51,7 @@ def render_report(
     texts: Sequence[Mapping[str, Any]],
     measured: Mapping[str, Any],
     few_users: Mapping[str, Any],
+    beside: Mapping[str, Any],
     notice: str | None,
 ) -> str:
     """Return the report as HTML.
@@ -69,6 +70,7 @@ def render_report(
         texts: What was written: user_id, item_id, title, kind, language, text, writer, provenance.
         measured: What was found out about the texts by more than reading them; see `genre.texts.write_texts`.
         few_users: What models are worth with the events of some users; see `genre.few_users`.
+        beside: What a compressed model is shown beside; see `genre.compressing`.
         notice: A sentence that must stand above all results, or None.
     """
     primary = results["primary"]
@@ -93,7 +95,7 @@ def render_report(
         models=models,
         skipped=[planned for planned in plan if planned["skipped"]],
         headline=headline(models, primary),
-        pictures=overview(models, results),
+        pictures=overview(models, results, beside),
         board=leaderboard(models, primary),
         every_metric=columns_of(ranking, tests),
         beyond=columns_of(BEYOND, beyond),

@@ -25,6 +25,9 @@ from genre.metrics.statistics import Interval, ratio_change
 
 SIZE, WEIGHTS, ONE, MANY = "size", "weights", "latency", "latency@many"
 ACCOUNT, PICTURE = "compression.json", "compression.svg"
+RUN, BESIDE = "run", "beside"
+"""In the account of a run's compression: the run's directory; and accuracy and time to answer of the whole model, and
+of the others there."""
 _BYTES, _SECONDS = (SIZE, WEIGHTS), (ONE, MANY)
 _ROUNDING = 1e-9
 
@@ -155,9 +158,9 @@ class Compression:
     def save(self, directory: Path) -> None:
         """Write all of it as JSON, and a picture, into an existing directory."""
         account = {"model": self.model, "method": self.method, **self.told}
-        account["measures"] = [_plain(asdict(one)) for one in self.compared]
+        account["measures"] = [asdict(one) for one in self.compared]
         with atomic_file(directory / ACCOUNT) as path:
-            path.write_text(json.dumps(account, indent=1, ensure_ascii=False), encoding="utf-8")
+            path.write_text(json.dumps(_plain(account), indent=1, ensure_ascii=False), encoding="utf-8")
         with atomic_file(directory / PICTURE) as path:
             path.write_text(picture(self.compared), encoding="utf-8")
 
