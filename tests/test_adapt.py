@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from genre import pipeline
-from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading
+from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading, taught
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment
@@ -21,6 +21,7 @@ from genre.core.run import Silent
 from genre.few_users import with_users
 from genre.language.smollm import SmolLmConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
+from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.two_tower import TwoTowerConfig
 from genre.runs import forget, open_run
 from genre.stages import Trial, prepare
@@ -248,7 +249,14 @@ def test_who_teaches_and_who_is_taught(runs: Path) -> None:
     assert of(["finetune", "domain", "distill"]).teacher == "domain"
     two = of(["distill"], student="two_tower").student
     assert (two.kind, two.vectors.encoder.kind, two.embedding_size) == ("two_tower", "hashing", 64)
-    with pytest.raises(ConfigError, match=r"there is no student 'ease'.*Choose from sasrec, two_tower"):
+    assert of(["distill"]).student.kind == "sasrec", "another kind than the source's"
+    small = of(["distill"], student="llm_sequential", base="small").student
+    assert (small.kind, small.base.model, small.embedding_size) == ("llm_sequential", "small", 64)
+    assert small.training == LlmSequentialConfig().training, "towers are trained otherwise"
+    assert of(["distill"], student="llm_sequential").student.base == SmolLmConfig()
+    of_sequence = taught("domain", SasrecConfig(), None, SmolLmConfig())
+    assert of_sequence["student_from_scratch"].kind == "two_tower"
+    with pytest.raises(ConfigError, match=r"there is no student 'ease'.*Choose from sasrec, two_tower, llm_seq"):
         of(["distill"], student="ease")
 
 

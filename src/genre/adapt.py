@@ -40,7 +40,7 @@ PROMPT, WITH_EXAMPLES = "prompt", "prompt_examples"
 DISTILL, ALONE = "distill", "student_from_scratch"
 """A small model that the moved one teaches, and the same with the log alone."""
 CHOICES: Final = (*METHODS, PROMPT, DISTILL)
-Student: TypeAlias = Literal["sasrec", "two_tower"]
+Student: TypeAlias = Literal["sasrec", "two_tower", "llm_sequential"]
 STUDENTS: Final[tuple[Student, ...]] = get_args(Student)
 SCRATCH: Final = "from_scratch"
 _ZERO_SHOT: Final = "zero_shot"
@@ -60,7 +60,7 @@ def adapt(
     methods: Sequence[str] = ("finetune",),
     model: str | None = None,
     base: str | None = None,
-    student: Student = "sasrec",
+    student: Student | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Run an experiment with a model moved to it in one way or several, and return the run's directory.
@@ -76,9 +76,11 @@ def adapt(
             model finds with `zero_shot`; `distill` makes a student beside the same without a teacher, and the teacher
             is the model moved with `domain` or else `finetune`. What these need is made too.
         model: Of the source; its best one that can be moved, where none is named.
-        base: The language model that `prompt` asks, a directory or a name on the hub. Where none is named, that of the
-            source's model if it is one, or else the one that comes with Genre.
-        student: The kind of model that `distill` teaches.
+        base: The language model that `prompt` asks, and that a student `llm_sequential` learns in, a directory or a
+            name on the hub. Where none is named, that of the source's model if it is one, or else the one that comes
+            with Genre.
+        student: The kind of model that `distill` teaches; where none is named, `sasrec`, or `two_tower` where the
+            source's is a `sasrec` itself.
         progress: Shows how far it has come.
 
     Raises:
@@ -103,7 +105,7 @@ def moving(
     methods: Sequence[str],
     *,
     base: str | None = None,
-    student: Student = "sasrec",
+    student: Student | None = None,
 ) -> Experiment:
     """Return the target's experiment with a model of a finished run moved to it; see `adapt`.
 
@@ -118,11 +120,12 @@ def moving(
     for method in (*needed, *methods):
         if method in METHODS:
             more[method] = AdaptedConfig(source=source, model=model, **METHODS[method], **reading(method, inner))
+    own = inner.base if isinstance(inner, LlmSequentialConfig) else SmolLmConfig()
+    language = own if base is None else LocalGeneratorConfig(model=base)
     if PROMPT in methods:
-        own = inner.base if isinstance(inner, LlmSequentialConfig) else SmolLmConfig()
-        more |= prompts(target, own if base is None else LocalGeneratorConfig(model=base))
+        more |= prompts(target, language)
     if DISTILL in methods:
-        more |= taught(teacher, inner, student)
+        more |= taught(teacher, inner, student, language)
     if taken := sorted(set(more) & set(target.models)):
         raise ConfigError(
             f"the target has a model {taken[0]!r} already", place="models", remedy="Give it another name there."
@@ -164,29 +167,35 @@ def prompts(target: Experiment, base: LanguageModel) -> dict[str, RecommenderCon
     return {PROMPT: plain, WITH_EXAMPLES: plain.model_copy(update={"examples": _EXAMPLES})}
 
 
-def taught(teacher: str, source: Inner, kind: Student) -> dict[str, RecommenderConfig]:
+def taught(teacher: str, source: Inner, kind: Student | None, language: LanguageModel) -> dict[str, RecommenderConfig]:
     """Return a small model that another teaches, and the same with the log alone.
 
-    It reads the texts as the source does, so that it knows new items too, and is trained as the source is, unless that
-    is a language model.
+    It reads the texts as the source does, so that it knows new items too, and is trained as the source is, unless one
+    of them is a language model.
 
     Args:
         teacher: By its name.
         source: Settings of the source's model.
-        kind: Of the student.
+        kind: Of the student; another than the source's where none is named.
+        language: What a student that is a language model learns in.
 
     Raises:
         ConfigError: There is no such kind.
     """
+    kind = kind or ("two_tower" if isinstance(source, SasrecConfig) else "sasrec")
     if kind not in STUDENTS:
         raise ConfigError(f"there is no student {kind!r}", place="adapt", remedy=f"Choose from {', '.join(STUDENTS)}.")
     vectors = source.reads or VectorsConfig()
     how: dict[str, Any] = {"embedding_size": _SIZE}
-    if not isinstance(source, LlmSequentialConfig):
+    if not isinstance(source, LlmSequentialConfig) and kind != "llm_sequential":
         how["training"] = source.training
-    student: SasrecConfig | TwoTowerConfig = TwoTowerConfig(vectors=vectors, **how)
+    student: Inner
     if kind == "sasrec":
         student = SasrecConfig(text=ItemTextConfig(vectors=vectors), num_blocks=1, **how)
+    elif kind == "two_tower":
+        student = TwoTowerConfig(vectors=vectors, **how)
+    else:
+        student = LlmSequentialConfig(base=language, vectors=vectors, **how)
     return {DISTILL: DistilledConfig(teacher=teacher, student=student), ALONE: student}
 
 

@@ -116,9 +116,15 @@ def adapt(
     model: Annotated[Optional[str], typer.Option(help="Of the source; its best that can be moved without.")] = None,  # noqa: UP045
     base: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="The language model of prompt, a directory or a name on the hub; the embedded one without."),
+        typer.Option(
+            help="The language model of prompt, and of a student that is one, a directory or a name on the hub; the "
+            "embedded one without."
+        ),
     ] = None,
-    student: Annotated[Literal["sasrec", "two_tower"], typer.Option(help="The small model of distill.")] = "sasrec",
+    student: Annotated[
+        Optional[Literal["sasrec", "two_tower", "llm_sequential"]],  # noqa: UP045
+        typer.Option(help="The small model of distill; sasrec without, or two_tower where the source is a sasrec."),
+    ] = None,
     overrides: SetOption = [],  # noqa: B006
     runs: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
 ) -> None:
