@@ -18,6 +18,7 @@ from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment
 from genre.core.errors import ConfigError
 from genre.core.run import Silent
+from genre.data.sample.worlds import SampleConfig, sample_tables
 from genre.few_users import with_users
 from genre.language.smollm import SmolLmConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
@@ -258,6 +259,23 @@ def test_who_teaches_and_who_is_taught(runs: Path) -> None:
     assert of_sequence["student_from_scratch"].kind == "two_tower"
     with pytest.raises(ConfigError, match=r"there is no student 'ease'.*Choose from sasrec, two_tower, llm_seq"):
         of(["distill"], student="ease")
+
+
+def test_unlabelled_histories_teach_a_student_who_knows_nobody(runs: Path, tmp_path: Path) -> None:
+    target = Experiment.model_validate({**TARGET, "few_users": {"models": ["ease"], "shares": [0]}})
+    log = sample_tables(SampleConfig(num_viewers=80, seed=3)).interactions
+    log.select("user_id", "item_id", "timestamp").head(300).write_csv(tmp_path / "visits.csv")
+    with pytest.raises(ConfigError, match=r"adapt\.unlabelled: a teacher would be asked about .*visits\.csv"):
+        adapt(runs / "first", target, tmp_path, methods=["domain"], unlabelled=tmp_path / "visits.csv")
+    words = ["adapt", str(runs / "first"), "--to", str(tmp_path / "second.yaml"), "--runs", str(tmp_path)]
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(TARGET | {"few_users": {"models": ["ease"], "shares": [0]}}))
+    words += ["--method", "distill", "--method", "zero_shot", "--unlabelled", str(tmp_path / "visits.csv")]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    account = json.loads((tmp_path / "second" / "account.json").read_text(encoding="utf-8"))
+    assert account["accounts"]["distill"]["distillation"]["unlabelled"] > 5
+    nobody = account["few_users"]["points"][0]["models"]
+    assert nobody["distill"]["mean"] > 0 == nobody["student_from_scratch"]["mean"]
 
 
 def test_a_language_model_reads_the_catalogue_first_where_enough_of_it_learns() -> None:

@@ -13,6 +13,7 @@ from genre.config import Experiment
 from genre.config_file import read_experiment
 from genre.core.errors import ConfigError
 from genre.core.run import Progress
+from genre.data.readers import FilesConfig
 from genre.evaluation.few_users import FewUsersConfig
 from genre.features.text import TextConfig
 from genre.features.vectors import VectorsConfig
@@ -61,6 +62,7 @@ def adapt(
     model: str | None = None,
     base: str | None = None,
     student: Student | None = None,
+    unlabelled: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Run an experiment with a model moved to it in one way or several, and return the run's directory.
@@ -81,20 +83,29 @@ def adapt(
             with Genre.
         student: The kind of model that `distill` teaches; where none is named, `sasrec`, or `two_tower` where the
             source's is a `sasrec` itself.
+        unlabelled: A file of further histories of the target, of which nobody knows how they go on; the teacher of
+            `distill` is asked about them, too.
         progress: Shows how far it has come.
 
     Raises:
         ArtifactError: There is no finished run.
-        ConfigError: No model of the source can be moved, there is no such method, or a name is taken.
+        ConfigError: No model of the source can be moved, there is no such method, a name is taken, or there are
+            unlabelled histories and nobody is taught.
     """
     for method in methods:
         if method not in CHOICES:
             raise ConfigError(
                 f"there is no method {method!r}", place="adapt", remedy=f"Choose from {', '.join(CHOICES)}."
             )
+    if unlabelled is not None and DISTILL not in methods:
+        raise ConfigError(
+            f"a teacher would be asked about {str(unlabelled)!r}, and there is none",
+            place="adapt.unlabelled",
+            remedy="Add the method `distill`, or leave it out.",
+        )
     where = pipeline.run(read_experiment(source), runs, progress=progress) if source.suffix in CONFIGS else source
     name = model or movable(where)
-    found = moving(where, name, target, methods, base=base, student=student)
+    found = moving(where, name, target, methods, base=base, student=student, unlabelled=unlabelled)
     return pipeline.run(found, runs, progress=progress)
 
 
@@ -106,6 +117,7 @@ def moving(
     *,
     base: str | None = None,
     student: Student | None = None,
+    unlabelled: Path | None = None,
 ) -> Experiment:
     """Return the target's experiment with a model of a finished run moved to it; see `adapt`.
 
@@ -125,7 +137,7 @@ def moving(
     if PROMPT in methods:
         more |= prompts(target, language)
     if DISTILL in methods:
-        more |= taught(teacher, inner, student, language)
+        more |= taught(teacher, inner, student, language, unlabelled)
     if taken := sorted(set(more) & set(target.models)):
         raise ConfigError(
             f"the target has a model {taken[0]!r} already", place="models", remedy="Give it another name there."
@@ -167,7 +179,9 @@ def prompts(target: Experiment, base: LanguageModel) -> dict[str, RecommenderCon
     return {PROMPT: plain, WITH_EXAMPLES: plain.model_copy(update={"examples": _EXAMPLES})}
 
 
-def taught(teacher: str, source: Inner, kind: Student | None, language: LanguageModel) -> dict[str, RecommenderConfig]:
+def taught(
+    teacher: str, source: Inner, kind: Student | None, language: LanguageModel, unlabelled: Path | None = None
+) -> dict[str, RecommenderConfig]:
     """Return a small model that another teaches, and the same with the log alone.
 
     It reads the texts as the source does, so that it knows new items too, and is trained as the source is, unless one
@@ -178,6 +192,7 @@ def taught(teacher: str, source: Inner, kind: Student | None, language: Language
         source: Settings of the source's model.
         kind: Of the student; another than the source's where none is named.
         language: What a student that is a language model learns in.
+        unlabelled: Histories that the teacher is asked about beside those of the log.
 
     Raises:
         ConfigError: There is no such kind.
@@ -196,7 +211,8 @@ def taught(teacher: str, source: Inner, kind: Student | None, language: Language
         student = TwoTowerConfig(vectors=vectors, **how)
     else:
         student = LlmSequentialConfig(base=language, vectors=vectors, **how)
-    return {DISTILL: DistilledConfig(teacher=teacher, student=student), ALONE: student}
+    more = None if unlabelled is None else FilesConfig(interactions=unlabelled)
+    return {DISTILL: DistilledConfig(teacher=teacher, student=student, unlabelled=more), ALONE: student}
 
 
 def movable(run: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 
@@ -125,6 +125,10 @@ def adapt(
         Optional[Literal["sasrec", "two_tower", "llm_sequential"]],  # noqa: UP045
         typer.Option(help="The small model of distill; sasrec without, or two_tower where the source is a sasrec."),
     ] = None,
+    unlabelled: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A file of further histories of the target that the teacher of distill is asked about."),
+    ] = None,
     overrides: SetOption = [],  # noqa: B006
     runs: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
 ) -> None:
@@ -134,7 +138,8 @@ def adapt(
     from genre.console import Bars, show_run
 
     target = read_experiment(to, overrides)
-    found = moved(source, target, runs, methods=method, model=model, base=base, student=student, progress=Bars())
+    how: dict[str, Any] = {"model": model, "base": base, "student": student, "unlabelled": unlabelled}
+    found = moved(source, target, runs, methods=method, progress=Bars(), **how)
     show_run(found)
 
 
