@@ -12,11 +12,11 @@ import yaml
 from typer.testing import CliRunner
 
 from genre import pipeline
-from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading, taught
+from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading, taught, without_events
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment
-from genre.core.errors import ConfigError
+from genre.core.errors import ConfigError, DataError
 from genre.core.run import Silent
 from genre.data.sample.worlds import SampleConfig, sample_tables
 from genre.few_users import with_users
@@ -259,6 +259,28 @@ def test_who_teaches_and_who_is_taught(runs: Path) -> None:
     assert of_sequence["student_from_scratch"].kind == "two_tower"
     with pytest.raises(ConfigError, match=r"there is no student 'ease'.*Choose from sasrec, two_tower, llm_seq"):
         of(["distill"], student="ease")
+
+
+def test_a_target_without_events_is_told_what_answers_there(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\n", encoding="utf-8")
+    courses = sample_tables(SampleConfig(world="courses")).items
+    assert courses is not None
+    courses.select("item_id", "title", "description").write_csv(tmp_path / "items.csv")
+    data = {"kind": "files", "interactions": tmp_path / "log.csv", "items": tmp_path / "items.csv"}
+    target = Experiment.model_validate({**TARGET, "data": data})
+    with pytest.raises(DataError, match=r"log\.csv: the log holds no event.*`genre\.adapt\.without_events\(SOURCE_RUN"):
+        adapt(runs / "first", target, tmp_path, methods=["zero_shot"])
+    assert not (tmp_path / "second").exists()
+    engine = without_events(runs / "first", tmp_path / "items.csv")
+    first = str(engine.data.items.vocabulary.ids[0])
+    found = engine.recommend(histories=[[first]], n=5)["item_id"].to_list()
+    assert len(set(found)) == 5
+    assert first not in found
+    other = without_events(runs / "first", tmp_path / "items.csv", model="towers", align=True)
+    assert (
+        other.recommend(histories=[[first]], n=5)["score"].to_list()
+        != engine.recommend(histories=[[first]], n=5)["score"].to_list()
+    )
 
 
 def test_unlabelled_histories_teach_a_student_who_knows_nobody(runs: Path, tmp_path: Path) -> None:

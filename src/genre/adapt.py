@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+import polars as pl
+
 from genre import pipeline
 from genre.adaptation.adapted import CONFIGS, MOVABLE, AdaptedConfig, Inner
 from genre.adaptation.distil import DistilledConfig
 from genre.config import Experiment
 from genre.config_file import read_experiment
-from genre.core.errors import ConfigError
-from genre.core.run import Progress
+from genre.core.errors import ConfigError, DataError
+from genre.core.run import Progress, RunContext
+from genre.data.build import build_dataset
+from genre.data.columns import ITEM_ID, TIMESTAMP, USER_ID
 from genre.data.readers import FilesConfig
+from genre.data.readers.files import load_files, read_items
+from genre.data.tables import Tables
+from genre.engine import Engine
 from genre.evaluation.few_users import FewUsersConfig
 from genre.features.text import TextConfig
 from genre.features.vectors import VectorsConfig
@@ -47,6 +54,8 @@ SCRATCH: Final = "from_scratch"
 _ZERO_SHOT: Final = "zero_shot"
 _TEACHERS: Final = ("domain", "finetune")
 """Moved models that have learned on, the best first."""
+_SMALL: Final = 1 << 16
+"""Bytes above which a log is not read twice to see whether it holds anything."""
 _SIZE: Final = 64
 """Numbers of an item's vector in a student."""
 _EXAMPLES: Final = 4
@@ -91,6 +100,7 @@ def adapt(
         ArtifactError: There is no finished run.
         ConfigError: No model of the source can be moved, there is no such method, a name is taken, or there are
             unlabelled histories and nobody is taught.
+        DataError: The target's log holds no event.
     """
     for method in methods:
         if method not in CHOICES:
@@ -103,10 +113,51 @@ def adapt(
             place="adapt.unlabelled",
             remedy="Add the method `distill`, or leave it out.",
         )
+    _check_events(target)
     where = pipeline.run(read_experiment(source), runs, progress=progress) if source.suffix in CONFIGS else source
     name = model or movable(where)
     found = moving(where, name, target, methods, base=base, student=student, unlabelled=unlabelled)
     return pipeline.run(found, runs, progress=progress)
+
+
+def without_events(source: Path, items: Path, *, model: str | None = None, align: bool = False) -> Engine:
+    """Return what answers where there is a catalogue and no event yet: a model of a run as it is, as `zero_shot`.
+
+    It is asked about histories of visitors: nobody is known by an id.
+
+    Args:
+        source: A finished run.
+        items: A file with the catalogue of the other scenario, whose items have texts.
+        model: Of the source; its best one that can be moved, where none is named.
+        align: Whether texts are first spread, as a whole, as the source's are, as with `domain`.
+
+    Raises:
+        ArtifactError: There is no finished run, or no such model in it.
+        ConfigError: No model of the source can be moved.
+        DataError: The file cannot be read, or none of the items has a text.
+    """
+    log = pl.DataFrame(schema={USER_ID: pl.String, ITEM_ID: pl.String, TIMESTAMP: pl.Int64})
+    data = build_dataset(Tables(log, read_items(items)))
+    config = AdaptedConfig(source=source, model=model or movable(source), learn="nothing", align=align)
+    return Engine(data, config.build({}).fit(data, RunContext()))
+
+
+def _check_events(target: Experiment) -> None:
+    """Make sure that a target of files has an event; only small files can have none."""
+    if not isinstance(target.data, FilesConfig):
+        return
+    paths = target.data.paths("interactions")
+    if any(not path.is_file() or path.stat().st_size > _SMALL for path in paths):
+        return
+    parts = load_files(target.data).parts["interactions"]
+    if parts and all(part.frame.is_empty() for part in parts):
+        raise DataError(
+            "the log holds no event, and what a run makes it also measures",
+            place=str(paths[0]),
+            remedy="`zero_shot`, and the alignment of `domain`, need no event: until there are some, "
+            "`genre.adapt.without_events(SOURCE_RUN, ITEMS_FILE)` answers by the texts of the catalogue. `distill` "
+            "learns from `--unlabelled` histories, as soon as a few events can judge it.",
+        )
 
 
 def moving(
