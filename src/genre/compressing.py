@@ -229,7 +229,8 @@ def _of_run(target: str, wish: Wish, out: Path, run: RunContext) -> Compression:
         compared = _compare_models(whole, again, prepared, experiment, run)
         sizes = (bytes_on_disk(place / MODELS / name) for place in (source, work.directory))
         compared = [of_two(SIZE, sizes), *compared]
-        found = Compression(name, wish.method, tuple(compared), tuple(limits.breaches(compared)), out, {})
+        doubts = tuple(limits.doubts(compared))
+        found = Compression(name, wish.method, tuple(compared), tuple(limits.breaches(compared)), out, {}, doubts)
         if found.breaches:
             return found
         found = replace(found, told={RUN: source.name, BESIDE: _beside(source, name, whole, prepared, experiment, run)})

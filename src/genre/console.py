@@ -190,10 +190,14 @@ def show_compression(found: Compression) -> None:
             found.method: one.shown(one.after),
             "change": _share(one.change.mean),
             "95 %": f"{_share(one.change.low)} to {_share(one.change.high)}" if isfinite(one.change.low) else "",
+            "questions": "" if one.count is None else f"{one.count:,}",
         }
         for one in found.compared
     ]
-    show(pl.DataFrame(rows), f"{found.model}, {found.method}")
+    frame = pl.DataFrame(rows)
+    show(frame if any(frame["questions"]) else frame.drop("questions"), f"{found.model}, {found.method}")
+    for sentence in found.doubts:
+        console.print(f"Perhaps past the budget: {sentence}.", highlight=False)
     for sentence in found.breaches or ["nothing: it is inside"]:
         console.print(f"Past the budget: {sentence}", highlight=False)
     _say("Nothing was written." if found.breaches else f"The smaller form is in {found.directory}.")
