@@ -523,19 +523,30 @@ def test_each_model_stands_on_each_scenario() -> None:
     assert "films 0.0500 0.2500 0.0500" in page.words, "this scenario is called films, too"
 
 
+JUDGED = {
+    "questions": 5,
+    "own": 0.1,
+    "others": 0.2,
+    "none": 0.0,
+    "over_others": {"mean": -0.1, "low": -0.2, "high": 0.01},
+}
+
+
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [
         ({"same_user_ids": 9, "people": 7}, "7 people are in both, and are answered by what they liked there, too."),
         ({"same_user_ids": 9, "people": 0}, "9 ids of users stand in both and are not used."),
         (
-            {
-                "same_user_ids": 9,
-                "people": 0,
-                "people_judged": {"questions": 5, "own": 0.1, "others": 0.2, "none": 0.0},
-            },
+            {"same_user_ids": 9, "people": 0, "people_judged": JUDGED},
             "9 ids of users stand in both. What they liked there is not read: of 5 questions, the answer stands above "
-            "10 % of all items by it, 20 % by what others of them liked, 0 % by neither.",
+            "10 % of all items by it, 20 % by what others of them liked (-10.0 points [-20.0, +1.0]), 0 % by neither.",
+        ),
+        (
+            {"same_user_ids": 9, "people": 7, "people_judged": JUDGED},
+            "7 people are in both, and are answered by what they liked there, too: of 5 questions, the answer stands "
+            "above 10 % of all items by it, 20 % by what others of them liked (-10.0 points [-20.0, +1.0]), 0 % by "
+            "neither.",
         ),
     ],
 )

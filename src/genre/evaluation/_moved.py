@@ -121,17 +121,25 @@ def _people(told: Mapping[str, Any]) -> str:
     ids = told.get("same_user_ids", 0)  # Runs of earlier versions do not tell.
     if not ids:
         return ""
-    if told["people"]:
-        return f" {told['people']:,} people are in both, and are answered by what they liked there, too."
-    said = f" {ids:,} ids of users stand in both"
     judged = told.get("people_judged")
+    if told["people"]:
+        said = f" {told['people']:,} people are in both, and are answered by what they liked there, too"
+        return f"{said}." if judged is None else f"{said}: {_judged(judged)}"
+    said = f" {ids:,} ids of users stand in both"
     if judged is not None:
-        own, others, none = (percent(judged[name]) for name in ("own", "others", "none"))
-        return (
-            f"{said}. What they liked there is not read: of {judged['questions']:,} questions, the answer stands above "
-            f"{own} of all items by it, {others} by what others of them liked, {none} by neither."
-        )
+        return f"{said}. What they liked there is not read: {_judged(judged)}"
     return f"{said} and are not used."
+
+
+def _judged(found: Mapping[str, Any]) -> str:
+    """Return what the validation questions said of people by their own likes, by those of others, and by none."""
+    own, others, none = (percent(found[name]) for name in ("own", "others", "none"))
+    over = found["over_others"]
+    mean, low, high = (f"{100 * over[part]:+.1f}" for part in ("mean", "low", "high"))
+    return (
+        f"of {found['questions']:,} questions, the answer stands above {own} of all items by it, {others} by what "
+        f"others of them liked ({mean} points [{low}, {high}]), {none} by neither."
+    )
 
 
 def _writes(point: Mapping[str, Any]) -> str:
