@@ -261,6 +261,18 @@ def test_who_teaches_and_who_is_taught(runs: Path) -> None:
         of(["distill"], student="ease")
 
 
+def test_a_small_language_model_is_taught(runs: Path, tiny: Path, tmp_path: Path) -> None:
+    data = {"kind": "sample", "num_viewers": 20, "seed": 3}
+    target = Experiment.model_validate({**TARGET, "data": data, "few_users": {"models": ["ease"], "shares": [0]}})
+    how: Any = {"methods": ["finetune", "distill"], "student": "llm_sequential", "base": str(tiny)}
+    run = adapt(runs / "first", target, tmp_path, **how)
+    account = json.loads((run / "account.json").read_text(encoding="utf-8"))
+    told = account["accounts"]["distill"]["distillation"]
+    assert (told["teacher"], told["student"]) == ("finetune", "llm_sequential")
+    assert told["lists"] > 50
+    assert open_run(run, model="distill").recommend(n=3)["item_id"].n_unique() > 3
+
+
 def test_a_target_without_events_is_told_what_answers_there(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\n", encoding="utf-8")
     courses = sample_tables(SampleConfig(world="courses")).items
