@@ -147,7 +147,9 @@ def test_a_model_that_cannot_be_copied_ranks_here_and_says_itself_what_is_wrong(
 
 
 @pytest.mark.slow
-def test_a_service_that_ranks_aside_answers_like_any_other(serving: Callable[..., Service], own_films: Path) -> None:
+def test_a_service_that_ranks_aside_answers_like_any_other(
+    serving: Callable[..., Service], own_films: Path
+) -> None:
     service = serving(own_films, rank_aside=True)
     assert service.aside is not None
     with TestClient(make_app(service), base_url="http://localhost") as client:
