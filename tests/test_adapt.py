@@ -12,15 +12,17 @@ import yaml
 from typer.testing import CliRunner
 
 from genre import pipeline
-from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading
+from genre.adapt import SCRATCH, adapt, movable, moving, prompts, reading, taught, without_events
 from genre.cli import app
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment, to_yaml
-from genre.core.errors import ConfigError
+from genre.core.errors import ConfigError, DataError
 from genre.core.run import Silent
+from genre.data.sample.worlds import SampleConfig, sample_tables
 from genre.few_users import with_users
 from genre.language.smollm import SmolLmConfig
 from genre.recommenders.llm_sequential import LlmSequentialConfig
+from genre.recommenders.sasrec import SasrecConfig
 from genre.recommenders.two_tower import TwoTowerConfig
 from genre.runs import forget, open_run
 from genre.stages import Trial, prepare
@@ -200,6 +202,23 @@ def test_shares_and_names_that_are_wrong(few: dict[str, Any], message: str) -> N
         Experiment.model_validate({**TARGET, "few_users": few})
 
 
+def test_what_cannot_be_fitted_with_nothing_has_no_value_there(tmp_path: Path) -> None:
+    models = {
+        "both": {"kind": "fusion", "members": ["ease", "graph"]},
+        "ease": {"kind": "ease"},
+        "graph": {"kind": "graph"},
+    }
+    few = {"models": ["both", "ease"]}
+    target = {**TARGET, "models": models, "few_users": few, "split": {"kind": "leave_one_out"}}
+    run = pipeline.run(Experiment.model_validate(target | {"few_users": few | {"shares": [0, 0.5]}}), tmp_path)
+    points = json.loads((run / "account.json").read_text(encoding="utf-8"))["few_users"]["points"]
+    assert [list(point["models"]) for point in points] == [["ease"], ["both", "ease"], ["both", "ease"]]
+    assert [point["models"]["ease"]["over"] is None for point in points] == [True, False, False]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "<td>0 % (0)</td><td>-</td><td>0.0000</td>" in page
+    assert Experiment.model_validate(target).few_users.shares == (0, 0.01, 0.05, 0.2)  # type: ignore[union-attr]
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("tiny")
@@ -266,8 +285,66 @@ def test_who_teaches_and_who_is_taught(runs: Path) -> None:
     assert of(["finetune", "domain", "distill"]).teacher == "domain"
     two = of(["distill"], student="two_tower").student
     assert (two.kind, two.vectors.encoder.kind, two.embedding_size) == ("two_tower", "hashing", 64)
-    with pytest.raises(ConfigError, match=r"there is no student 'ease'.*Choose from sasrec, two_tower"):
+    assert of(["distill"]).student.kind == "sasrec", "another kind than the source's"
+    small = of(["distill"], student="llm_sequential", base="small").student
+    assert (small.kind, small.base.model, small.embedding_size) == ("llm_sequential", "small", 64)
+    assert small.training == LlmSequentialConfig().training, "towers are trained otherwise"
+    assert of(["distill"], student="llm_sequential").student.base == SmolLmConfig()
+    of_sequence = taught("domain", SasrecConfig(), None, SmolLmConfig())
+    assert of_sequence["student_from_scratch"].kind == "two_tower"
+    with pytest.raises(ConfigError, match=r"there is no student 'ease'.*Choose from sasrec, two_tower, llm_seq"):
         of(["distill"], student="ease")
+
+
+def test_a_small_language_model_is_taught(runs: Path, tiny: Path, tmp_path: Path) -> None:
+    data = {"kind": "sample", "num_viewers": 20, "seed": 3}
+    target = Experiment.model_validate({**TARGET, "data": data, "few_users": {"models": ["ease"], "shares": [0]}})
+    how: Any = {"methods": ["finetune", "distill"], "student": "llm_sequential", "base": str(tiny)}
+    run = adapt(runs / "first", target, tmp_path, **how)
+    account = json.loads((run / "account.json").read_text(encoding="utf-8"))
+    told = account["accounts"]["distill"]["distillation"]
+    assert (told["teacher"], told["student"]) == ("finetune", "llm_sequential")
+    assert told["lists"] > 50
+    assert open_run(run, model="distill").recommend(n=3)["item_id"].n_unique() > 3
+
+
+def test_a_target_without_events_is_told_what_answers_there(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\n", encoding="utf-8")
+    courses = sample_tables(SampleConfig(world="courses")).items
+    assert courses is not None
+    courses.select("item_id", "title", "description").write_csv(tmp_path / "items.csv")
+    data = {"kind": "files", "interactions": tmp_path / "log.csv", "items": tmp_path / "items.csv"}
+    target = Experiment.model_validate({**TARGET, "data": data})
+    with pytest.raises(DataError, match=r"log\.csv: the log holds no event.*`genre\.adapt\.without_events\(SOURCE_RUN"):
+        adapt(runs / "first", target, tmp_path, methods=["zero_shot"])
+    assert not (tmp_path / "second").exists()
+    engine = without_events(runs / "first", tmp_path / "items.csv")
+    first = str(engine.data.items.vocabulary.ids[0])
+    found = engine.recommend(histories=[[first]], n=5)["item_id"].to_list()
+    assert len(set(found)) == 5
+    assert first not in found
+    other = without_events(runs / "first", tmp_path / "items.csv", model="towers", align=True)
+    assert (
+        other.recommend(histories=[[first]], n=5)["score"].to_list()
+        != engine.recommend(histories=[[first]], n=5)["score"].to_list()
+    )
+
+
+def test_unlabelled_histories_teach_a_student_who_knows_nobody(runs: Path, tmp_path: Path) -> None:
+    target = Experiment.model_validate({**TARGET, "few_users": {"models": ["ease"], "shares": [0]}})
+    log = sample_tables(SampleConfig(num_viewers=80, seed=3)).interactions
+    log.select("user_id", "item_id", "timestamp").head(300).write_csv(tmp_path / "visits.csv")
+    with pytest.raises(ConfigError, match=r"adapt\.unlabelled: a teacher would be asked about .*visits\.csv"):
+        adapt(runs / "first", target, tmp_path, methods=["domain"], unlabelled=tmp_path / "visits.csv")
+    words = ["adapt", str(runs / "first"), "--to", str(tmp_path / "second.yaml"), "--runs", str(tmp_path)]
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(TARGET | {"few_users": {"models": ["ease"], "shares": [0]}}))
+    words += ["--method", "distill", "--method", "zero_shot", "--unlabelled", str(tmp_path / "visits.csv")]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    account = json.loads((tmp_path / "second" / "account.json").read_text(encoding="utf-8"))
+    assert account["accounts"]["distill"]["distillation"]["unlabelled"] > 5
+    nobody = account["few_users"]["points"][0]["models"]
+    assert nobody["distill"]["mean"] > 0 == nobody["student_from_scratch"]["mean"]
 
 
 def test_a_language_model_reads_the_catalogue_first_where_enough_of_it_learns() -> None:

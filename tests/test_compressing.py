@@ -14,15 +14,19 @@ from typer.testing import CliRunner
 
 from genre import compressing
 from genre.adaptation.compression import writers
+from genre.adaptation.compression.measuring import of_questions
 from genre.api import open_run
 from genre.cli import app
 from genre.compressing import Wish, compress
 from genre.config_file import read_experiment
 from genre.core.errors import ConfigError
+from genre.data.files import load_split
+from genre.evaluation.results import Results
 from genre.evaluation.writing import WritingConfig
 from genre.language.base import Prompt, Sampling
 from genre.language.local import LocalGeneratorConfig
 from genre.recommenders.compact import Compact
+from genre.scenarios import standings
 from genre.workspace import read_manifest, verify
 from tests.language.models import write_tiny
 
@@ -63,7 +67,18 @@ def test_the_small_form_is_a_run_of_its_own(run: Path) -> None:
     verify(small)
     told = {one["name"]: one for one in json.loads((small / "compression.json").read_text())["measures"]}
     assert list(told) == ["size", "weights", "latency", "latency@many", "NDCG@10"]
+    assert "questions" in result.output
+    assert (told["NDCG@10"]["count"], told["size"]["count"]) == (len(load_split(run / "data/split-0").validation), None)
     assert told["weights"]["change"]["mean"] < -0.5
+    beside = json.loads((small / "compression.json").read_text())["beside"]
+    source = Results.load(run).models
+    assert beside["whole"]["accuracy"] == pytest.approx(source["sasrec"].test["NDCG@10"].mean)
+    assert 0 < beside["whole"]["answer"] < 1
+    assert set(beside["others"]) == {"both", "ease", "popularity"}
+    assert beside["others"]["both"]["accuracy"] == source["both"].test["NDCG@10"].mean
+    page = (small / "report.html").read_text(encoding="utf-8")
+    assert "sasrec, whole was measured when it was compressed, the other grey ones when films was run." in page
+    assert [one.name for one in standings([], run.parent)] == ["films"], "a small form is no scenario of its own"
     engine = open_run(small)
     assert isinstance(engine.model, Compact)
     whole = open_run(run, model="sasrec")
@@ -148,6 +163,21 @@ def test_past_the_budget_nothing_is_written(run: Path) -> None:
     assert "the limit is −99 %" in words
     assert "Nothing was written." in words
     assert sorted(path.name for path in run.parent.iterdir()) == before
+
+
+def test_a_loss_that_may_be_chance_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = np.array([1.0, 0.0] * 20), np.array([0.0, 1.0, 0.0, 0.0, *[1.0, 0.0] * 18])
+    lost = of_questions("NDCG@10", before, after, np.random.default_rng(0))
+    monkeypatch.setattr(compressing, "_compare_models", lambda *_: [lost])
+    words = ("compress", str(run), "--method", "int8", "--model", "sasrec", "--out", str(run.with_name("doubtful")))
+    result = invoke(*words, "--budget", "NDCG@10=-4%")
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    assert "Perhaps past the budget: NDCG@10 went from 0.5000 to 0.4750, −5.0 %, on 40 questions" in told
+    (doubt,) = json.loads((run.with_name("doubtful") / "compression.json").read_text())["doubts"]
+    assert "That cannot be told from chance" in doubt
+    assert invoke(*words[:-1], str(run.with_name("refused")), "--budget", "NDCG@10=-2%").exit_code == 1
+    assert not run.with_name("refused").exists()
 
 
 @pytest.mark.slow

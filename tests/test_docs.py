@@ -81,6 +81,14 @@ def test_the_example_moves_films_to_courses(tmp_path: Path) -> None:
     run = pipeline.run(read_experiment(ROOT / "examples" / "scenarios.yaml"), tmp_path)
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "From one scenario to another" in page
+    table = page[page.index("<h3>Each model on each scenario</h3>") :]
+    assert "<svg" in table[: table.index("<table>")]
+    lines = re.findall(r"<tr>(.*?)</tr>", table[: table.index("</table>")])
+    heads, films, courses = (re.findall(r"<t[hd]>(.*?)</t[hd]>", line) for line in lines)
+    assert heads == ["NDCG@10", "reader as it was (films)", "from_scratch", "zero_shot", "finetune", "domain"]
+    assert (films[0], films[2], courses[0]) == ("films", "-", "courses")
+    assert films[1] == films[3], "who learns nothing forgets nothing"
+    assert all(float(cell) > 0 for cell in [films[1], *films[3:], *courses[1:]])
     points = json.loads((run / "account.json").read_text(encoding="utf-8"))["few_users"]["points"]
     found = points[1]["models"]["domain"]["over"]
     assert points[1]["share"] == 0.01

@@ -118,6 +118,35 @@ def test_nothing_there_and_two_of_a_name_are_errors(place: Path, tmp_path: Path)
         standings([place / "films.yaml", place / "runs" / "films"], place / "runs")
 
 
+def test_copies_of_a_run_are_told_apart_by_their_directories(place: Path, tmp_path: Path) -> None:
+    for name in ("films", "backup"):
+        shutil.copytree(place / "runs" / "films", tmp_path / name)
+    assert [(one.name, one.run.name) for one in standings([], tmp_path)] == [("backup", "backup"), ("films", "films")]
+    both = Scenarios.open([tmp_path / "backup", tmp_path / "films"])
+    assert list(both) == ["backup", "films"]
+    shutil.copytree(place / "runs" / "courses", tmp_path / "other")
+    manifest = json.loads((tmp_path / "other" / "manifest.json").read_text())
+    (tmp_path / "other" / "manifest.json").write_text(json.dumps(manifest | {"name": "backup"}))
+    assert [one.name for one in standings([], tmp_path)] == ["backup", "films", "other"]
+
+
+def test_compressed_forms_are_no_scenarios_beside_their_source(place: Path, tmp_path: Path) -> None:
+    for name in ("films", "films-int8"):
+        shutil.copytree(place / "runs" / "films", tmp_path / name)
+    told = json.dumps({"model": "graph", "run": "films", "method": "int8", "measures": []})
+    (tmp_path / "films-int8" / "compression.json").write_text(json.dumps({"model": "graph", "method": "int8"}))
+    (tmp_path / ".films-onnx.partial").mkdir()
+    (tmp_path / ".films-onnx.partial" / "compression.json").write_text(told)
+    shutil.copytree(tmp_path / "films-int8", tmp_path / "small")
+    (tmp_path / "small" / "compression.json").write_text(told)
+    assert [one.name for one in standings([], tmp_path)] == ["films"]
+    assert [one.run.name for one in standings([tmp_path / "films-int8"], tmp_path)] == ["films-int8"]
+    shutil.rmtree(tmp_path / "films")
+    shutil.rmtree(tmp_path / ".films-onnx.partial")
+    shutil.rmtree(tmp_path / "small")
+    assert [one.run.name for one in standings([], tmp_path)] == ["films-int8"], "where it alone was brought"
+
+
 def test_each_knows_its_own_users_and_items(scenarios: Scenarios) -> None:
     films, courses = scenarios["films"], scenarios["courses"]
     assert list(scenarios) == ["films", "courses"]
@@ -192,4 +221,21 @@ def test_the_command_lists_them(place: Path) -> None:
     result = CliRunner().invoke(app, [*words, "--matrix"], catch_exceptions=False, env={"COLUMNS": "400"})
     assert result.exit_code == 0, result.output
     for part in ("films", "courses", "done", "hide_seen", "ids of users in common", "Bits per byte"):
+        assert part in result.output
+
+
+def test_what_may_be_lost_is_told_as_the_config_says_it(tmp_path: Path) -> None:
+    config = {
+        "name": "films",
+        "data": {"kind": "sample"},
+        "models": {"graph": {"kind": "graph"}},
+        "answer": {"budget": {"bits_per_byte": "+2%"}},
+        "teach": {"budget": {"distinct_2": "-5%", "kl": 0.1}},
+    }
+    (tmp_path / "films.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (one,) = standings([tmp_path / "films.yaml"], tmp_path)
+    assert (one.budget, one.taught_budget) == ({"bits_per_byte": "+2%"}, {"distinct_2": "-5%", "kl": 0.1})
+    words = ["scenarios", str(tmp_path / "films.yaml"), "--runs", str(tmp_path)]
+    result = CliRunner().invoke(app, words, catch_exceptions=False, env={"COLUMNS": "300"})
+    for part in ("bits_per_byte +2%", "may lose, taught", "distinct_2 -5%, kl 0.1"):
         assert part in result.output

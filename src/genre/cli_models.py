@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 
@@ -116,9 +116,19 @@ def adapt(
     model: Annotated[Optional[str], typer.Option(help="Of the source; its best that can be moved without.")] = None,  # noqa: UP045
     base: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="The language model of prompt, a directory or a name on the hub; the embedded one without."),
+        typer.Option(
+            help="The language model of prompt, and of a student that is one, a directory or a name on the hub; the "
+            "embedded one without."
+        ),
     ] = None,
-    student: Annotated[Literal["sasrec", "two_tower"], typer.Option(help="The small model of distill.")] = "sasrec",
+    student: Annotated[
+        Optional[Literal["sasrec", "two_tower", "llm_sequential"]],  # noqa: UP045
+        typer.Option(help="The small model of distill; sasrec without, or two_tower where the source is a sasrec."),
+    ] = None,
+    unlabelled: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A file of further histories of the target that the teacher of distill is asked about."),
+    ] = None,
     keep: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(min=0, help="Share of the source's accuracy that may be lost by learning on; .02 without."),
@@ -153,17 +163,8 @@ def adapt(
     settings: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if budget:
         settings["budget"] = limits_of(budget)
-    found = moved(
-        source,
-        target,
-        runs,
-        methods=method,
-        model=model,
-        base=base,
-        student=student,
-        settings=settings,
-        progress=Bars(),
-    )
+    how: dict[str, Any] = {"model": model, "base": base, "student": student, "unlabelled": unlabelled}
+    found = moved(source, target, runs, methods=method, settings=settings, progress=Bars(), **how)
     show_run(found)
 
 

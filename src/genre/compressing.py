@@ -18,8 +18,10 @@ from genre._version import __version__
 from genre.adaptation.adapted import Adapted, AdaptedConfig
 from genre.adaptation.compression import encoders, writers
 from genre.adaptation.compression.measuring import (
+    BESIDE,
     MANY,
     ONE,
+    RUN,
     SIZE,
     WEIGHTS,
     Compared,
@@ -39,7 +41,9 @@ from genre.core.files import atomic_directory
 from genre.core.run import Progress, RunContext, Silent
 from genre.evaluation._measures import WRITING
 from genre.evaluation._writing_texts import general_texts
-from genre.evaluation.judge import judge_on_validation, validation_task
+from genre.evaluation.judge import judge_on_validation, time_to_answer, validation_task
+from genre.evaluation.ranking import evaluate_ranking
+from genre.evaluation.results import Results
 from genre.evaluation.writing import WritingConfig
 from genre.guarding import limits_of
 from genre.language.local import LocalGeneratorConfig
@@ -49,7 +53,7 @@ from genre.recommenders.base import Recommender, RecommenderConfig
 from genre.recommenders.compact import Compact, CompactConfig
 from genre.recommenders.learning_language import LanguageModel
 from genre.runs import CONFIG, load_into
-from genre.stages import MODELS, Fitted, Prepared, cost_of, source_key
+from genre.stages import MODELS, Fitted, Prepared, cost_of, make_judge, source_key
 from genre.workspace import MANIFEST, Workspace, read_manifest, verify
 
 Method: TypeAlias = Literal["int8", "int4", "prune", "onnx"]
@@ -228,10 +232,13 @@ def _of_run(target: str, wish: Wish, out: Path, run: RunContext) -> Compression:
         compared = _compare_models(whole, again, prepared, experiment, run)
         sizes = (bytes_on_disk(place / MODELS / name) for place in (source, work.directory))
         compared = [of_two(SIZE, sizes), *compared]
-        told = {} if whole is models[name] else {"made_of": models[name].config.model_dump(mode="json")}
-        found = Compression(name, wish.method, tuple(compared), tuple(limits.breaches(compared)), out, told)
+        told: dict[str, Any] = {} if whole is models[name] else {"made_of": models[name].config.model_dump(mode="json")}
+        doubts = tuple(limits.doubts(compared))
+        found = Compression(name, wish.method, tuple(compared), tuple(limits.breaches(compared)), out, told, doubts)
         if found.breaches:
             return found
+        told |= {RUN: source.name, BESIDE: _beside(source, name, whole, prepared, experiment, run)}
+        found = replace(found, told=told)
         found.save(work.directory)
         run_experiment(small, out.parent, progress=run.progress)
     finally:
@@ -332,3 +339,22 @@ def _compare_models(
     )
     rng = np.random.default_rng(experiment.seeds[0])
     return [*found, of_questions(evaluation.primary, before, after, rng)]
+
+
+def _beside(
+    source: Path, name: str, whole: Recommender, prepared: Prepared, experiment: Experiment, run: RunContext
+) -> dict[str, Any]:
+    """Return what the report shows beside the small form.
+
+    That is the whole one, measured now as the small one is in its run, and the other models of the run that it is of,
+    its teacher perhaps among them, as that run measured them.
+    """
+    judge, primary = make_judge(experiment, prepared, 0), experiment.evaluation.primary
+    test = evaluate_ranking(whole, judge.test, run.progress, beyond=False).per_query[primary]
+    others = {
+        other: {"accuracy": found.test[primary].mean, "answer": found.seconds.get("answer")}
+        for other, found in Results.load(source).models.items()
+        if other != name
+    }
+    own = {"accuracy": float(test.mean()) if len(test) else None, "answer": time_to_answer(whole, judge.test)}
+    return {"run": experiment.name, "model": name, "metric": primary, "whole": own, "others": others}

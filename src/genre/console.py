@@ -190,10 +190,14 @@ def show_compression(found: Compression) -> None:
             found.method: one.shown(one.after),
             "change": _share(one.change.mean),
             "95 %": f"{_share(one.change.low)} to {_share(one.change.high)}" if isfinite(one.change.low) else "",
+            "questions": "" if one.count is None else f"{one.count:,}",
         }
         for one in found.compared
     ]
-    show(pl.DataFrame(rows), f"{found.model}, {found.method}")
+    frame = pl.DataFrame(rows)
+    show(frame if any(frame["questions"]) else frame.drop("questions"), f"{found.model}, {found.method}")
+    for sentence in found.doubts:
+        console.print(f"Perhaps past the budget: {sentence}.", highlight=False)
     for sentence in found.breaches or ["nothing: it is inside"]:
         console.print(f"Past the budget: {sentence}", highlight=False)
     _say("Nothing was written." if found.breaches else f"The smaller form is in {found.directory}.")
@@ -325,7 +329,8 @@ def show_scenarios(found: Sequence[Standing], overlaps: Sequence[Overlap]) -> No
             "rules": ", ".join(one.rules),
             "writes": ", ".join(one.writes),
             "by": " + ".join(filter(None, [one.generator, str(one.adapter or "")])),
-            "may lose": ", ".join(f"{name} {100 * limit:g} %" for name, limit in (one.budget or {}).items()),
+            "may lose": _limits(one.budget),
+            "may lose, taught": _limits(one.taught_budget),
             "over it": ", ".join(one.over_budget),
         }
         for one in found
@@ -347,6 +352,10 @@ def show_scenarios(found: Sequence[Standing], overlaps: Sequence[Overlap]) -> No
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _limits(budget: Mapping[str, str | float] | None) -> str:
+    return ", ".join(f"{name} {limit}" for name, limit in (budget or {}).items())
 
 
 def show_matrix(found: Mapping[str, Mapping[str, float]]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre.config import Experiment
+from genre.core.errors import DataError, ModelError
 from genre.core.queries import Holdout
 from genre.core.run import RunContext
 from genre.data.splits import Split
@@ -51,11 +52,11 @@ def few_users(
     if not names:
         return {}
     every = {name: whole[name].test.per_query[metric] for name in names}
-    points = [_point(1.0, trial.part, every, trial)]
+    points = [_point(1.0, trial.part, every, names[0], trial)]
 
     def at(share: float) -> dict[str, Any]:
         part = with_users(trial.part, share, trial.run)
-        return _point(share, part, _judged(names, plan, trial, part, judge, metric), trial)
+        return _point(share, part, _judged(names, plan, trial, part, judge, metric), names[0], trial)
 
     shares = trial.run.progress.track(config.shares, "few users", len(config.shares))
     points += [trial.work.stage(f"{STAGE}/{share:g}", partial(at, share), save=_save, load=_load) for share in shares]
@@ -91,7 +92,10 @@ def _kept(holdout: Holdout, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _judged(
     names: Sequence[str], plan: Sequence[Planned], trial: Trial, part: Split, judge: Judge, metric: str
 ) -> dict[str, NDArray[Any]]:
-    """Fit the models, members first, and return what each is worth (B,) by the test questions."""
+    """Fit the models, members first, and return what each is worth (B,) by the test questions.
+
+    With the events of nobody, those that cannot be fitted are left out: nobody asked for more than to see what answers.
+    """
     by_name = {planned.name: planned for planned in plan if planned.fitted}
     run = replace(trial.run, validation=part.validation)
     models: dict[str, Recommender] = {}
@@ -104,22 +108,25 @@ def _judged(
 
     found = {}
     for name in names:
-        found[name] = evaluate_ranking(fitted(name), judge.test, run.progress, beyond=False).per_query[metric]
+        try:
+            model = fitted(name)
+        except (DataError, ModelError):
+            if part.train.interactions.num_events:
+                raise
+            continue
+        found[name] = evaluate_ranking(model, judge.test, run.progress, beyond=False).per_query[metric]
     return found
 
 
-def _point(share: float, part: Split, values: Mapping[str, NDArray[Any]], trial: Trial) -> dict[str, Any]:
-    """Return what was found at a share, with intervals, and what the others have over the first model."""
-    first = next(iter(values.values()))
-    found = {}
+def _point(share: float, part: Split, values: Mapping[str, NDArray[Any]], first: str, trial: Trial) -> dict[str, Any]:
+    """Return what was found at a share, with intervals, and what models have over the first, where that has a value."""
+    found: dict[str, Any] = {}
     for name, own in values.items():
         rng = trial.run.rng(f"few users, {name}")
-        one, over = bootstrap_interval(own, rng=rng), paired_difference(own, first, rng=rng)
-        found[name] = {
-            "mean": one.mean,
-            "low": one.low,
-            "high": one.high,
-            "over": {"mean": over.mean, "low": over.low, "high": over.high},
-        }
+        one = bootstrap_interval(own, rng=rng)
+        found[name] = {"mean": one.mean, "low": one.low, "high": one.high, "over": None}
+        if first in values:
+            over = paired_difference(own, values[first], rng=rng)
+            found[name]["over"] = {"mean": over.mean, "low": over.low, "high": over.high}
     log = part.train.interactions
     return {"share": share, "users": int((log.lengths > 0).sum()), "events": log.num_events, "models": found}

@@ -13,6 +13,8 @@ from typing import Any
 
 from genre._version import __version__
 from genre.adaptation.adapted import CONFIGS, AdaptedConfig
+from genre.adaptation.compression.measuring import ACCOUNT as COMPRESSION
+from genre.adaptation.compression.measuring import BESIDE
 from genre.answers import frame_of
 from genre.config import Experiment
 from genre.config_file import digest_of, read_experiment, to_yaml
@@ -221,7 +223,7 @@ def write_report(run: Path) -> Path:
             place=str(run),
             remedy="Ask for that of the run; `genre versions` tells what is known of this one.",
         )
-    verify(run, CONFIG, METRICS_FILE, PER_QUERY_FILE, ACCOUNT, CONTENT)
+    verify(run, CONFIG, METRICS_FILE, PER_QUERY_FILE, ACCOUNT, CONTENT, COMPRESSION)
     return _report(run, read_experiment(run / CONFIG), manifest)
 
 
@@ -309,11 +311,20 @@ def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]
         texts=[line for line in lines if line["kind"] != EXAMPLE],
         measured=account.get("texts", {}),
         few_users=account.get("few_users", {}),
+        beside=_beside(directory),
         notice=experiment.data.notice if isinstance(experiment.data, SampleConfig) else None,
     )
     with atomic_file(directory / REPORT) as path:
         path.write_text(page, encoding="utf-8")
     return directory / REPORT
+
+
+def _beside(directory: Path) -> dict[str, Any]:
+    """Return what is known of the models that a compressed one is shown beside; nothing of any other run."""
+    path = directory / COMPRESSION
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found: dict[str, Any] = told.get(BESIDE, {})  # Earlier versions noted none.
+    return found
 
 
 def _plain(planned: Planned) -> dict[str, Any]:

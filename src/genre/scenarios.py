@@ -5,9 +5,12 @@ Shapes: I items of a scenario.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -16,6 +19,8 @@ import numpy as np
 import polars as pl
 
 from genre import pipeline
+from genre.adaptation.compression.measuring import ACCOUNT as COMPRESSION
+from genre.adaptation.compression.measuring import RUN
 from genre.config import Experiment
 from genre.config_file import read_experiment
 from genre.core.errors import ArtifactError, ConfigError, GenreError
@@ -66,8 +71,10 @@ class Standing:
     """Which language model writes them; nothing where they are put together from the facts."""
     adapter: Path | None = None
     """What that model was taught for this scenario."""
-    budget: dict[str, float] | None = None
-    """What the writing of a language model that answers may lose."""
+    budget: dict[str, str | float] | None = None
+    """What the writing of a language model that answers may lose, as its config says it."""
+    taught_budget: dict[str, str | float] | None = None
+    """What that of the language model that `genre teach` teaches for it may lose."""
     over_budget: tuple[str, ...] = ()
     """Models that lose more, and so may not answer."""
 
@@ -97,7 +104,7 @@ class Asked:
 
 
 def standings(places: Sequence[Path], runs: Path) -> list[Standing]:
-    """Return what has become of scenarios.
+    """Return what has become of scenarios. Those of one name, as copies of a run have, are called by their directories.
 
     Args:
         places: Configs, and directories of runs; by default all runs in `runs`.
@@ -105,11 +112,10 @@ def standings(places: Sequence[Path], runs: Path) -> list[Standing]:
 
     Raises:
         ArtifactError: There is nothing at one of the places.
-        ConfigError: A config cannot be read, or two scenarios have one name.
+        ConfigError: A config cannot be read, or two scenarios have one name, and directories of one name.
     """
-    found = [_standing(place, runs) for place in places or _runs_in(runs)]
-    names = [one.name for one in found]
-    if doubled := next((name for name in names if names.count(name) > 1), None):
+    found = _told_apart([_standing(place, runs) for place in places or _runs_in(runs)])
+    if doubled := next(iter(_doubled(found)), None):
         raise ConfigError(
             f"two scenarios are called {doubled!r}",
             place="scenarios",
@@ -264,7 +270,9 @@ class Scenarios:
 
 
 def _runs_in(directory: Path) -> list[Path]:
-    """Return the runs of a directory, those that are not done among them; later versions of a run are no scenarios.
+    """Return the runs of a directory, those that are not done among them.
+
+    No scenarios are later versions of a run, and its compressed forms beside it.
 
     Raises:
         ArtifactError: There is none.
@@ -277,7 +285,30 @@ def _runs_in(directory: Path) -> list[Path]:
         raise ArtifactError(
             "there is no run here", place=str(directory), remedy="Run an experiment: `genre run CONFIG`."
         )
-    return sorted(done | begun)
+    names = {path.name for path in done | begun}
+    return sorted(path for path in done | begun if _source_of(path) not in names - {path.name})
+
+
+def _source_of(run: Path) -> str | None:
+    """Return the name of the run whose compressed form this one is, or is to be; None where it is none."""
+    for place in (run, run.with_name(f".{run.name}.partial")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads((place / COMPRESSION).read_text(encoding="utf-8"))
+            # Earlier versions noted no run: by default, the name says which.
+            return str(told.get(RUN) or run.name.removesuffix(f"-{told['method']}"))
+    return None
+
+
+def _doubled(found: Sequence[Standing]) -> list[str]:
+    return [name for name, count in Counter(one.name for one in found).items() if count > 1]
+
+
+def _told_apart(found: list[Standing]) -> list[Standing]:
+    """Call those of one name by their directories, and those too that have such a directory's name."""
+    while any(one.name in _doubled(found) and one.name != one.run.name for one in found):
+        doubled = _doubled(found)
+        found = [replace(one, name=one.run.name) if one.name in doubled else one for one in found]
+    return found
 
 
 def _standing(place: Path, runs: Path) -> Standing:
@@ -323,7 +354,8 @@ def _plans(experiment: Experiment | None) -> dict[str, Any]:
     write, answer = experiment.write, experiment.answer
     found: dict[str, Any] = {
         "rules": tuple(str(config.kind) for config in answer.strategies),
-        "budget": None if answer.budget is None else answer.budget.model_dump(mode="json", exclude_none=True),
+        "budget": None if answer.budget is None else answer.budget.model_dump(mode="json"),
+        "taught_budget": None if experiment.teach is None else experiment.teach.budget.model_dump(mode="json"),
     }
     if write is not None:
         generator = write.generator

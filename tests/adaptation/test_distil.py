@@ -341,6 +341,41 @@ def experiment(**changes: Any) -> Experiment:
     return Experiment.model_validate({"data": {"kind": "sample"}, "models": models})
 
 
+def without_a_log(student: dict[str, Any], path: Path) -> Distilled:
+    """Return a student that knows 60 histories of which nobody knows how they go on, and nothing else."""
+    data, _ = world()
+    ids = data.items.vocabulary.ids
+    starts = [start for start in range(0, NUM_ITEMS, 2) for _ in range(60 // (NUM_ITEMS // 2))]
+    lines = [f"u{user},{ids[start + step]},{step}" for user, start in enumerate(starts) for step in (0, 1)]
+    path.write_text("\n".join(["user_id,item_id,timestamp", *lines]), encoding="utf-8")
+    empty = data.with_interactions(data.interactions.where(np.zeros(data.num_events, bool)))
+    settings = config(student, unlabelled={"interactions": str(path)})
+    return settings.build({"teacher": Oracle()}).fit(empty, RunContext())
+
+
+TOWERS = {"kind": "two_tower", "vectors": HASHING, "own": True, "embedding_size": 16, "dropout": 0.1}
+LONG = {"training": FAST | {"epochs": 40}}
+
+
+@pytest.mark.parametrize("student", [{**SASREC, "text": {"vectors": HASHING}, **LONG}, {**TOWERS, **LONG}])
+def test_a_student_that_reads_learns_from_unlabelled_histories_alone(student: dict[str, Any], tmp_path: Path) -> None:
+    model = without_a_log(student, tmp_path / "visits.csv")
+    _, asked = world()
+    assert (model.told["lists"], model.told["unlabelled"]) == (120, 60), "whole ones, and beginnings"
+    assert np.isfinite(model.score(asked.queries)).all()
+    assert hits(model) > 0.95
+    blind = without_a_log({**SASREC, "training": FAST | {"epochs": 1}}, tmp_path / "visits.csv")
+    assert blind.told["lists"] == 0, "who reads no texts knows only what somebody liked"
+
+
+@pytest.mark.slow
+def test_a_language_model_does_so_too(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "tiny")
+    language = {"base": {"kind": "local", "model": str(tmp_path / "tiny")}, "vectors": HASHING, "embedding_size": 16}
+    few = {"training": FAST | {"epochs": 40, "precision": "fp32"}}
+    assert hits(without_a_log({"kind": "llm_sequential", **language, **few}, tmp_path / "visits.csv")) > 0.9
+
+
 def test_unlabelled_files_count_by_what_is_in_them(tmp_path: Path) -> None:
     path, other = tmp_path / "visits.csv", tmp_path / "moved.csv"
     path.write_text("user_id,item_id\nv,i1\n", encoding="utf-8")

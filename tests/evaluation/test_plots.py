@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genre.evaluation._labels import LINE, duration, shorten, width
-from genre.evaluation.plots import LARGEST_ROW, Curve, Dot, Point, Row, curves, dots, scatter, tone
+from genre.evaluation.plots import LARGEST_ROW, Curve, Dot, Point, Row, curves, dots, heat, scatter, tone
 from genre.metrics.statistics import Interval
 
 NAN = math.nan
@@ -97,6 +97,26 @@ def test_a_logarithmic_axis_is_labelled_at_the_ticks() -> None:
     svg = curves([Curve("a", [5, 10, 20], [1, 2, 3], tone(0))], x_axis="k", y_axis="NDCG", x_ticks=[5, 10, 20])
     x = [texts(svg)[label][0] for label in ("5", "10", "20")]
     assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.1)
+
+
+def test_nothing_stands_at_the_left_edge_of_a_logarithmic_axis() -> None:
+    lines = [Curve("a", [0, 1, 5, 25], [0.12, 0.2, 0.3, 0.38], tone(0)), Curve("b", [1, 25], [0.2, 0.3], tone(1))]
+    svg = curves(lines, x_axis="users, %", y_axis="NDCG", x_ticks=[0, 1, 5, 25])
+    x = [texts(svg)[label][0] for label in ("0", "1", "5", "25")]
+    assert np.diff(x) == pytest.approx(np.full(3, x[1] - x[0]), abs=0.1)
+    (mark,) = markers(svg, "var(--paper)")
+    assert mark[0] == pytest.approx(x[0], abs=3)
+    dotted = re.findall(r'<path d="M ([\d.]+) [\d.]+ L ([\d.]+) [\d.]+ "[^>]*stroke-dasharray[^>]*tone-0', svg)
+    assert [float(end) for end in dotted[0]] == pytest.approx([mark[0], x[1]], abs=3)
+
+
+def test_a_cell_is_the_darker_the_nearer_it_is_to_the_largest_of_its_column() -> None:
+    svg = heat(["a", "b"], ["films", "news"], [[0.4, math.nan], [0.1, 0.02]], axis="NDCG@10")
+    found = texts(svg)
+    assert found["films"][0] == found["0.4000"][0] == found["0.1000"][0] != found["news"][0]
+    assert found["0.4000"][1] == found["-"][1] < found["0.1000"][1]
+    shades = [float(value) for value in re.findall(r"fill: var\(--tone-0\); opacity: ([.\d]+)", svg)]
+    assert shades == pytest.approx([0.55, 0.05 + 0.5 / 4, 0.55], abs=0.01)
 
 
 def test_larger_weights_make_larger_dots() -> None:

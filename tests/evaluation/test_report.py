@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 import genre.evaluation
+from genre.evaluation._matrix import matrix
 from genre.evaluation._moved import moved
+from genre.evaluation._pictures import Picture, overview
+from genre.evaluation._view import read_models
 from genre.evaluation.report import render_report
 from genre.evaluation.results import (
     AgainstBest,
@@ -145,6 +148,7 @@ def render(results: Results | None = None, **changes: Any) -> str:
         "texts": [],
         "measured": {},
         "few_users": {},
+        "beside": {},
         "notice": None,
     }
     return render_report(**arguments | changes)
@@ -443,9 +447,89 @@ def test_moved_models_and_few_users_stand_in_tables_and_a_plot() -> None:
     )
     assert "0.1200 (+0.0200 [+0.0100, +0.0300])" in page.words
     assert "With few users" in page.words
+    assert "At 0, nobody's events were known." in page.words
+    del few["points"][0]["models"]["scratch"]  # type: ignore[index]
+    few["points"][0]["models"][EVIL]["over"] = None  # type: ignore[index]
+    without = Page(render(few_users=few))
+    assert "0 % (0) - 0.0400 5 % (10) 0.1000" in without.words, "it could not be fitted with nothing"
+    assert "With few users" in without.words
+    few["points"][0]["models"] = {"scratch": one(0.02, 0), EVIL: one(0.04, 0.02)}  # type: ignore[index]
     alone = Page(render(few_users=few | {"points": few["points"][:1]}))  # type: ignore[index]
     assert "With few users" not in alone.words, "one share is no curve"
     assert "0.0400 (+0.0200" in alone.words
+
+
+def test_a_compressed_model_stands_beside_the_whole_one_and_its_teacher() -> None:
+    results = make_results({"small": 0.3, "popularity": 0.1})
+    answers = {"small": 0.001, "popularity": 0.0005}
+    timed = {
+        name: replace(one, seconds={**one.seconds, "answer": answers[name]}) for name, one in results.models.items()
+    }
+    results = replace(results, models=timed)
+    others = {"teacher": {"accuracy": 0.35, "answer": 0.2}, "popularity": {"accuracy": 0.1, "answer": 0.0005}}
+    whole = {"accuracy": 0.31, "answer": 0.002}
+    beside = {"run": "films", "model": "small", "metric": "NDCG@10", "whole": whole, "others": others}
+    models = read_models(json.loads(json.dumps(results.to_dict())), [])
+
+    def drawn(given: dict[str, Any]) -> Picture:
+        return next(
+            one for one in overview(models, results.to_dict(), given) if one.title == "Accuracy and time to answer"
+        )
+
+    found = drawn(beside)
+    labels = [name for name in ("small", "small, whole", "teacher", "popularity") if f">{name}</text>" in found.svg]
+    assert labels == ["small", "small, whole", "teacher", "popularity"]
+    assert found.caption.endswith(
+        "small, whole was measured when it was compressed, the other grey ones when films was run."
+    )
+    assert found.svg.count(">popularity</text>") == 1, "which is in both"
+    for other in ({}, beside | {"metric": "Recall@5"}):
+        assert ">teacher</text>" not in drawn(other).svg
+        assert "was compressed" not in drawn(other).caption
+    assert "small, whole was measured" in Page(render(results, beside=beside)).words
+
+
+def test_each_model_stands_on_each_scenario() -> None:
+    def told(source: str, share: float, *points: tuple[float, float | None]) -> dict[str, Any]:
+        shares = (0.0, 1.0)[: len(points)]
+        found = [
+            {"share": one, "target": here, "source": there} for one, (here, there) in zip(shares, points, strict=True)
+        ]
+        about = {"source": source, "model": "reader", "same_ids": 0, "same_items": 0}
+        return {"moved": {**about, "points": found, "share": share}}
+
+    results = json.loads(json.dumps(make_results({"scratch": 0.2, "fine": 0.3, "popularity": 0.1}).to_dict()))
+    accounts = {
+        "fine": told("runs/films", 1.0, (0.05, 0.15), (0.31, 0.148)),
+        "kept": told("runs/films", 0.0, (0.05, 0.15), (0.02, 0.1)),
+        "other": told("runs/news", 0.0, (0.04, None)),
+        "small": {"distillation": {}},
+    }
+    found = matrix(accounts, results, {"models": ["scratch", "fine"]}, "courses")
+    assert found is not None
+    own = ("reader as it was (films)", "reader as it was (news)")
+    assert found.heads == ("NDCG@10", *own, "scratch", "fine", "kept", "other")
+    assert found.lines == (
+        ("films", "0.1500", "-", "-", "0.1480", "0.1500", "-"),
+        ("news", "-", "-", "-", "-", "-", "-"),
+        ("courses", "0.0500", "0.0400", "0.2500", "0.3500", "0.0500", "0.0400"),
+    )
+    for word in ("0.1480", "courses", "fine"):
+        assert f">{word}</text>" in found.picture.svg
+    assert matrix({"small": accounts["small"]}, results, {}, "courses") is None
+    page = Page(render(make_results({"from_scratch": 0.2, "popularity": 0.1}), accounts={"kept": accounts["kept"]}))
+    assert "Each model on each scenario" in page.words
+    assert "reader as it was (films) from_scratch kept films 0.1500 - 0.1500" in page.words
+    assert "films 0.0500 0.2500 0.0500" in page.words, "this scenario is called films, too"
+
+
+JUDGED = {
+    "questions": 5,
+    "own": 0.1,
+    "others": 0.2,
+    "none": 0.0,
+    "over_others": {"mean": -0.1, "low": -0.2, "high": 0.01},
+}
 
 
 @pytest.mark.parametrize(
@@ -454,13 +538,15 @@ def test_moved_models_and_few_users_stand_in_tables_and_a_plot() -> None:
         ({"same_user_ids": 9, "people": 7}, "7 people are in both, and are answered by what they liked there, too."),
         ({"same_user_ids": 9, "people": 0}, "9 ids of users stand in both and are not used."),
         (
-            {
-                "same_user_ids": 9,
-                "people": 0,
-                "people_judged": {"questions": 5, "own": 0.1, "others": 0.2, "none": 0.0},
-            },
+            {"same_user_ids": 9, "people": 0, "people_judged": JUDGED},
             "9 ids of users stand in both. What they liked there is not read: of 5 questions, the answer stands above "
-            "10 % of all items by it, 20 % by what others of them liked, 0 % by neither.",
+            "10 % of all items by it, 20 % by what others of them liked (-10.0 points [-20.0, +1.0]), 0 % by neither.",
+        ),
+        (
+            {"same_user_ids": 9, "people": 7, "people_judged": JUDGED},
+            "7 people are in both, and are answered by what they liked there, too: of 5 questions, the answer stands "
+            "above 10 % of all items by it, 20 % by what others of them liked (-10.0 points [-20.0, +1.0]), 0 % by "
+            "neither.",
         ),
     ],
 )

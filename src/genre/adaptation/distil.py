@@ -35,6 +35,7 @@ from genre.core.queries import NO_ITEM, Candidates, Queries, Recommendations
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
 from genre.data.readers import FilesConfig
+from genre.features.text import item_texts
 from genre.features.vectors import VectorsConfig
 from genre.features.versions import VersionsConfig
 from genre.recommenders.base import DataSize, Estimate, Recommender, RecommenderConfig, State
@@ -42,6 +43,7 @@ from genre.recommenders.compact import Compact
 from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.recommenders.members import named_members
 from genre.recommenders.sasrec import SasrecConfig
+from genre.recommenders.trained import known_of
 from genre.recommenders.two_tower import TwoTowerConfig
 
 if TYPE_CHECKING:
@@ -194,7 +196,9 @@ class Distilled:
     the teacher's r-th answer to the history, s are the student's scores after it, and w_r falls with the place and
     rises with how sure the teacher is (see `SoftLists`). The teacher is asked once, before training, about whole
     histories, unlabelled ones among them, about such with a gap if that is wanted, and about beginnings, but not about
-    the validation questions: the student is judged by them. Vectors can be aligned too (see `Alignment`).
+    the validation questions: the student is judged by them. Vectors can be aligned too (see `Alignment`). A student
+    that reads texts learns all items that are spoken of there, those that nobody of the log liked among them; so it
+    learns from unlabelled histories alone where the log teaches nothing.
 
     The teacher's NDCG@10 on the validation questions is measured first. From the epoch on after which the student is
     better, the teacher's part counts nothing; `account` tells it.
@@ -223,8 +227,7 @@ class Distilled:
         if isinstance(student, Compact):
             student.check_can_fit()
         teacher = named_members((config.teacher,), self.given, "distilled")[config.teacher]
-        known = data.interactions.item_counts(data.num_items) > 0
-        alignment = self._alignment(known)
+        theirs = self._vectors(data.num_items)
         more = None if config.unlabelled is None else unlabelled_histories(config.unlabelled, data.items)
         how: Any = {"name": config.teacher, "num_items": data.num_items}
         value = quality(teacher, run, hide_seen=hide_seen, **how)
@@ -232,8 +235,9 @@ class Distilled:
         rng = run.rng("distilled")
         queries, seen = questions_for(data, more, config.num_lists, rng, never=never, gaps=config.gaps)
         said = ask(teacher, queries, config.num_places, run, seen=seen if hide_seen else None, **how)
+        known = self._known(data, queries, said)
         lists = self._lists(queries, said, known)
-        term = self._term(lists, value, alignment) if len(lists) else None
+        term = self._term(lists, value, self._alignment(theirs, known), known) if len(lists) else None
         self.student = student.fit(data, self._run(run, said, term), terms=() if term is None else (term,))
         self.told = {
             "teacher": config.teacher,
@@ -285,19 +289,39 @@ class Distilled:
         student.restore({name: value for name, value in state.items() if name != _ACCOUNT})
         self.student = student
 
-    def _alignment(self, known: NDArray[np.bool_]) -> Alignment | None:
+    def _known(self, data: Dataset, queries: Queries, said: Lists) -> NDArray[np.bool_]:
+        """Return (I,) items that the student learns: those of the log, and if it reads texts, all that are spoken of.
+
+        An item without a text is spoken of in vain: nothing would be known of it but that.
+        """
+        known = known_of(data)
+        reads = self.config.student.reads
+        if reads is not None:
+            spoken = np.zeros(len(known), bool)
+            spoken[queries.history.liked().item_rows] = True
+            spoken[said[0][said[0] != NO_ITEM]] = True
+            known |= spoken & [bool(text) for text in item_texts(data.items, reads.text, required=False)]
+        return known
+
+    def _vectors(self, num_items: int) -> NDArray[np.float32] | None:
+        """Return the vectors (I, E) that the student's shall tell; None where it need not."""
+        if self.config.align is None:
+            return None
+        name = self.config.align.model
+        model = named_members((name,), self.given, "distilled.align")[name]
+        return vectors_of(model, num_items, name=name)
+
+    def _alignment(self, theirs: NDArray[np.float32] | None, known: NDArray[np.bool_]) -> Alignment | None:
         """Return the vectors of those items that the student learns, too."""
         import torch
 
         from genre.training.distillation import Alignment
 
-        align = self.config.align
-        if align is None:
+        if self.config.align is None or theirs is None:
             return None
-        model = named_members((align.model,), self.given, "distilled.align")[align.model]
-        vectors = vectors_of(model, len(known), name=align.model)[known]
+        vectors = theirs[known]
         rows = np.flatnonzero(vectors.any(axis=1))
-        return Alignment(rows, torch.from_numpy(vectors[rows]), align.weight) if len(rows) else None
+        return Alignment(rows, torch.from_numpy(vectors[rows]), self.config.align.weight) if len(rows) else None
 
     def _lists(self, queries: Queries, said: Lists, known: NDArray[np.bool_]) -> SoftLists:
         """Return histories and lists among the items that the student learns, as it counts them."""
@@ -311,7 +335,9 @@ class Distilled:
         items = np.where(rows == NO_ITEM, np.int32(NO_ITEM), place[rows])
         return SoftLists.of(histories, items, scores, temperature=self.config.temperature, decay=self.config.decay)
 
-    def _term(self, lists: SoftLists, value: float | None, alignment: Alignment | None) -> Distillation:
+    def _term(
+        self, lists: SoftLists, value: float | None, alignment: Alignment | None, known: NDArray[np.bool_]
+    ) -> Distillation:
         from genre.training.distillation import Distillation
 
         return Distillation(
@@ -321,6 +347,7 @@ class Distilled:
             batch_size=self.config.batch_size or self.config.student.training.batch_size,
             teacher=value,
             alignment=alignment,
+            items=known,
         )
 
     def _run(self, run: RunContext, said: Lists, term: Distillation | None) -> RunContext:

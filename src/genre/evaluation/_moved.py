@@ -58,31 +58,41 @@ def few_users(found: Mapping[str, Any]) -> FewUsers | None:
     if not found:
         return None
     points, names, metric = found["points"], found["models"], found["metric"]
-    drawn = [point for point in points if point["share"]]
-    lines = [
-        plots.Curve(
-            name,
-            [100 * point["share"] for point in drawn],
-            [point["models"][name]["mean"] for point in drawn],
-            plots.tone(place),
-        )
-        for place, name in enumerate(names)
-    ]
+    ticks = [100 * point["share"] for point in points]
+    lines = []
+    for place, name in enumerate(names):
+        # With nobody's events, some models cannot be fitted.
+        known = [
+            (x, point["models"][name]["mean"])
+            for x, point in zip(ticks, points, strict=True)
+            if name in point["models"]
+        ]
+        lines.append(plots.Curve(name, [x for x, _ in known], [y for _, y in known], plots.tone(place)))
     picture = None
-    if len(drawn) > 1:
-        svg = plots.curves(lines, x_axis="users, %", y_axis=metric, x_ticks=[100 * point["share"] for point in drawn])
-        picture = Picture("With few users", svg, "On the same test questions of everybody. More is better.")
+    if len(points) > 1:
+        svg = plots.curves(lines, x_axis="users, %", y_axis=metric, x_ticks=ticks)
+        caption = "On the same test questions of everybody. More is better."
+        if 0 in ticks:
+            caption += " At 0, nobody's events were known."
+        picture = Picture("With few users", svg, caption)
     heads = ("users", *names)
     return FewUsers(picture, heads, tuple(_line(point, names) for point in points))
 
 
 def _line(point: Mapping[str, Any], names: Sequence[str]) -> tuple[str, ...]:
-    cells = []
-    for name in names:
-        one = point["models"][name]
-        mean, low, high = (f"{one['over'][part]:+.4f}" for part in ("mean", "low", "high"))
-        cells.append(number(one["mean"], _PLACES) + ("" if name == names[0] else f" ({mean} [{low}, {high}])"))
+    cells = [_with_gain(point["models"].get(name), compared=name != names[0]) for name in names]
     return (f"{percent(point['share'])} ({point['users']:,})", *cells)
+
+
+def _with_gain(found: Mapping[str, Any] | None, *, compared: bool) -> str:
+    """Return a value, and what it is over the first model; nothing of one that could not be fitted."""
+    if found is None:
+        return "-"
+    value, over = number(found["mean"], _PLACES), found["over"]
+    if not compared or over is None:
+        return value
+    mean, low, high = (f"{over[part]:+.4f}" for part in ("mean", "low", "high"))
+    return f"{value} ({mean} [{low}, {high}])"
 
 
 def _moved(name: str, told: Mapping[str, Any]) -> Moved:
@@ -111,17 +121,25 @@ def _people(told: Mapping[str, Any]) -> str:
     ids = told.get("same_user_ids", 0)  # Runs of earlier versions do not tell.
     if not ids:
         return ""
-    if told["people"]:
-        return f" {told['people']:,} people are in both, and are answered by what they liked there, too."
-    said = f" {ids:,} ids of users stand in both"
     judged = told.get("people_judged")
+    if told["people"]:
+        said = f" {told['people']:,} people are in both, and are answered by what they liked there, too"
+        return f"{said}." if judged is None else f"{said}: {_judged(judged)}"
+    said = f" {ids:,} ids of users stand in both"
     if judged is not None:
-        own, others, none = (percent(judged[name]) for name in ("own", "others", "none"))
-        return (
-            f"{said}. What they liked there is not read: of {judged['questions']:,} questions, the answer stands above "
-            f"{own} of all items by it, {others} by what others of them liked, {none} by neither."
-        )
+        return f"{said}. What they liked there is not read: {_judged(judged)}"
     return f"{said} and are not used."
+
+
+def _judged(found: Mapping[str, Any]) -> str:
+    """Return what the validation questions said of people by their own likes, by those of others, and by none."""
+    own, others, none = (percent(found[name]) for name in ("own", "others", "none"))
+    over = found["over_others"]
+    mean, low, high = (f"{100 * over[part]:+.1f}" for part in ("mean", "low", "high"))
+    return (
+        f"of {found['questions']:,} questions, the answer stands above {own} of all items by it, {others} by what "
+        f"others of them liked ({mean} points [{low}, {high}]), {none} by neither."
+    )
 
 
 def _writes(point: Mapping[str, Any]) -> str:

@@ -31,8 +31,16 @@ class Picture:
     legend: tuple[Model, ...] = ()
 
 
-def overview(models: Sequence[Model], results: Mapping[str, Any]) -> list[Picture]:
-    """Draw how good the models are, and what that costs and brings."""
+def overview(
+    models: Sequence[Model], results: Mapping[str, Any], beside: Mapping[str, Any] | None = None
+) -> list[Picture]:
+    """Draw how good the models are, and what that costs and brings.
+
+    Args:
+        models: The best first.
+        results: The content of `metrics.json`.
+        beside: The whole model of a compressed one, and the others of its run, drawn with the time to answer.
+    """
     primary = results["primary"]
     confidence, queries = results["protocol"]["confidence"], results["protocol"]["queries"]["test"]
     caption = f"Dots are means over {queries:,} test queries, lines are {percent(confidence)} intervals."
@@ -53,8 +61,12 @@ def overview(models: Sequence[Model], results: Mapping[str, Any]) -> list[Pictur
     seconds = [model.seconds for model in models]
     pictures += _against(models, primary, seconds, "time to fit", frontier, seconds=True)
     answers = [model.answer_seconds for model in models]
-    one = f"Median time for one question by itself. {frontier}"
-    pictures += _against(models, primary, answers, "time to answer", one, seconds=True)
+    one, more = f"Median time for one question by itself. {frontier}", _from_elsewhere(models, primary, beside or {})
+    if beside and more:
+        one += (
+            f" {_whole(beside)} was measured when it was compressed, the other grey ones when {beside['run']} was run."
+        )
+    pictures += _against(models, primary, answers, "time to answer", one, seconds=True, more=more)
     for name in ("coverage", "novelty"):
         values = [model.beyond[name].mean if name in model.beyond else math.nan for model in models]
         pictures += _against(models, primary, values, measure(name).label, f"{measure(name).meaning} {frontier}")
@@ -80,19 +92,39 @@ def _against(
     caption: str,
     *,
     seconds: bool = False,
+    more: Sequence[plots.Point] = (),
 ) -> Iterable[Picture]:
-    """Draw accuracy against another value of each model; nothing for fewer than two models."""
+    """Draw accuracy against another value of each model, and further points; nothing for fewer than two."""
     points = [
         plots.Point(model.name, value, model.test[primary].mean, model.tone)
         for model, value in zip(models, values, strict=True)
         if math.isfinite(value + model.test[primary].mean)
-    ]
+    ] + list(more)
     if len(points) > 1:
         axis = f"{what} ({'less' if seconds else 'more'} is better)"
         svg = plots.scatter(
             points, x_axis=axis, y_axis=measure(primary).label, more_x_is_better=not seconds, seconds=seconds
         )
         yield Picture(f"Accuracy and {what}", svg, caption)
+
+
+def _from_elsewhere(models: Sequence[Model], primary: str, beside: Mapping[str, Any]) -> list[plots.Point]:
+    """Return what a compressed model stands beside: its whole form, and the models of that run that are not in this."""
+    if not beside or beside["metric"] != primary:
+        return []
+    own = {model.name for model in models}
+    found = {_whole(beside): beside["whole"]} | {
+        name: told for name, told in beside["others"].items() if name not in own
+    }
+    return [
+        plots.Point(name, told["answer"], told["accuracy"], plots.tone(plots.NUM_TONES))
+        for name, told in found.items()
+        if told["answer"] and told["accuracy"] is not None
+    ]
+
+
+def _whole(beside: Mapping[str, Any]) -> str:
+    return f"{beside['model']}, whole"
 
 
 def _favour(models: Sequence[Model]) -> Iterable[Picture]:

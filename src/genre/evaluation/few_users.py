@@ -12,10 +12,10 @@ class FewUsersConfig(Config):
 
     models: tuple[str, ...] = Field(min_length=1)
     """By their names; the others are compared with the first."""
-    shares: tuple[float, ...] = Field(default=(0.01, 0.05, 0.2), min_length=1)
+    shares: tuple[float, ...] = Field(default=(0, 0.01, 0.05, 0.2), min_length=1)
     """Shares of the users whose training and validation events are left; the users of a smaller share are among those
-    of a larger one. 0 leaves none: what then answers has learned elsewhere. All of them is what the run judges
-    anyway."""
+    of a larger one. 0 leaves none: what then answers has learned elsewhere, and a model that cannot be fitted with
+    nothing has no value there. All of them is what the run judges anyway."""
 
     @field_validator("shares")
     @classmethod

@@ -33,6 +33,8 @@ HEIGHT: Final = 240
 """Of the inside of a plot; rows of dots take what they need, and a few spread to this."""
 ROW, LARGEST_ROW, DOT = 22, 40, 8
 """Heights of a row, of one with much room, and of each further dot in it."""
+_CELL: Final = 28
+"""Height of a cell with a number."""
 # fmt: off
 _TIMES: Final = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
@@ -207,7 +209,8 @@ def curves(
         curves: What to draw, the most important first; at least one.
         x_axis: What x is.
         y_axis: What y is.
-        x_ticks: Where x has its labels; the x axis is then logarithmic.
+        x_ticks: Where x has its labels; the x axis is then logarithmic. 0 stands at its left edge, where a dot marks
+            what is there, and the line from it to the next is dotted: how far it is away cannot be shown.
         diagonal: Whether to draw the dashed line on which x and y are equal.
     """
     right = 34 + max(width(shorten(curve.label, 14)) for curve in curves)
@@ -215,26 +218,71 @@ def curves(
     _name(axes, x_axis, y_axis)
     if diagonal:
         axes.axline((0, 0), slope=1, **_DASHED)
+    edge = _edge(x_ticks)
     for curve in reversed(curves):
-        color = _COLORS[curve.tone]
-        axes.plot(curve.x, curve.y, color=color, linewidth=2)
+        color, begins = _COLORS[curve.tone], int(bool(x_ticks) and curve.x[0] == 0)
+        axes.plot(curve.x[begins:], curve.y[begins:], color=color, linewidth=2)
+        if begins:
+            axes.plot([edge, *curve.x[1:2]], curve.y[:2], color=color, linewidth=2, linestyle=(0, (1, 2)))
+            axes.plot(edge, curve.y[0], "o", color=color, markersize=6, markeredgecolor=_COLORS["paper"])
         if curve.sizes:
             areas = 20 + 100 * np.asarray(curve.sizes) / max(curve.sizes)
             axes.scatter(curve.x, curve.y, areas, color=color, linewidths=0, zorder=2)
     if x_ticks:
         axes.set_xscale("log")
-        axes.set_xticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
+        axes.set_xticks([tick or edge for tick in x_ticks], [f"{tick:g}" for tick in x_ticks])
         axes.minorticks_off()
     else:
         axes.locator_params(axis="x", nbins=5)
     axes.locator_params(axis="y", nbins=5)
     label_ends(
         axes,
-        [(curve.x[-1], curve.y[-1]) for curve in curves],
+        [(curve.x[-1] or edge, curve.y[-1]) if x_ticks else (curve.x[-1], curve.y[-1]) for curve in curves],
         [shorten(curve.label, 14) for curve in curves],
         [_COLORS[curve.tone] for curve in curves],
     )
     return figure
+
+
+@_as_svg
+def heat(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]], *, axis: str) -> Figure:
+    """Draw a table of numbers, more being better, each the darker the nearer it is to the largest of its column.
+
+    Args:
+        rows: Labels on the left; at least one.
+        columns: Labels above; at least one.
+        values: For each row one of each column; NaN is a dash on nothing.
+        axis: What the values are.
+    """
+    left = 14 + max(width(shorten(row)) for row in rows)
+    figure, axes = _axes(_CELL * len(rows), left=left, right=10, above=26)
+    axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0), xticks=[], yticks=[], xlabel=axis)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    letters = max(4, int((WIDTH - left - 10) / len(columns) / width("x")) - 1)
+    style: dict[str, Any] = {"horizontalalignment": "center", "verticalalignment": "center"}
+    for at, name in enumerate(columns):
+        axes.text(at + 0.5, -13 / _CELL, shorten(name, letters), color=_COLORS["muted"], **style)
+        largest = max((line[at] for line in values if math.isfinite(line[at])), default=math.nan)
+        for row, line in enumerate(values):
+            known = math.isfinite(line[at])
+            if known:
+                share = line[at] / largest if largest > 0 else 0.0
+                box: Any = (
+                    (at + 0.02, at + 0.98, at + 0.98, at + 0.02),
+                    (row + 0.06, row + 0.06, row + 0.94, row + 0.94),
+                )
+                axes.fill(*box, color=_COLORS[tone(0)], alpha=0.05 + 0.5 * max(0.0, share), linewidth=0)
+            axes.text(at + 0.5, row + 0.5, f"{line[at]:.4f}" if known else "-", **style)
+    for row, name in enumerate(rows):
+        _beside(axes, 0, row + 0.5, shorten(name), -10, horizontalalignment="right")
+    return figure
+
+
+def _edge(ticks: Sequence[float]) -> float:
+    """Return where 0 stands on a logarithmic axis: a step before the first of the others."""
+    first, *others = [tick for tick in ticks if tick > 0] or [1.0]
+    return first / min(10.0, others[0] / first if others else 10.0)
 
 
 def _axes(height: float, *, left: float, right: float, above: float = 10) -> tuple[Figure, Axes]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from genre.evaluation._classified import classifiers, validities
 from genre.evaluation._frontier import frontiers as frontiers
 from genre.evaluation._labels import duration
+from genre.evaluation._matrix import matrix
 from genre.evaluation._measures import Measure, measure, number, percent, size
 from genre.evaluation._moved import few_users as view_of_few_users
 from genre.evaluation._moved import moved
@@ -50,6 +51,7 @@ def render_report(
     texts: Sequence[Mapping[str, Any]],
     measured: Mapping[str, Any],
     few_users: Mapping[str, Any],
+    beside: Mapping[str, Any],
     notice: str | None,
 ) -> str:
     """Return the report as HTML.
@@ -68,6 +70,7 @@ def render_report(
         texts: What was written: user_id, item_id, title, kind, language, text, writer, provenance.
         measured: What was found out about the texts by more than reading them; see `genre.texts.write_texts`.
         few_users: What models are worth with the events of some users; see `genre.few_users`.
+        beside: What a compressed model is shown beside; see `genre.compressing`.
         notice: A sentence that must stand above all results, or None.
     """
     primary = results["primary"]
@@ -82,6 +85,7 @@ def render_report(
         account=account,
         reading=reading,
         frontiers=frontiers(accounts),
+        matrix=matrix(accounts, results, few_users, title),
         moved=moved(accounts),
         few_users=view_of_few_users(few_users),
         classifiers=classifiers(accounts),
@@ -91,7 +95,7 @@ def render_report(
         models=models,
         skipped=[planned for planned in plan if planned["skipped"]],
         headline=headline(models, primary),
-        pictures=overview(models, results),
+        pictures=overview(models, results, beside),
         board=leaderboard(models, primary),
         every_metric=columns_of(ranking, tests),
         beyond=columns_of(BEYOND, beyond),

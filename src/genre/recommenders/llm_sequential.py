@@ -27,7 +27,7 @@ from genre.recommenders.elsewhere import Elsewhere, elsewhere_of
 from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage, check_reads
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, check_base, take_along
-from genre.recommenders.trained import among, fit_network, network_state, take_parameters
+from genre.recommenders.trained import among, fit_network, known_of, network_state, take_parameters, to_learn_from
 from genre.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
 
     network: LanguageReader
     known: NDArray[np.bool_]
-    """(I,) items that somebody liked in training."""
+    """(I,) items that somebody liked in training, or that a teacher spoke of."""
     curve: NDArray[np.float64]
     """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
     reader: TextVectors
@@ -200,13 +200,13 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         import torch
 
         config, begin = self.config, self._begin
-        self.known = data.interactions.item_counts(data.num_items) > 0
+        self.known = known_of(data, terms)
         if begin is None:
             self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
         else:
             self.reader, self.text, self.elsewhere = begin.reader, begin.text, begin.elsewhere
         versions = self.reader.versions(data.items, self.known, config.versions, run)
-        objective = self.objective(data)
+        objective = to_learn_from(self.objective(data), terms)
         with torch.random.fork_rng():
             torch.manual_seed(int(run.rng("llm_sequential").integers(2**63)))
             self.language = LearningLanguage(config, run, total_steps=objective.num_batches * config.training.epochs)

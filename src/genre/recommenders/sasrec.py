@@ -42,7 +42,7 @@ from genre.recommenders.learning_on import learned_on
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, take_along
 from genre.recommenders.sparse import best_of_rows
-from genre.recommenders.trained import among, fit_network, network_state, take_parameters
+from genre.recommenders.trained import among, fit_network, known_of, network_state, take_parameters, to_learn_from
 from genre.training.config import TrainingConfig, UpdatingConfig
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
 
     network: Transformer
     known: NDArray[np.bool_]
-    """(I,) items that somebody liked in training."""
+    """(I,) items that somebody liked in training, or that a teacher spoke of."""
     curve: NDArray[np.float64]
     """(epochs, 2) training loss and validation NDCG@10, NaN where not validated."""
     reader: TextVectors | None = None
@@ -207,7 +207,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
         import torch
 
         config = self.config
-        self.known = data.interactions.item_counts(data.num_items) > 0
+        self.known = known_of(data, terms)
         versions, begin = None, self._begin
         if config.text is not None:
             if begin is None or begin.reader is None:
@@ -222,7 +222,7 @@ class Sasrec(ScoringRecommender[SasrecConfig]):
             if begin is not None:
                 take_along(self, begin, all_the_same(begin))
                 self.elsewhere = begin.elsewhere
-        objective = self.objective(data)
+        objective = to_learn_from(self.objective(data), terms)
         if not objective.num_batches:  # Nobody liked two things: what would be said is noise.
             self.known[:] = False
             self.text = None if self.text is None else np.zeros_like(self.text)

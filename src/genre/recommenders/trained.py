@@ -26,6 +26,23 @@ if TYPE_CHECKING:
 _NETWORK = "network."
 
 
+def known_of(data: Dataset, terms: Sequence[Term] = ()) -> NDArray[np.bool_]:
+    """Return (I,) which items are learned: those that somebody liked, and those that a term speaks of."""
+    known = data.interactions.item_counts(data.num_items) > 0
+    for term in terms:
+        if term.items is not None:
+            known |= term.items
+    return np.asarray(known)
+
+
+def to_learn_from(objective: Objective[Any], terms: Sequence[Term]) -> Objective[Any]:
+    """Return what a training goes through: the objective, or where it has nothing to say, what terms have."""
+    from genre.training.lessons import Nothing
+
+    steps = max((term.num_batches for term in terms), default=0)
+    return objective if objective.num_batches or not steps else Nothing(steps)
+
+
 def among(known: NDArray[np.bool_], log: Interactions) -> Interactions:
     """Return the likes of known items, which are counted among these: row k is the k-th that is true in `known` (I,).
 

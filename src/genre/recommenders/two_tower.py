@@ -37,7 +37,7 @@ from genre.recommenders.learning_on import learned_on
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, take_along
 from genre.recommenders.nearest import Nearest
-from genre.recommenders.trained import among, fit_network, network_state, take_parameters
+from genre.recommenders.trained import among, fit_network, known_of, network_state, take_parameters, to_learn_from
 from genre.training.config import TrainingConfig, UpdatingConfig
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
     source = Source.CONTENT
     network: TwoTowers
     known: NDArray[np.bool_]
-    """(I,) items that somebody liked in training."""
+    """(I,) items that somebody liked in training, or that a teacher spoke of."""
     reader: TextVectors
     text: Floats
     """(I, T) vectors of the items' texts."""
@@ -158,7 +158,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
         import torch
 
         config = self.config
-        self.known = data.interactions.item_counts(data.num_items) > 0
+        self.known = known_of(data, terms)
         begin = self._begin
         if begin is None:
             self.reader, self.text = TextVectors.fit(config.vectors, data.items, self.known, run)
@@ -173,7 +173,7 @@ class TwoTower(ScoringRecommender[TwoTowerConfig]):
                 self.elsewhere = begin.elsewhere
         self.curve = fit_network(
             self.network,
-            self.objective(data),
+            to_learn_from(self.objective(data), terms),
             config,
             run,
             data=data,

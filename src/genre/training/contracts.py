@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 BatchT = TypeVar("BatchT")
@@ -43,6 +44,10 @@ class Term(ABC):
 
     ends: bool = False
     """Whether learning must end with the last step, because this has cost too much."""
+    num_batches: int = 0
+    """Steps of an epoch that it has something to teach in where the log teaches nothing."""
+    items: NDArray[np.bool_] | None = None
+    """(I,) items that it speaks of, and that are learned beside those of the log; None for none."""
 
     @abstractmethod
     def penalty(self, model: nn.Module, batch: Any, rng: np.random.Generator) -> Tensor:

@@ -172,6 +172,7 @@ class Distillation(Term):
         batch_size: int,
         teacher: float | None = None,
         alignment: Alignment | None = None,
+        items: NDArray[np.bool_] | None = None,
     ) -> None:
         """Take what the teacher said.
 
@@ -182,7 +183,9 @@ class Distillation(Term):
             batch_size: Lists of a step.
             teacher: How good it is, as the student is told to be by `look`; None where nobody knows.
             alignment: With the teacher's vectors.
+            items: (all items,) those that the student learns, where they are more than those of its log.
         """
+        self.items, self.num_batches = items, -(-len(lists) // batch_size)
         self.lists, self.reading, self.weight, self.batch_size = lists, reading, weight, batch_size
         self.teacher, self.alignment = teacher, alignment
         self.ended: int | None = None

@@ -50,18 +50,27 @@ def test_what_is_good_may_fall_so_far() -> None:
     assert Limits({"cosine": 0.01}).breaches([of_two("cosine", (1.0, 1.02), "more")]) == []
 
 
-def test_a_loss_that_may_be_chance_breaks_nothing() -> None:
+def test_a_loss_that_may_be_chance_passes_with_a_doubt_and_up_to_twice_the_limit() -> None:
     before = np.array([1.0, 0.0] * 20)
     by_chance, surely = before.copy(), 0.9 * before
     by_chance[:3] = [0.0, 1.0, 0.0]  # One of 20 less.
     chance = of_questions("NDCG@10", before, by_chance, RNG)
     assert chance.change.mean == pytest.approx(-0.05)
     assert chance.change.high > 0
-    assert Limits({"NDCG@10": "-1%"}).breaches([chance]) == []
+    assert chance.count == 40
+    for limit, breaks, doubts in (("-1%", 1, 0), ("-2.4%", 1, 0), ("-2.5%", 0, 1), ("-4%", 0, 1), ("-5%", 0, 0)):
+        limits = Limits({"NDCG@10": limit})
+        assert (len(limits.breaches([chance])), len(limits.doubts([chance]))) == (breaks, doubts), limit
+    said = "NDCG@10 went from 0.5000 to 0.4750, −5.0 %, on 40 questions; the limit is −4 %"
+    assert Limits({"NDCG@10": "-4%"}).doubts([chance]) == [
+        f"{said}. That cannot be told from chance. More questions would tell"
+    ]
+    assert Limits({"NDCG@10": "-2%"}).breaches([chance]) == [said.replace("−4 %", "−2 %")]
+    assert Limits({"NDCG@10": "+0%"}).breaches([chance]) != [], "twice nothing is nothing"
     worse = of_questions("NDCG@10", before, surely, RNG)
     assert worse.change.high < 0
-    assert len(Limits({"NDCG@10": "-1%"}).breaches([worse])) == 1
-    assert Limits({"NDCG@10": "-11%"}).breaches([worse]) == []
+    assert len(Limits({"NDCG@10": "-9%"}).breaches([worse])) == 1
+    assert Limits({"NDCG@10": "-11%"}).breaches([worse]) == Limits({"NDCG@10": "-9%"}).doubts([worse]) == []
 
 
 def test_no_number_keeps_no_limit() -> None:

@@ -25,6 +25,9 @@ from genre.metrics.statistics import Interval, ratio_change
 
 SIZE, WEIGHTS, ONE, MANY = "size", "weights", "latency", "latency@many"
 ACCOUNT, PICTURE = "compression.json", "compression.svg"
+RUN, BESIDE = "run", "beside"
+"""In the account of a run's compression: the run's directory; and accuracy and time to answer of the whole model, and
+of the others there."""
 _BYTES, _SECONDS = (SIZE, WEIGHTS), (ONE, MANY)
 _ROUNDING = 1e-9
 
@@ -42,8 +45,10 @@ class Compared:
     change: Interval
     """As a share of what it was; bounds are NaN where it was not counted on questions or texts."""
     noise: bool = False
-    """Whether a loss counts only where the interval has no place for none: so it is where one question more or less
-    that is answered right is a large share."""
+    """Whether a loss of up to twice the limit counts only where the interval has no place for none: so it is where one
+    question more or less that is answered right is a large share."""
+    count: int | None = None
+    """Questions that it is a mean over, where it is."""
 
     @property
     def label(self) -> str:
@@ -77,7 +82,7 @@ def of_questions(
     """Return a mean over the same questions (Q,), the higher the better."""
     pairs = [np.stack([values, np.ones_like(values)], axis=1) for values in (before, after)]
     change = ratio_change(*pairs, relative=True, rng=rng)
-    return Compared(name, float(before.mean()), float(after.mean()), "more", change, noise=True)
+    return Compared(name, float(before.mean()), float(after.mean()), "more", change, noise=True, count=len(before))
 
 
 def of_writing(changes: Mapping[str, Change]) -> list[Compared]:
@@ -136,6 +141,16 @@ class Limits:
             if one.name in self.limits and not _is_kept(one, self.limits[one.name])
         ]
 
+    def doubts(self, compared: Sequence[Compared]) -> list[str]:
+        """Return a sentence for each loss past its limit that is let pass, since it may be chance."""
+        return [
+            f"{_in_words(one, self.limits[one.name])}. That cannot be told from chance. More questions would tell"
+            for one in compared
+            if one.name in self.limits
+            and _is_kept(one, self.limits[one.name])
+            and _excess(one, self.limits[one.name]) > _ROUNDING
+        ]
+
 
 @dataclass(frozen=True)
 class Compression:
@@ -151,13 +166,15 @@ class Compression:
     """Where the compressed form is, or would be."""
     told: Mapping[str, Any]
     """What else there is to say of the method."""
+    doubts: tuple[str, ...] = ()
+    """Losses past the budget that cannot be told from chance, in words; they are let pass up to twice the limit."""
 
     def save(self, directory: Path) -> None:
         """Write all of it as JSON, and a picture, into an existing directory."""
-        account = {"model": self.model, "method": self.method, **self.told}
-        account["measures"] = [_plain(asdict(one)) for one in self.compared]
+        account = {"model": self.model, "method": self.method, **self.told, "doubts": list(self.doubts)}
+        account["measures"] = [asdict(one) for one in self.compared]
         with atomic_file(directory / ACCOUNT) as path:
-            path.write_text(json.dumps(account, indent=1, ensure_ascii=False), encoding="utf-8")
+            path.write_text(json.dumps(_plain(account), indent=1, ensure_ascii=False), encoding="utf-8")
         with atomic_file(directory / PICTURE) as path:
             path.write_text(picture(self.compared), encoding="utf-8")
 
@@ -234,22 +251,33 @@ def _is_known(address: int, thing: Any, seen: dict[int, Any]) -> bool:
     return known
 
 
-def _is_kept(one: Compared, limit: Limit) -> bool:
+def _excess(one: Compared, limit: Limit) -> float:
+    """Return how far a measure is past its limit, in the limit's unit; below 0 inside."""
     moved = one.change.mean if limit.relative else one.after - one.before
-    worse = moved - limit.amount if one.better == "less" else limit.amount - moved
-    if not worse <= _ROUNDING:
+    return moved - limit.amount if one.better == "less" else limit.amount - moved
+
+
+def _is_kept(one: Compared, limit: Limit) -> bool:
+    excess = _excess(one, limit)
+    if not excess <= _ROUNDING:
+        # Few questions leave room for any loss: what is let pass as chance is at most as much again as the limit.
         bound = one.change.high if one.better == "more" else -one.change.low
-        return one.noise and math.isfinite(worse) and bound >= 0
+        return one.noise and excess <= abs(limit.amount) + _ROUNDING and bound >= 0
     return True
 
 
 def _in_words(one: Compared, limit: Limit) -> str:
     share = f", {100 * one.change.mean:+.1f} %".replace("-", "−") if math.isfinite(one.change.mean) else ""
-    return f"{one.label} went from {one.shown(one.before)} to {one.shown(one.after)}{share}; the limit is {limit}"
+    asked = "" if one.count is None else f", on {one.count:,} questions"
+    return (
+        f"{one.label} went from {one.shown(one.before)} to {one.shown(one.after)}{share}{asked}; the limit is {limit}"
+    )
 
 
 def _plain(value: Any) -> Any:
     """Return values as JSON knows them: no number is None."""
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
