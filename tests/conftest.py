@@ -7,11 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from genre.core.interactions import Interactions
 from genre.core.ragged import offsets_of
 from genre.data.dataset import Dataset, Entities, Roles, Vocabulary
 from genre.evaluation import plots
+
+# How long an example takes is the machine's affair.
+settings.register_profile("genre", deadline=None)
+settings.load_profile("genre")
 
 NUM_USERS, NUM_ITEMS, NUM_GENRES = 60, 40, 4
 DAY = 86_400

@@ -339,7 +339,7 @@ WORDS = (  # noqa: SIM905
 ).split()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60) | st.lists(st.sampled_from(WORDS), max_size=10).map(" ".join))
 def test_no_message_is_too_much(conversation: Conversation, message: str) -> None:
     state = State(

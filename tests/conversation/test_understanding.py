@@ -389,7 +389,7 @@ def test_the_language_is_that_of_the_words_around_titles(listener: Listener) -> 
 PIECES = ["no", "not", "horror", "不要", "恐怖", "the second", "like", "第", "more", "80s", "§", "《", "forget"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=80) | st.lists(st.sampled_from(PIECES)).map(" ".join))
 def test_any_message_is_read(listener: Listener, message: str) -> None:
     listener.understand(message, State(shown=("alien-1979",)))

@@ -103,7 +103,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(old=EVENTS.filter(lambda rows: any(item != "x" for _, item, _ in rows)), new=EVENTS)
 def test_the_same_as_building_from_all_events(old: list[tuple[str, str, int]], new: list[tuple[str, str, int]]) -> None:
     old = list(dict.fromkeys(row for row in old if row[1] != "x"))
@@ -173,7 +173,7 @@ BATCHES = st.lists(
 ).filter(lambda batches: bool(batches[0]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(batches=BATCHES, half_life=st.sampled_from([3.0, 40.0]))
 def test_batches_weigh_the_same_as_all_at_once(batches: list[list[tuple[str, str, int]]], half_life: float) -> None:
     config = FeedbackConfig(half_life=half_life)

@@ -95,7 +95,7 @@ def test_a_log_without_times_keeps_the_order_of_the_file() -> None:
     assert histories(Tables(log)) == {"a": [("w", 0), ("x", 0)]}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

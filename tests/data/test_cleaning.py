@@ -111,7 +111,7 @@ def test_repeats_without_any_time_leave_the_first_position() -> None:
     assert len(cleaned.interactions) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(events)
 def test_exact_and_repeats_agree_with_plain_python(rows: list[tuple[int, int, int]]) -> None:
     frame = drawn(rows)
@@ -164,7 +164,7 @@ def core(rows: list[tuple[int, int, int]], user: int, item: int) -> list[tuple[i
         rows = kept
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(events, st.integers(1, 4), st.integers(1, 4))
 def test_k_core_agrees_with_plain_python(rows: list[tuple[int, int, int]], user: int, item: int) -> None:
     expected = core(rows, user, item)
@@ -270,7 +270,7 @@ def test_a_wrong_setting_is_an_error(rules: dict[str, object], message: str) -> 
         CleaningConfig.model_validate(rules)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(events)
 def test_the_report_accounts_for_every_row(rows: list[tuple[int, int, int]]) -> None:
     frame = drawn(rows)

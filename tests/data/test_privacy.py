@@ -102,7 +102,7 @@ def test_the_key_is_not_in_what_is_stored() -> None:
     assert KEY not in json.dumps(report.to_dict()) + HASH.model_dump_json() + str(hashed) + str(report)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=20))
 def test_different_ids_stay_different(users: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -266,13 +266,13 @@ def luhn_by_table(digits: list[int]) -> bool:
     return sum(doubled[digit] if place % 2 == odd else digit for place, digit in enumerate(digits)) % 10 == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20))
 def test_luhn_agrees_with_a_table(digits: list[int]) -> None:
     assert luhn(digits) == luhn_by_table(digits)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 9), min_size=14, max_size=14), st.integers(0, 15), st.integers(1, 9))
 def test_a_card_is_told_by_its_check_digit(middle: list[int], place: int, change: int) -> None:
     body = [4, *middle]
@@ -286,7 +286,7 @@ def test_a_card_is_told_by_its_check_digit(middle: list[int], place: int, change
     assert rows == places == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text())
 def test_any_text_can_be_masked_once_and_for_all(text: str) -> None:
     once = masked(text)

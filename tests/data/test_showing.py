@@ -123,7 +123,7 @@ PAGES = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(PAGES, st.integers(1, 4))
 def test_the_same_as_building_from_what_was_shown(pages: list[tuple[str, str, str, bool]], size: int) -> None:
     rows = [shown(user, item, 30, page, None) for user, item, page, _ in pages]

@@ -14,7 +14,7 @@ from genre.data.splits import Split
 from tests.conftest import make_dataset
 from tests.data.logs import NUM_ITEMS, Row, asked, dataset_of, events_of, split_all
 
-LAW = settings(max_examples=25, deadline=None)
+LAW = settings(max_examples=25)
 STRATEGIES = [
     {"kind": "leave_one_out"},
     {"kind": "ratio", "validation": 0.2, "test": 0.3},

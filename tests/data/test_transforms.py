@@ -110,7 +110,7 @@ def test_equal_values_share_a_bin() -> None:
     assert transformed(priced([5.0, 5.0]), kind="equal_bins").to_list() == [["any"], ["any"]]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=4),
     st.integers(2, 6),

@@ -98,7 +98,7 @@ def test_texts_are_encoded_by_length_in_batches_and_shown(store: ContentStore) -
     assert len(progress.seen) == 1
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.lists(st.text(st.characters(exclude_categories=()), max_size=8), max_size=6), max_size=4))
 def test_any_texts_keep_their_vectors(calls: list[list[str]]) -> None:
     encoder, generator = PaidEncoder(), PaidGenerator()

@@ -6,7 +6,7 @@ import unicodedata
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -63,7 +63,6 @@ def test_text_becomes_what_a_person_reads(raw: str, clean: str) -> None:
     assert clean_text(raw) == clean
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=()), max_size=200))
 def test_clean_text_can_be_written_and_has_no_spare_space(raw: str) -> None:
     clean = clean_text(raw)
@@ -188,7 +187,6 @@ def test_words_are_kept_whole_where_there_are_words() -> None:
     assert shortened("a " + "b" * 100, 50) == "a " + "b" * 48
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(st.none(), st.text(st.characters(exclude_categories=("Cs",)), max_size=60)), min_size=3, max_size=3

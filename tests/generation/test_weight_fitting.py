@@ -70,7 +70,7 @@ def test_what_is_not_known_adds_nothing() -> None:
     assert found.grounding > Weights().grounding
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.integers(1, 30), st.permutations(range(3)))
 def test_the_order_of_candidates_does_not_count(seed: int, count: int, order: list[int]) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genre.metrics.personal import by_person, own_places
@@ -37,7 +37,6 @@ def test_only_texts_about_the_same_are_compared() -> None:
     assert found[:, 0].tolist() == [1, 1, 2, 2, 1, 1]
 
 
-@settings(deadline=None)  # The first example loads scipy.
 @given(st.integers(0, 99), st.integers(2, 4))
 def test_it_is_the_mean_over_every_choice_of_others(seed: int, among: int) -> None:
     rng = np.random.default_rng(seed)

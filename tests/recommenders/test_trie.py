@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genre.core.queries import Candidates
@@ -52,7 +52,6 @@ def test_it_is_the_prefixes_of_the_known_items(given_codes: list[tuple[int, ...]
         ]
 
 
-@settings(deadline=None)
 @given(CODES, st.data())
 def test_a_node_is_open_if_an_answer_lies_below(given_codes: list[tuple[int, ...]], data: st.DataObject) -> None:
     codes = np.array(given_codes)

@@ -51,7 +51,7 @@ def fitted(config: ItemKnnConfig | GraphConfig | PopularityConfig, data: Dataset
     return config.build({}).fit(data, RunContext())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(log=logs(), k=st.integers(1, 4), shrinkage=st.sampled_from([0.0, 1.0, 10.0]), most=st.sampled_from([0.5, 2.0]))
 @pytest.mark.slow
 def test_neighbours_are_exactly_those_of_all_events(
@@ -67,7 +67,7 @@ def test_neighbours_are_exactly_those_of_all_events(
         np.testing.assert_array_equal(getattr(found, part), getattr(anew, part))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(log=logs(), gap=st.integers(1, 5))
 def test_edges_are_those_of_all_events(log: tuple[Dataset, np.ndarray], gap: int) -> None:
     data, new = log

@@ -32,7 +32,7 @@ def test_the_rush_is_what_comes_in_a_second_and_at_least_one() -> None:
     assert [slow.take(), slow.take()] == [0.0, 10.0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 50), st.integers(1, 20), st.randoms(use_true_random=False))
 def test_no_window_has_more_than_rush_and_rate(rate: int, burst: int, chance: random.Random) -> None:
     clock = Clock(0.0)

@@ -170,7 +170,7 @@ def ask(
     """Send requests to one operation, each handed to `before` before it is sent."""
     statuses = Counter[int]()
 
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case: Case) -> None:
         before(case)

@@ -27,7 +27,7 @@ def plain(hidden: Tensor, items: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(hidden @ items.T, targets)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 200),
     size=st.integers(1, 9),

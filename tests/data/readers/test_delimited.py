@@ -31,7 +31,7 @@ def read(path: Path, separator: str = ",", encoding: str = "utf-8") -> FileTable
     return read_delimited(open_source(path, encoding), separator)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.lists(FIELD, min_size=3, max_size=3), min_size=1, max_size=8),
     separator=st.sampled_from([",", ";", "\t", "|"]),

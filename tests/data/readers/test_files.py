@@ -36,7 +36,7 @@ def failure_of(**settings: Any) -> str:
     return str(error.value)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     rows=st.lists(
         st.tuples(ID, ID, st.integers(10**8, 4 * 10**9), st.none() | st.floats(-1e6, 1e6)), min_size=1, max_size=9

@@ -30,7 +30,7 @@ def write(path: Path, *lines: str) -> Path:
     return path
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.fixed_dictionaries({"id": st.integers(0, 99)}, optional={"x": st.text("ab影\"'\\\n", max_size=9)}),
@@ -44,7 +44,7 @@ def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, re
         assert raw.frame[name].to_list() == [record.get(name) for record in records]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(VALUES, min_size=1, max_size=6))
 def test_mixed_types_become_text_and_never_get_lost(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any]

@@ -216,7 +216,7 @@ def test_what_cannot_be_kept_is_refused_with_its_row(wrong: dict[str, Any], mess
     assert "do not count twice" in str(caught.value)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=4), st.randoms())
 def test_the_digest_is_of_what_was_said_not_of_how(context: dict[str, Any], chance: random.Random) -> None:
     keys = list(context)
