@@ -1,0 +1,181 @@
+"""Each scenario of a service writes in its own way: with its adapter beside the others', its kinds, its language."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from starlette.testclient import TestClient
+
+from genre import pipeline
+from genre.config import Experiment
+from genre.core.errors import ArtifactError, ConfigError
+from genre.core.files import sha256
+from genre.generation.checks import Checker
+from genre.generation.stage import TextsConfig
+from genre.generation.write_config import WriteConfig
+from genre.language.decoding import Batch
+from genre.runs import CONFIG
+from genre.serving.app import make_app
+from genre.serving.metrics import Metrics
+from genre.serving.schemas import ChatRequest, WriteRequest
+from genre.serving.service import Service
+from genre.serving.settings import ServeConfig
+from genre.serving.writers import ScenarioWriter, merged
+from genre.workspace import MANIFEST
+from tests.language.models import learn, write_tiny
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+WORLDS = ("films", "courses")
+LINE = """
+{% set inputs = ["facts"] %}{% set sentences = 1 %}{% set words = 20 %}
+{% block system %}Write one line.{% endblock %}
+{% block user %}{{ facts.name }}{% endblock %}
+{% block plain %}Mind this: {{ facts.name }}.{% endblock %}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with a base, an adapter of each of two scenarios, and their runs, which have no texts."""
+    place = tmp_path_factory.mktemp("writers")
+    write_tiny(place / "base", context=2048)
+    (place / "line.j2").write_text(LINE, encoding="utf-8")
+    for seed, world in enumerate(WORLDS):
+        learn(place / "base", place / f"{world}-adapter", seed)
+        settings = {
+            "name": world,
+            "data": {"kind": "sample", "world": world, "num_viewers": 60},
+            "feedback": {"like_at": 3},
+            "models": {"graph": {"kind": "graph"}},
+            "evaluation": {"bootstrap": 20},
+            "answer": {"examples": 1},
+        }
+        pipeline.run(Experiment.model_validate(settings), place / "runs")
+    return place
+
+
+def writing(place: Path, world: str, **more: Any) -> dict[str, Any]:
+    adapter = str(place / f"{world}-adapter")
+    generator = {"kind": "local", "model": str(place / "base"), "precision": "fp32", "adapter": adapter}
+    return {"kinds": ["title"], "generator": generator, "sampling": {"max_tokens": 24}, "scenario": "video", **more}
+
+
+def run_of(place: Path, directory: Path, world: str, write: dict[str, Any] | None) -> Path:
+    """Return a copy of a run as if it had this section `write`, in a directory without anything written before."""
+    run = Path(shutil.copytree(place / "runs" / world, directory / world))
+    settings = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+    (run / CONFIG).write_text(yaml.safe_dump({**settings, "write": write}), encoding="utf-8")
+    manifest = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"][CONFIG] = sha256(run / CONFIG)
+    (run / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return run
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[TestClient, Service]]]:
+    """Return what serves runs with settings, each time in a place where nothing was written before."""
+    opened: list[Any] = []
+
+    def start(runs: dict[str, Path], **settings: Any) -> tuple[TestClient, Service]:
+        url = f"sqlite:///{tmp_path / f'{len(opened)}.db'}"
+        service = Service(ServeConfig.model_validate({"database": url, "deadline": 20, **settings}), runs)
+        client = TestClient(make_app(service), base_url="http://localhost")
+        opened.append((client.__enter__(), service))
+        return opened[-1]  # type: ignore[no-any-return]
+
+    yield start
+    for client, service in opened:
+        client.__exit__(None, None, None)
+        service.close()
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything pass that a language model says: the tiny ones babble."""
+    monkeypatch.setattr(Checker, "problems", lambda *_, **__: [])
+
+
+def ask(client: TestClient, world: str, **more: Any) -> list[dict[str, Any]]:
+    asked = {"scenario": world, "user_id": "nobody", "n": 2, **more}
+    answer = client.post("/v1/write", json=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["written_by"] == "service"
+    return answer.json()["texts"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_scenarios_that_are_asked_at_once_write_in_one_batch_what_each_writes_alone(
+    made: Path, tmp_path: Path, serve: Callable[..., tuple[TestClient, Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = {}
+    for world in WORLDS:
+        (tmp_path / f"only-{world}").mkdir()
+        run = run_of(made, tmp_path / f"only-{world}", world, writing(made, world))
+        alone[world] = ask(serve({world: run})[0], world)
+    (tmp_path / "all").mkdir()
+    client, service = serve({world: run_of(made, tmp_path / "all", world, writing(made, world)) for world in WORLDS})
+    for scenario in WORLDS:
+        assert {text["writer"] for text in alone[scenario]} == {"model"}
+    first, second = (service.writers[world].generator for world in WORLDS)
+    loaded: Any = first._shared()  # type: ignore[union-attr]
+    assert second._shared() is loaded, "one base has its weights in memory once"  # type: ignore[union-attr]
+    batches: list[set[str | None]] = []
+    begin = Batch.__init__
+
+    def watched(own: Batch, model: Any, rows: Any, *given: Any, **more: Any) -> None:
+        batches.append({row.adapter for row in rows})
+        begin(own, model, rows, *given, **more)
+
+    monkeypatch.setattr(Batch, "__init__", watched)
+    with ThreadPoolExecutor() as pool:
+        with loaded.gathering._turn:
+            answers = {world: pool.submit(ask, client, world) for world in WORLDS}
+            until = time.monotonic() + 60
+            while len(loaded.gathering._waiting) < 8 and time.monotonic() < until:  # 2 scenarios, items and candidates.
+                time.sleep(0.01)
+        together = {world: answer.result() for world, answer in answers.items()}
+    assert together == alone
+    assert {first._name, second._name} in batches  # type: ignore[union-attr]
+    said = {world: [text["provenance"]["model"] for text in texts] for world, texts in together.items()}
+    assert said == {world: [service.writers[world].generator.key] * 2 for world in WORLDS}  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_an_adapter_says_differs_from_the_others_and_from_the_base(
+    made: Path, tmp_path: Path, serve: Callable[..., tuple[TestClient, Service]]
+) -> None:
+    """The same catalogue, question and seeds: only what was taught differs."""
+    sections = {world: writing(made, world) for world in WORLDS}
+    base = {**sections["films"]["generator"], "adapter": None}
+    sections["base"] = {**sections["films"], "generator": base}
+    runs = {}
+    for name, section in sections.items():
+        (tmp_path / name).mkdir()
+        runs[name] = run_of(made, tmp_path / name, "films", section)
+    client, service = serve(runs)
+    item = str(service.scenarios["films"].live.engine.data.items.vocabulary.ids[0])
+
+    def said(name: str) -> str:
+        (text,) = ask(client, name, item_ids=[item])
+        return str(text["text"])
+
+    def streamed(name: str) -> str:
+        asked = {"scenario": name, "user_id": "nobody", "item_ids": [item], "stream": True}
+        answer = client.post("/v1/write", json=asked)
+        assert "event: end" in answer.text
+        return answer.text
+
+    with ThreadPoolExecutor() as pool:
+        answers = {name: (pool.submit(said, name), pool.submit(streamed, name)) for name in runs}
+        together = {name: (whole.result(), stream.result()) for name, (whole, stream) in answers.items()}
+    for kind in (0, 1):
+        assert len({answer[kind] for answer in together.values()}) == 3
+    assert {name: streamed(name) for name in runs} == {name: answer[1] for name, answer in together.items()}
