@@ -179,3 +179,143 @@ def test_what_an_adapter_says_differs_from_the_others_and_from_the_base(
     for kind in (0, 1):
         assert len({answer[kind] for answer in together.values()}) == 3
     assert {name: streamed(name) for name in runs} == {name: answer[1] for name, answer in together.items()}
+
+
+def one_run(made: Path, directory: Path, write: dict[str, Any] | None) -> dict[str, Path]:
+    return {"films": run_of(made, directory, "films", write)}
+
+
+def test_what_is_set_for_the_service_wins_setting_by_setting(made: Path) -> None:
+    section = writing(made, "films", candidates=5, draws=4, banned=["war"], at_once=7)
+    own = TextsConfig.model_validate(section)
+    usual = ServeConfig().write
+    assert merged(None, usual) is usual
+    found = merged(own, usual)
+    assert type(found) is WriteConfig, "what is measured of a run's texts is not asked of a service"
+    assert (found.candidates, found.draws, found.at_once, found.banned) == (2, 1, 7, ("war",))
+    assert found.generator == own.generator
+    told = ServeConfig.model_validate({"write": {"draws": 3, "generator": None, "banned": []}}).write
+    found = merged(own, told)
+    assert (found.candidates, found.draws, found.at_once, found.banned, found.generator) == (2, 3, 7, (), None)
+    fake = merged(own, ServeConfig.model_validate({"write": {"generator": {"kind": "fake"}}}).write)
+    assert fake.generator is not None
+    assert (fake.generator.kind, fake.sampling) == ("fake", own.sampling)
+
+
+@pytest.mark.parametrize("write", [None, "run", "service"])
+def test_without_a_language_model_texts_are_made_of_facts(
+    made: Path, tmp_path: Path, serve: Callable[..., tuple[TestClient, Service]], write: str | None
+) -> None:
+    section = {None: None, "run": {"kinds": ["reason"]}, "service": writing(made, "films")}[write]
+    runs = one_run(made, tmp_path, section)
+    client, service = serve(runs, **({"write": {"generator": None}} if write == "service" else {}))
+    assert service.writers["films"].generator is None
+    texts = ask(client, "films", kinds=["synopsis"], place="video")
+    assert [text["writer"] for text in texts] == ["template"] * 2
+    engine = service.scenarios["films"].live.engine
+    expected = engine.write(["nobody"], n=2, kinds="synopsis", scenario="video")
+    assert [text["text"] for text in texts] == [text["text"] for text in expected]
+    told = client.post("/v1/write", json={"user_id": "nobody", "kinds": ["none"]}).json()["error"]
+    assert told["problem"] == "there is no kind 'none'"
+
+
+def test_what_a_service_is_told_to_write_with_is_one_model_for_all(
+    made: Path, tmp_path: Path, serve: Callable[..., tuple[TestClient, Service]]
+) -> None:
+    runs = {world: run_of(made, tmp_path, world, writing(made, world)) for world in WORLDS}
+    client, service = serve(runs, write={"generator": {"kind": "fake"}})
+    films, courses = (service.writers[world] for world in WORLDS)
+    assert films.generator is courses.generator is not None
+    assert {text["provenance"]["model"] for world in WORLDS for text in ask(client, world)} == {films.generator.key}
+
+
+def test_kinds_language_and_place_are_the_scenarios_where_nobody_says_otherwise(
+    made: Path, tmp_path: Path, serve: Callable[..., tuple[TestClient, Service]]
+) -> None:
+    line = str(made / "line.j2")
+    runs = one_run(made, tmp_path, {"kinds": [line, "title"], "language": "zh", "scenario": "video"})
+    client, service = serve(runs)
+    item = str(service.scenarios["films"].live.engine.data.items.vocabulary.ids[0])
+    texts = ask(client, "films", item_ids=[item])
+    assert [(text["kind"], text["language"]) for text in texts] == [("line", "zh"), ("title", "zh")]
+    assert texts[0]["text"].startswith("Mind this: ")
+    streamed = client.post("/v1/write", json={"user_id": "nobody", "item_ids": [item], "stream": True}).text
+    assert "Mind this: " in streamed, "one text is a stream: of the first kind"
+    (named,) = ask(client, "films", item_ids=[item], kinds=["line"])
+    assert named == texts[0]
+    for wrong, language in (("line", "en"), (line, "zh")):  # It is written in one language, and has a name.
+        asked = {"user_id": "nobody", "kinds": [wrong], "language": language}
+        told = client.post("/v1/write", json=asked)
+        assert (told.status_code, told.json()["error"]["problem"]) == (422, f"there is no kind {wrong!r}")
+        assert ("'line'" in told.json()["error"]["remedy"]) == (language == "zh")
+    assert client.post("/v1/write", json={"user_id": "nobody", "kinds": ["title"], "language": "en"}).is_success
+    writer = service.writers["films"]
+    talk = writer.filled(ChatRequest(user_id="nobody", message="hello"))
+    assert talk.place == "video"
+    assert writer.filled(ChatRequest(user_id="nobody", message="hello", place="news")).place == "news"
+    asked = WriteRequest(user_id="nobody", language="en", kinds=("title",), place="shop")
+    assert writer.filled(asked) == asked
+    assert client.post("/v1/chat", json={"user_id": "nobody", "message": "hello"}).json()["text"]
+    assert set(writer._conversations[service.scenarios["films"].live]) == {("video", False)}
+
+
+def test_a_kind_that_cannot_be_read_is_left_out_and_two_of_a_name_are_an_error(
+    made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken.j2").write_text("{% block %}", encoding="utf-8")
+    gone, broken = str(tmp_path / "gone.j2"), str(tmp_path / "broken.j2")
+    writer = ScenarioWriter(WriteConfig(), None, Metrics(), TextsConfig(kinds=(gone, broken)))
+    assert caplog.text.count("a kind of text is left out") == 2
+    assert writer.filled(WriteRequest(user_id="u")).kinds == ("synopsis",)
+    (tmp_path / "line.en.j2").write_text(LINE, encoding="utf-8")
+    both = TextsConfig(kinds=(str(made / "line.j2"), str(tmp_path / "line.en.j2")))
+    with pytest.raises(ConfigError, match=r"are both called 'line'\. Give one of the files another name"):
+        ScenarioWriter(WriteConfig(), None, Metrics(), both)
+    own = str(shutil.copy(made / "line.j2", tmp_path / "title.j2"))
+    writer = ScenarioWriter(WriteConfig(), None, Metrics(), TextsConfig(kinds=(own,)))
+    kinds = {language: writer.filled(WriteRequest(user_id="u", kinds=("title",), language=language)).kinds
+             for language in ("en", "zh")}  # fmt: skip
+    assert kinds == {"en": (own,), "zh": ("title",)}
+
+
+def test_an_adapter_that_is_not_there_is_told_of_before_the_service_starts(
+    made: Path, tmp_path: Path, serve: Callable[..., tuple[TestClient, Service]]
+) -> None:
+    section = writing(made, "films")
+    section["generator"]["adapter"] = str(tmp_path / "nothing")
+    runs = one_run(made, tmp_path, section)
+    with pytest.raises(ArtifactError, match=r"scenario 'films': .*nothing: there is no adapter here.*generator=null"):
+        serve(runs)
+    client, _ = serve(runs, write={"generator": None})
+    assert ask(client, "films")[0]["writer"] == "template"
+
+
+def test_all_that_writes_here_is_loaded_before_anybody_asks(
+    made: Path, tmp_path: Path, serve: Callable[..., tuple[TestClient, Service]]
+) -> None:
+    runs = {world: run_of(made, tmp_path, world, writing(made, world)) for world in WORLDS}
+    (tmp_path / "plain").mkdir()
+    runs["plain"] = run_of(made, tmp_path / "plain", "films", None)
+    _, service = serve(runs)
+    service.warm(60)
+    films, courses = (service.writers[world].generator for world in WORLDS)
+    assert films._base is courses._base is not None  # type: ignore[union-attr]
+    assert films._base.adapters._names == {films._name, courses._name}  # type: ignore[union-attr]
+    talks = {name: set(writer._conversations[service.scenarios[name].live]) for name, writer in service.writers.items()}
+    assert talks == {
+        "films": {("video", False), ("video", True)},
+        "courses": {("video", False), ("video", True)},
+        "plain": {("shop", False), ("shop", True)},
+    }
+
+
+def test_a_model_that_fails_leaves_the_others_and_the_conversations_ready(
+    made: Path, tmp_path: Path, serve: Callable[..., tuple[TestClient, Service]], caplog: pytest.LogCaptureFixture
+) -> None:
+    sections = {world: writing(made, world) for world in WORLDS}
+    sections["films"]["generator"] = {"kind": "local", "model": str(tmp_path / "nothing")}
+    _, service = serve({world: run_of(made, tmp_path, world, section) for world, section in sections.items()})
+    service.warm(60)
+    assert "there is no model at" in caplog.text
+    assert service.writers["courses"].generator._base is not None  # type: ignore[union-attr]
+    assert len(service.writers["films"]._conversations) == len(service.writers["courses"]._conversations) == 1

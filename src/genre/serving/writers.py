@@ -54,15 +54,20 @@ class ScenarioWriter:
         """Keep the settings.
 
         Args:
-            config: How texts are written.
-            generator: The language model, loaded when it is first asked; None where texts are made of facts alone.
+            config: How texts are written, and by what.
+            generator: The language model that it names, loaded when it is first asked; None where texts are put
+                together from the facts.
             metrics: Count the conversations that are there already.
             own: The section `write` of the scenario's run: what is written where nobody says otherwise.
 
         Raises:
             ConfigError: Two kinds of the section have one name.
         """
-        self.config, self.generator, self._metrics = config, generator, metrics
+        self.generator, self._metrics = generator, metrics
+        self.config = config.model_copy(update={"generator": None})
+        """How texts are written, whoever writes them. What is in memory is not looked for in its files any more."""
+        self.is_local = not isinstance(config.generator, EndpointGeneratorConfig | None)
+        """Whether a language model on this machine writes."""
         self.language: Language = "en" if own is None else own.language
         self.place: ScenarioName = "shop" if own is None else own.scenario
         """Where people read and talk who do not say where."""
@@ -78,17 +83,7 @@ class ScenarioWriter:
     @property
     def has_model(self) -> bool:
         """Whether a language model writes, so that there is another way where it takes too long."""
-        return self.config.generator is not None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it does so on this machine."""
-        return self.has_model and not isinstance(self.config.generator, EndpointGeneratorConfig)
-
-    @property
-    def plain(self) -> WriteConfig:
-        """How texts are written without it."""
-        return self.config.model_copy(update={"generator": None})
+        return self.generator is not None
 
     def filled(self, body: BodyT) -> BodyT:
         """Return what is asked, with the scenario's own kinds, language and place where the client names none.
@@ -157,8 +152,8 @@ class ScenarioWriter:
         return own.get(name, name)
 
     def _new_conversation(self, engine: Engine, place: ScenarioName, plain: bool) -> Conversation:
-        write, generator = (self.plain, None) if plain else (self.config, self.generator)
-        return Conversation(engine, ConversationConfig(scenario=place, write=write), generator=generator)
+        config = ConversationConfig(scenario=place, write=self.config)
+        return Conversation(engine, config, generator=None if plain else self.generator)
 
 
 def writers_of(config: WriteConfig, runs: Mapping[str, Path], metrics: Metrics) -> dict[str, ScenarioWriter]:

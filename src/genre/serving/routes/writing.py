@@ -40,7 +40,10 @@ _EVENTS: Final = "text/event-stream"
     responses={200: {"content": {_EVENTS: {"schema": {"type": "string"}}}, "description": "Texts, or one as it comes"}},
 )
 async def write(body: WriteRequest, asker: Writer) -> Response:
-    """Write for somebody about what is recommended, or about given items: nothing that is not in the facts."""
+    """Write for somebody about what is recommended, or about given items: nothing that is not in the facts.
+
+    Where `kinds`, `language` or `place` is left out, it is that of the `write` of the scenario's run, if there is one.
+    """
     scenario, service = asker.scenario(body.scenario), asker.service
     who, writer = _who(body, scenario), service.writer(scenario)
     body = writer.filled(body)
@@ -150,7 +153,7 @@ def _texts(
         scenario=body.place,
         question=body.question,
         begin=body.begin,
-        config=writer.plain if plain else writer.config,
+        config=writer.config,
         generator=None if plain else writer.generator,
     )
 
