@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from genre import pipeline
 from genre.config import Experiment
+from genre.config_file import digest_of, read_experiment
 from genre.core.errors import ArtifactError, ConfigError
 from genre.core.files import sha256
 from genre.generation.checks import Checker
@@ -319,3 +320,26 @@ def test_a_model_that_fails_leaves_the_others_and_the_conversations_ready(
     assert "there is no model at" in caplog.text
     assert service.writers["courses"].generator._base is not None  # type: ignore[union-attr]
     assert len(service.writers["films"]._conversations) == len(service.writers["courses"]._conversations) == 1
+
+
+def test_a_run_keeps_the_files_of_its_kinds(
+    made: Path, tmp_path: Path, serve: Callable[..., tuple[TestClient, Service]]
+) -> None:
+    (tmp_path / "own").mkdir()
+    line = Path(shutil.copy(made / "line.j2", tmp_path / "own" / "line.en.j2"))
+    settings = yaml.safe_load((made / "runs" / "films" / CONFIG).read_text(encoding="utf-8"))
+    settings["write"] = {"kinds": ["title", str(line)], "users": 1, "n": 1}
+    experiment = Experiment.model_validate(settings)
+    run = pipeline.run(experiment, tmp_path / "first")
+    assert (run / "kinds" / "1" / "line.en.j2").read_text(encoding="utf-8") == LINE
+    kept = read_experiment(run / CONFIG)
+    assert kept.write is not None
+    assert kept.write.kinds == ("title", str(run / "kinds" / "1" / "line.en.j2"))
+    assert digest_of(kept) == digest_of(experiment), "it is the same experiment"
+    line.write_text(LINE.replace("Mind", "See"), encoding="utf-8")
+    assert digest_of(kept) != digest_of(experiment)
+    shutil.rmtree(tmp_path / "own")
+    moved = Path(shutil.move(run, tmp_path / "elsewhere"))
+    client, service = serve({"films": moved})
+    item = str(service.scenarios["films"].live.engine.data.items.vocabulary.ids[0])
+    assert [text["kind"] for text in ask(client, "films", item_ids=[item])] == ["title", "line"]
