@@ -252,7 +252,7 @@ class LocalGenerator:
                 base = shared_model(weights, lambda: self.load_own(progress), self.settings)
                 if name is not None:
                     self._put_beside(base, name)
-                self._base, self._key, self._read_name = base, lambda: weights, name
+                self._key, self._read_name, self._base = lambda: weights, name, base
             return self._base
 
     def _put_beside(self, base: LoadedModel, name: str) -> None:

@@ -59,9 +59,6 @@ class ScenarioWriter:
                 together from the facts.
             metrics: Count the conversations that are there already.
             own: The section `write` of the scenario's run: what is written where nobody says otherwise.
-
-        Raises:
-            ConfigError: Two kinds of the section have one name.
         """
         self.generator, self._metrics = generator, metrics
         self.config = config.model_copy(update={"generator": None})
@@ -186,7 +183,6 @@ def writers_of(config: WriteConfig, runs: Mapping[str, Path], metrics: Metrics) 
         settings = merged(own, config)
         try:
             settings.check_installed()
-            found[name] = ScenarioWriter(settings, generator_of(settings), metrics, own)
         except GenreError as error:
             raise type(error)(
                 error.problem,
@@ -194,6 +190,7 @@ def writers_of(config: WriteConfig, runs: Mapping[str, Path], metrics: Metrics) 
                 remedy=f"{error.remedy} Or let the service write otherwise than its run, as by "
                 "`--set write.generator=null`.",
             ) from error
+        found[name] = ScenarioWriter(settings, generator_of(settings), metrics, own)
     return found
 
 
@@ -239,10 +236,9 @@ def warm(writers: Mapping[str, ScenarioWriter], versions: Mapping[str, LiveVersi
 
 
 def _own_kinds(chosen: Sequence[str], language: Language) -> dict[str, str]:
-    """Return the files among kinds by the names of their kinds; one that cannot be read is left out, and told of.
+    """Return the files among kinds by the names of their kinds.
 
-    Raises:
-        ConfigError: Two have one name.
+    One that cannot be read, or whose name another has, is left out, and the log says so.
     """
     found: dict[str, str] = {}
     for path in (kind for kind in chosen if kind.endswith(".j2")):
@@ -252,10 +248,7 @@ def _own_kinds(chosen: Sequence[str], language: Language) -> dict[str, str]:
             log.warning("a kind of text is left out: %s", error)
             continue
         if name in found:
-            raise ConfigError(
-                f"{found[name]!r} and {path!r} are both called {name!r}",
-                place="write.kinds",
-                remedy="Give one of the files another name in the config of the run.",
-            )
+            log.warning("a kind of text is left out: %r is called %r, as %r is", path, name, found[name])
+            continue
         found[name] = path
     return found
