@@ -148,7 +148,7 @@ class Client:
         self,
         user_id: str | None = None,
         *,
-        kinds: Sequence[str] = ("synopsis",),
+        kinds: Sequence[str] | None = None,
         item_ids: Sequence[str] | None = None,
         **more: Any,
     ) -> Texts:
@@ -156,21 +156,22 @@ class Client:
 
         Args:
             user_id: Who reads them.
-            kinds: Such as title, synopsis, ad, reason, profile.
+            kinds: Such as title, synopsis, ad, reason, profile; by default those that the scenario's run writes, which
+                is a synopsis where it says nothing.
             item_ids: What to write about, in place of what is recommended.
             **more: `history`, `n`, `language`, `place`, `question`, `begin` and `deadline_ms` of `/openapi.json`.
         """
-        asked = {"user_id": user_id, "kinds": list(kinds), "item_ids": _listed(item_ids), **more}
+        asked = {"user_id": user_id, "kinds": _listed(kinds), "item_ids": _listed(item_ids), **more}
         return made(Texts, self._post("/v1/write", asked))
 
     def stream(
-        self, user_id: str | None = None, *, kind: str = "synopsis", item_ids: Sequence[str] | None = None, **more: Any
+        self, user_id: str | None = None, *, kind: str | None = None, item_ids: Sequence[str] | None = None, **more: Any
     ) -> Iterator[str]:
         """Yield the sentences of one text as they are written; who stops listening lets the service stop writing.
 
         Args:
             user_id: Who reads it.
-            kind: Of the text.
+            kind: Of the text; by default the first that the scenario's run writes.
             item_ids: What to write about, in place of what is recommended.
             **more: As for `write`.
 
@@ -179,7 +180,8 @@ class Client:
         """
         import httpx2
 
-        asked = {"user_id": user_id, "kinds": [kind], "item_ids": _listed(item_ids), **more, "stream": True}
+        kinds = None if kind is None else [kind]
+        asked = {"user_id": user_id, "kinds": kinds, "item_ids": _listed(item_ids), **more, "stream": True}
         content = _encoded(self._filled(asked), "stream")
         with self._explained(), self._http.stream("POST", "/v1/write", content=content, headers=_JSON) as response:
             if not response.is_success:

@@ -77,6 +77,7 @@ def digest_of(experiment: Experiment) -> str:
         _by_content(settings["write"])
         del settings["write"]["audit"]
         settings["write"]["weights_from"] = write.weights_from and sha256(write.weights_from)
+        settings["write"]["kinds"] = [_told_apart(kind) for kind in write.kinds]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -89,10 +90,23 @@ def _by_content(settings: dict[str, Any]) -> None:
             _by_content(value)
 
 
-def to_yaml(experiment: Experiment) -> str:
-    """Return an experiment with all its defaults, and with data paths that hold from anywhere."""
+def _told_apart(kind: str) -> str:
+    """Return what tells a kind of text from others: of a file of one's own, name and content, not where it lies."""
+    path = Path(kind)
+    return f"{path.name} {sha256(path)}" if path.suffix == ".j2" and path.is_file() else kind
+
+
+def to_yaml(experiment: Experiment, kinds: Sequence[str] | None = None) -> str:
+    """Return an experiment with all its defaults, and with data paths that hold from anywhere.
+
+    Args:
+        experiment: What to write down.
+        kinds: How its kinds of texts are named there; by default as it names them itself.
+    """
     settings = experiment.model_dump(mode="json")
     _resolve_paths(settings, Path.cwd())
+    if kinds is not None:
+        settings["write"]["kinds"] = list(kinds)
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 

@@ -55,7 +55,9 @@ from genre.workspace import ACCOUNT, STORE, VERSION_OF, Workspace, read_manifest
 EXAMPLE = "example"
 """The kind of the lines of `content.jsonl` that are answers with their reasons; the others are texts."""
 ANSWERS, CONTENT, REPORT = "recommendations.parquet", "content.jsonl", "report.html"
-PARTS = (CONFIG, ACCOUNT, "data", "models", METRICS_FILE, PER_QUERY_FILE, ANSWERS, CONTENT)
+KINDS = "kinds"
+"""Where a run keeps the files of its kinds of texts, so that it can be served wherever it is."""
+PARTS = (CONFIG, KINDS, ACCOUNT, "data", "models", METRICS_FILE, PER_QUERY_FILE, ANSWERS, CONTENT)
 """All that a run holds but the report, which can be written again."""
 
 
@@ -77,7 +79,7 @@ def run(experiment: Experiment, directory: Path, *, force: bool = False, progres
         if not (work.final / REPORT).exists():
             write_report(work.final)
         return work.final
-    work.write(CONFIG, to_yaml(experiment))
+    work.write(CONFIG, to_yaml(experiment, _kept_kinds(experiment, work)))
 
     prepared = work.stage(
         "data",
@@ -293,6 +295,20 @@ def _write(engine: Engine, experiment: Experiment, directory: Path, progress: Pr
     with atomic_file(directory / CONTENT) as path, path.open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     return told
+
+
+def _kept_kinds(experiment: Experiment, work: Workspace) -> list[str] | None:
+    """Copy the files among the kinds of texts into the run, and return how its config names all of them."""
+    if experiment.write is None:
+        return None
+    named = []
+    for at, kind in enumerate(experiment.write.kinds):
+        path = Path(kind)
+        if path.suffix == ".j2":
+            kind = f"{KINDS}/{at}/{path.name}"  # Two may have one name.
+            work.write(kind, path.read_text(encoding="utf-8"))
+        named.append(kind)
+    return named
 
 
 def _report(directory: Path, experiment: Experiment, manifest: Mapping[str, Any]) -> Path:

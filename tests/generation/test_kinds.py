@@ -190,3 +190,11 @@ def test_a_template_that_asks_for_what_there_is_not_is_explained(tmp_path: Path)
 def test_a_kind_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(ConfigError, match=r"'poem' in 'en'(?s:.)*synopsis"):
         kind_of("poem", "en")
+
+
+@pytest.mark.parametrize("reach", ["facts.__class__.__mro__", "facts.title.__class__", "''.__class__.__base__"])
+def test_a_template_reaches_what_it_is_given_and_nothing_else(tmp_path: Path, reach: str) -> None:
+    path = tmp_path / "wrong.en.j2"
+    path.write_text(OWN.replace("{{ facts.title }}!", f"{{{{ {reach} }}}}"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"its block `plain` cannot be filled: access to attribute .* is unsafe"):
+        kind_of(str(path), "en").plain({"facts": FACTS["en"]})

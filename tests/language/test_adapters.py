@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,25 @@ def test_models_beside_each_other_share_weights_and_no_layers(tiny: Path) -> Non
         assert not torch.allclose(tuned.language.eval()(TOKENS).logits, before, atol=1e-2)
         assert torch.equal(second.model(TOKENS).logits, before)
         assert torch.equal(config(tiny).build().load_own().model(TOKENS).logits, before)
+
+
+def test_what_is_in_memory_stays_what_it_is_whatever_becomes_of_the_files(tiny: Path, tmp_path: Path) -> None:
+    learn(tiny, tmp_path / "films", seed=1)
+    generator, prompts, sampling = config(tiny, tmp_path / "films").build(), [Prompt("A film.")], Sampling(max_tokens=8)
+    before, key = generator.generate(prompts, sampling=sampling), generator.key
+    learn(tiny, tmp_path / "films", seed=2)
+    assert (generator.generate(prompts, sampling=sampling), generator.key) == (before, key)
+    anew = config(tiny, tmp_path / "films").build()
+    assert anew.key != key
+    assert anew.generate(prompts, sampling=sampling) != before
+    shutil.rmtree(tmp_path / "films")
+    assert (generator.generate(prompts, sampling=sampling), generator.key) == (before, key)
+
+
+def test_an_adapter_that_cannot_be_read_is_an_error_each_time(tiny: Path, tmp_path: Path) -> None:
+    learn(tiny, tmp_path / "films", seed=1)
+    (tmp_path / "films" / "adapter_model.safetensors").write_bytes(b"no weights")
+    generator = config(tiny, tmp_path / "films").build()
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match="the adapter cannot be read"):
+            generator.generate([Prompt("A film.")], sampling=Sampling(max_tokens=8))

@@ -23,6 +23,7 @@ from genre.data.files import load_dataset
 from genre.engine import Engine
 from genre.language.base import Completion, Prompt
 from genre.serving.app import make_app
+from genre.serving.counting import CountedGenerator
 from genre.serving.experiments import arm_of, context_of, outcomes
 from genre.serving.learner import Learner
 from genre.serving.service import Service
@@ -48,6 +49,10 @@ def asking(serving: Callable[..., Service]) -> Iterator[Callable[..., tuple[Test
     yield start
     for client in clients:
         client.__exit__(None, None, None)
+
+
+def only_writer(service: Service) -> Any:
+    return service.writer(service.scenario(None))
 
 
 def recommend(client: TestClient, **asked: Any) -> Any:
@@ -238,7 +243,7 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
     write = {"generator": generator, "candidates": 1, "draws": 1}
     client, service = asking(write=write, writers=1, writing_deadline=0.3)
     hangs = Hangs()
-    service.generator = hangs
+    only_writer(service).generator = hangs
     asked = {"user_id": user_of(service), "n": 1, "kinds": ["synopsis"], "place": "video", "deadline_ms": 300}
     for _ in range(3):
         body = client.post("/v1/write", json=asked).json()
@@ -269,30 +274,28 @@ def test_a_generator_that_hangs_leaves_texts_made_of_facts(
 def test_a_language_model_is_loaded_before_anybody_asks(
     asking: Callable[..., tuple[TestClient, Service]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genre.language.local import LocalGenerator
     from tests.language.models import write_tiny
 
     write_tiny(tmp_path / "base", context=2048)
     generator = {"kind": "local", "model": str(tmp_path / "base"), "precision": "fp32"}
     client, service = asking(write={"generator": generator, "candidates": 1, "draws": 1, "sampling": {"max_tokens": 4}})
-    assert service.generator is not None
-    local = service.generator._generator  # type: ignore[attr-defined]
-    assert isinstance(local, LocalGenerator)
-    assert local._base is None
+    writer = only_writer(service)
+    assert isinstance(writer.generator, CountedGenerator)
+    assert writer.generator._base is None
     service.warm()
-    assert local._base is not None
+    assert writer.generator._base is not None
 
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("it is made again")
 
     monkeypatch.setattr("genre.language.local.load", never)
-    monkeypatch.setattr("genre.serving.service.Conversation", never)
+    monkeypatch.setattr("genre.serving.writers.Conversation", never)
     monkeypatch.setattr("genre.conversation.likeness.TextVectors.fit", never)
     user = user_of(service)
     written = client.post("/v1/write", json={"user_id": user, "n": 1, "kinds": ["synopsis"], "place": "video"})
     assert written.json()["written_by"] == "service"
     assert client.post("/v1/chat", json={"user_id": user, "message": "a quiet film"}).json()["text"]
-    assert service.conversation(service.scenario(None).live, "shop")._generator is service.generator
+    assert writer.conversation(service.scenario(None).live, "shop")._generator is writer.generator
 
 
 def test_a_language_model_that_cannot_be_loaded_keeps_no_service_from_starting(
@@ -313,7 +316,7 @@ def test_a_language_model_that_takes_long_is_waited_for_only_so_long(
 ) -> None:
     service = serving(write={"generator": {"kind": "fake"}})
     hangs = Hangs()
-    service.generator = hangs
+    only_writer(service).generator = hangs
     begun = time.monotonic()
     service.warm(0.2)
     assert 0.2 <= time.monotonic() - begun < 5
@@ -347,7 +350,7 @@ def test_what_writes_elsewhere_is_asked_nothing_at_the_start(serving: Callable[.
     endpoint = {"kind": "endpoint", "model": "any", "base_url": "http://127.0.0.1:9/v1"}
     service = serving(write={"generator": endpoint})
     hangs = Hangs()
-    service.generator = hangs
+    only_writer(service).generator = hangs
     before = set(threading.enumerate())
     service.warm(10)
     assert not hangs.go.is_set()

@@ -131,6 +131,7 @@ class LocalGenerator:
         self._source, self._key = source, key
         self._base: LoadedModel | None = None
         self._loaded: LoadedModel | None = None
+        self._read_name: str | None = None
         self._remembered: Remembered | None = Remembered()
         self._lock = threading.Lock()
 
@@ -157,7 +158,9 @@ class LocalGenerator:
     @property
     def _name(self) -> str | None:
         """What the adapter is chosen by: what its files hold, so that two directories with the same are one."""
-        return None if self.settings.adapter is None else directory_hash(self.settings.adapter)
+        if self._base is not None or self.settings.adapter is None:
+            return self._read_name
+        return directory_hash(self.settings.adapter)
 
     def generate(
         self,
@@ -244,9 +247,12 @@ class LocalGenerator:
         """Return the model that all generators of its weights share, with this one's adapter beside the others'."""
         with self._lock:
             if self._base is None:
-                self._base = shared_model(self._key(), lambda: self.load_own(progress), self.settings)
-                if self._name is not None:
-                    self._put_beside(self._base, self._name)
+                # What is in memory stays what it is, whatever becomes of the files.
+                weights, name = self._key(), self._name
+                base = shared_model(weights, lambda: self.load_own(progress), self.settings)
+                if name is not None:
+                    self._put_beside(base, name)
+                self._key, self._read_name, self._base = lambda: weights, name, base
             return self._base
 
     def _put_beside(self, base: LoadedModel, name: str) -> None:

@@ -103,7 +103,7 @@ def serve(
     database: DatabaseOption = DEFAULT_DATABASE,
     generator: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="smollm2, or a hub id, directory or .gguf file; without, texts are made of facts."),
+        typer.Option(help="smollm2, or a hub id, directory or .gguf file; without, each writes as its run says."),
     ] = None,
     studio: Annotated[bool, typer.Option(help="Show the page for people at /studio.")] = True,
     overrides: Annotated[list[str], typer.Option("--set", help="Override a setting: a.b=value.")] = [],  # noqa: B006

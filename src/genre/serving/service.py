@@ -18,17 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from uuid import uuid4
-from weakref import WeakKeyDictionary
 
-from genre.conversation.conversation import Conversation, ConversationConfig
 from genre.core.errors import ConfigError, DataError, GenreError, ResourceError
-from genre.engine import Engine
-from genre.generation.scenarios import ScenarioName
-from genre.language.base import Generator, Prompt, Sampling
-from genre.language.endpoint import EndpointGeneratorConfig
 from genre.serving.aside import Aside
 from genre.serving.batching import Batcher, BusyError
-from genre.serving.counting import CountedGenerator
 from genre.serving.keys import Keyring
 from genre.serving.learner import Learner
 from genre.serving.live import Ask, LiveVersion, Recommended
@@ -42,6 +35,7 @@ from genre.serving.stores.intake import PART, Intake, Totals
 from genre.serving.stores.items import Items
 from genre.serving.stores.keys import StoredKeys
 from genre.serving.stores.users import PERSONAL, Users
+from genre.serving.writers import ScenarioWriter, warm, writers_of
 
 AnsweredBy: TypeAlias = Literal["model", "memory", "popular"]
 _REMEMBERED: Final = 20_000
@@ -55,9 +49,7 @@ _SAVE: Final = 10.0
 _KEYS: Final = 1.0
 """Seconds between two looks at the keys."""
 _WARM: Final = 120.0
-"""Seconds that a service waits for its language model before it listens: one that is fetched first may take longer."""
-_PLACE: Final = "shop"
-"""Where people talk who do not say where."""
+"""Seconds that a service waits for its language models before it listens: one that is fetched first takes longer."""
 log = logging.getLogger("genre.serving")
 
 
@@ -70,14 +62,6 @@ class Answer:
     answered_by: AnsweredBy
     items: Sequence[Recommended]
     arm: Arm | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Talk:
-    """A conversation about a catalogue as it was at some time."""
-
-    engine: Engine
-    conversation: Conversation
 
 
 class Service:
@@ -95,22 +79,14 @@ class Service:
             ResourceError: The database cannot be used.
             DependencyError: A library is missing.
         """
-        config.write.check_installed()
         self.config, self.metrics = config, Metrics()
-        generator = config.write.generator
-        self.generator: Generator | None = (
-            None if generator is None else CountedGenerator(generator.build(), self.metrics)
-        )
-        """The language model that writes, loaded when it is first asked; None where texts are made of facts alone."""
+        self.writers = writers_of(config.write, runs, self.metrics)
+        """What writes for each scenario."""
         self.database = Database.open(config.database)
         self.events, self.items, self.users = Events(self.database), Items(self.database), Users(self.database)
         self.keys = Keyring(StoredKeys(self.database), refresh=math.inf)
         self._remembered: OrderedDict[tuple[str, str], Sequence[Recommended]] = OrderedDict()
         self._erasures = 0
-        self._conversations: WeakKeyDictionary[LiveVersion, dict[tuple[ScenarioName, bool], _Talk]] = (
-            WeakKeyDictionary()
-        )
-        self._making = threading.Lock()
         self.aside = Aside() if config.rank_aside else None
         try:
             self.scenarios = {
@@ -151,70 +127,17 @@ class Service:
         """Whether the database answered when it was asked last."""
         return bool(self.metrics.database._value.get())
 
-    def warm(self, wait: float = _WARM) -> None:
-        """Load the language model, if it is on this machine, and get ready to talk: the first who asks does not wait.
+    def writer(self, scenario: Scenario) -> ScenarioWriter:
+        """Return what writes for a scenario."""
+        return self.writers[scenario.name]
 
-        What goes wrong with it stops nothing here: whoever asks for a text or a conversation is told, or answered
-        without it, as at any other time. Nothing is loaded twice: who asks meanwhile waits for the same model.
+    def warm(self, wait: float = _WARM) -> None:
+        """Load the language models, those on this machine, and get ready to talk; see `genre.serving.writers.warm`.
 
         Args:
             wait: Seconds until this returns at the latest; what is not done by then goes on.
         """
-        if self.generator is None or isinstance(self.config.write.generator, EndpointGeneratorConfig):
-            return
-        thread = threading.Thread(target=self._warm, args=(self.generator,), name="genre-warms", daemon=True)
-        thread.start()
-        thread.join(wait)
-        if thread.is_alive():
-            log.warning("the language model is still being loaded after %.0f seconds", wait)
-
-    def _warm(self, generator: Generator) -> None:
-        def write() -> None:
-            (said,) = generator.generate([Prompt("A film.")], sampling=Sampling(max_tokens=1))
-            if said.finish == "error":
-                log.warning("the language model does not write: %s", said.error)
-
-        def talk() -> None:
-            for scenario in self.scenarios.values():
-                self.conversation(scenario.live, _PLACE).warm()
-                # It talks where the model hangs.
-                self.conversation(scenario.live, _PLACE, plain=True)
-
-        for work in (write, talk):
-            try:
-                work()
-            except Exception as error:
-                log.warning("the language model cannot be used now (%s): %s", type(error).__name__, error)
-
-    def conversation(self, version: LiveVersion, place: ScenarioName, *, plain: bool = False) -> Conversation:
-        """Return what talks about a version's catalogue; made anew when that has changed.
-
-        Args:
-            version: Which recommends.
-            place: Where it talks.
-            plain: Without the language model.
-        """
-        talks = self._conversations.setdefault(version, {})
-        key, engine = (place, plain), version.engine
-        found = talks.get(key)
-        self.metrics.looked("conversations", found=found is not None)
-        if found is None:
-            found = talks[key] = _Talk(engine, self._new_conversation(engine, place, plain))
-        elif found.engine is not engine and self._making.acquire(blocking=False):
-            # It takes seconds with a large catalogue: meanwhile one talks about the catalogue as it was.
-            def make() -> None:
-                try:
-                    talks[key] = _Talk(engine, self._new_conversation(engine, place, plain))
-                finally:
-                    self._making.release()
-
-            threading.Thread(target=make, daemon=True).start()
-        return found.conversation
-
-    def _new_conversation(self, engine: Engine, place: ScenarioName, plain: bool) -> Conversation:
-        write = self.config.write.model_copy(update={"generator": None}) if plain else self.config.write
-        generator = None if plain else self.generator
-        return Conversation(engine, ConversationConfig(scenario=place, write=write), generator=generator)
+        warm(self.writers, {name: scenario.live for name, scenario in self.scenarios.items()}, wait)
 
     def scenario(self, name: str | None) -> Scenario:
         """Return a scenario; without a name the only one.
@@ -318,7 +241,8 @@ class Service:
         """Keep no list and no conversation: one of them may be of somebody who was erased."""
         self._erasures += 1
         self._remembered.clear()
-        self._conversations.clear()
+        for writer in self.writers.values():
+            writer.forget()
 
     def close(self) -> None:
         """Answer what was asked, write what was taken, and end."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from genre.core.config import Config
 from genre.generation.write_config import WriteConfig
 
 DEFAULT_DATABASE = "sqlite:///genre.db"
+_SOON: Final[dict[str, Any]] = {"candidates": 2, "draws": 1}
 
 
 class ServeConfig(Config):
@@ -70,8 +72,14 @@ class ServeConfig(Config):
     """Share of the users whom what was learned answers at first; None lets it answer all."""
     learn_gate: tuple[str, ...] = ()
     """Bounds of the gate, as in `drift=0.1`."""
-    write: WriteConfig = WriteConfig(candidates=2, draws=1)
-    """How texts are written. Fewer are drawn than elsewhere, since somebody waits."""
+    write: WriteConfig = WriteConfig(**_SOON)
+    """How texts are written. What is set here counts for all scenarios; what is not is as the `write` of the scenario's
+    run says. Candidates and draws count as set: two and one, fewer than elsewhere, since somebody waits."""
+
+    @field_validator("write", mode="before")
+    @classmethod
+    def _somebody_waits(cls, value: Any) -> Any:
+        return {**_SOON, **value} if isinstance(value, Mapping) else value
 
     @property
     def is_local(self) -> bool:

@@ -16,8 +16,8 @@ from fastapi.responses import StreamingResponse
 
 from genre.conversation.conversation import Reply
 from genre.conversation.state import State
-from genre.core.errors import ConfigError, GenreError, ResourceError
-from genre.generation.kinds import kind_of, kinds
+from genre.core.errors import GenreError, ResourceError
+from genre.generation.kinds import kind_of
 from genre.serving.batching import BusyError
 from genre.serving.guard import Refused
 from genre.serving.live import LiveVersion
@@ -25,6 +25,7 @@ from genre.serving.routes.asker import PROBLEMS, Asker, may
 from genre.serving.scenario import Scenario
 from genre.serving.schemas import ChatReply, ChatRequest, Question, SimilarRequest, Texts, WhyRequest, WriteRequest
 from genre.serving.service import Service
+from genre.serving.writers import ScenarioWriter
 
 router = APIRouter(prefix="/v1", tags=["texts"], responses=PROBLEMS)
 Reader = Annotated[Asker, Depends(may("read"))]
@@ -39,23 +40,24 @@ _EVENTS: Final = "text/event-stream"
     responses={200: {"content": {_EVENTS: {"schema": {"type": "string"}}}, "description": "Texts, or one as it comes"}},
 )
 async def write(body: WriteRequest, asker: Writer) -> Response:
-    """Write for somebody about what is recommended, or about given items: nothing that is not in the facts."""
-    unknown = [kind for kind in body.kinds if kind not in kinds()]
-    if unknown:
-        raise ConfigError(f"there is no kind {unknown[0]!r}", place="kinds", remedy=f"Choose from {kinds()}.")
+    """Write for somebody about what is recommended, or about given items: nothing that is not in the facts.
+
+    Where `kinds`, `language` or `place` is left out, it is that of the `write` of the scenario's run, if there is one.
+    """
     scenario, service = asker.scenario(body.scenario), asker.service
-    who = _who(body, scenario)
+    who, writer = _who(body, scenario), service.writer(scenario)
+    body = writer.filled(body)
     version, _ = scenario.answering(who)
     _check_items(body.item_ids or (), version)
     if body.stream:
-        told = sentences(body, who, version, service)
+        told = sentences(body, who, version, writer, service)
         try:
             # What goes wrong before anything is told is an answer like any other.
             first = await anext(told, None)
         except TimeoutError:
             raise late(body) from None
         return StreamingResponse(_events(first, told), media_type=_EVENTS, headers={"cache-control": "no-store"})
-    by, texts = await _written(body, who, version, service)
+    by, texts = await _written(body, who, version, writer, service)
     for text in texts:
         service.metrics.wrote(text["writer"], text["text"] or "")
         text.pop("user_id")
@@ -81,10 +83,10 @@ async def why(body: WhyRequest, asker: Reader) -> dict[str, Any]:
 @router.post("/chat")
 async def chat(body: ChatRequest, asker: Writer) -> ChatReply:
     """Answer one turn of a conversation about the catalogue; what was said is in `state`, and nowhere else."""
-    scenario = asker.scenario(body.scenario)
-    who = _who(body, scenario)
+    scenario, service = asker.scenario(body.scenario), asker.service
+    who, writer = _who(body, scenario), service.writer(scenario)
     version, _ = scenario.answering(who)
-    reply = await replied(body, who, version, asker.service)
+    reply = await replied(writer.filled(body), who, version, writer, service)
     return ChatReply(
         scenario=scenario.name,
         version=version.name,
@@ -95,7 +97,9 @@ async def chat(body: ChatRequest, asker: Writer) -> ChatReply:
     )
 
 
-async def replied(body: ChatRequest, who: str | None, version: LiveVersion, service: Service) -> Reply:
+async def replied(
+    body: ChatRequest, who: str | None, version: LiveVersion, writer: ScenarioWriter, service: Service
+) -> Reply:
     """Return the next turn of a conversation, without the language model where that takes too long.
 
     Raises:
@@ -106,13 +110,13 @@ async def replied(body: ChatRequest, who: str | None, version: LiveVersion, serv
     state = State() if body.state is None else State.from_json(body.state)
 
     def work(*, plain: bool) -> Reply:
-        conversation = service.conversation(version, body.place, plain=plain)
+        conversation = writer.conversation(version, body.place, plain=plain)
         return conversation.turn(state, body.message, user=who, history=body.history)
 
     try:
-        reply = await _in_time(lambda: work(plain=False), body, service, plain=True)
+        reply = await _in_time(lambda: work(plain=False), body, service, plain=writer.has_model)
     except (TimeoutError, ResourceError) as error:
-        if service.config.write.generator is None or isinstance(error, BusyError):
+        if not writer.has_model or isinstance(error, BusyError):
             raise
         # The language model hangs, or all its threads do: patterns and facts can talk without it.
         reply = await _plainly(lambda: work(plain=True), service)
@@ -121,21 +125,24 @@ async def replied(body: ChatRequest, who: str | None, version: LiveVersion, serv
 
 
 async def _written(
-    body: WriteRequest, who: str | None, version: LiveVersion, service: Service
+    body: WriteRequest, who: str | None, version: LiveVersion, writer: ScenarioWriter, service: Service
 ) -> tuple[str, list[dict[str, Any]]]:
     """Return who wrote, and what; texts from the facts alone where the language model takes too long."""
+
+    def work(*, plain: bool = False) -> list[dict[str, Any]]:
+        return _texts(body, who, version, writer, plain=plain)
+
     try:
-        return "service", await _in_time(lambda: _texts(body, who, version, service), body, service, plain=True)
+        return "service", await _in_time(work, body, service, plain=writer.has_model)
     except (TimeoutError, ResourceError) as error:
-        if service.config.write.generator is None or isinstance(error, BusyError):
+        if not writer.has_model or isinstance(error, BusyError):
             raise
-        return "facts", await _plainly(lambda: _texts(body, who, version, service, plain=True), service)
+        return "facts", await _plainly(lambda: work(plain=True), service)
 
 
 def _texts(
-    body: WriteRequest, who: str | None, version: LiveVersion, service: Service, *, plain: bool = False
+    body: WriteRequest, who: str | None, version: LiveVersion, writer: ScenarioWriter, *, plain: bool = False
 ) -> list[dict[str, Any]]:
-    settings = service.config.write
     return version.engine.write(
         [who or ""],
         histories=_histories(body),
@@ -146,8 +153,8 @@ def _texts(
         scenario=body.place,
         question=body.question,
         begin=body.begin,
-        config=settings.model_copy(update={"generator": None}) if plain else settings,
-        generator=None if plain else service.generator,
+        config=writer.config,
+        generator=None if plain else writer.generator,
     )
 
 
@@ -168,7 +175,7 @@ async def _events(first: str | None, rest: AsyncGenerator[str, None]) -> AsyncGe
 
 
 async def sentences(
-    body: WriteRequest, who: str | None, version: LiveVersion, service: Service
+    body: WriteRequest, who: str | None, version: LiveVersion, writer: ScenarioWriter, service: Service
 ) -> AsyncGenerator[str, None]:
     """Yield one text sentence by sentence; from the facts, where the language model says nothing in time.
 
@@ -179,15 +186,15 @@ async def sentences(
     """
     told, about, begun = list[str](), dict[str, Any](), time.monotonic()
     try:
-        async for sentence in _sentences(body, who, version, service, about):
+        async for sentence in _sentences(body, who, version, writer, service, about):
             told.append(sentence)
             yield sentence
         service.metrics.stages.labels("write").observe(time.monotonic() - begun)
     except (TimeoutError, ResourceError):
-        if told or service.config.write.generator is None:
+        if told or not writer.has_model:
             raise
         one = _about_one(body)
-        for text in await _plainly(lambda: _texts(one, who, version, service, plain=True), service):
+        for text in await _plainly(lambda: _texts(one, who, version, writer, plain=True), service):
             if text["text"] is not None:
                 told.append(text["text"])
                 about["writer"] = text["writer"]
@@ -198,7 +205,12 @@ async def sentences(
 
 
 async def _sentences(
-    body: WriteRequest, who: str | None, version: LiveVersion, service: Service, about: dict[str, Any]
+    body: WriteRequest,
+    who: str | None,
+    version: LiveVersion,
+    writer: ScenarioWriter,
+    service: Service,
+    about: dict[str, Any],
 ) -> AsyncGenerator[str, None]:
     """Yield the sentences that a thread writes; when nobody listens any more, it stops at the next one.
 
@@ -209,7 +221,7 @@ async def _sentences(
     loop, queue, gone = asyncio.get_running_loop(), asyncio.Queue[str | None](), threading.Event()
 
     def work() -> None:
-        for sentence in _stream(body, who, version, service, about):
+        for sentence in _stream(body, who, version, writer, about):
             if gone.is_set():
                 return
             loop.call_soon_threadsafe(queue.put_nowait, sentence)
@@ -227,7 +239,7 @@ async def _sentences(
 
 
 def _stream(
-    body: WriteRequest, who: str | None, version: LiveVersion, service: Service, about: dict[str, Any]
+    body: WriteRequest, who: str | None, version: LiveVersion, writer: ScenarioWriter, about: dict[str, Any]
 ) -> Iterator[str]:
     engine, items = version.engine, body.item_ids
     if items is None and kind_of(body.kinds[0], body.language).about == "item":
@@ -243,8 +255,8 @@ def _stream(
         scenario=body.place,
         question=body.question,
         begin=body.begin,
-        config=service.config.write,
-        generator=service.generator,
+        config=writer.config,
+        generator=writer.generator,
         about=about,
     )
 
@@ -288,7 +300,7 @@ async def _in_time(work: Callable[[], T], body: Question, service: Service, *, p
         work: What takes long.
         body: Says how long.
         service: Does it.
-        plain: Whether it can be done without the language model, if there is one.
+        plain: Whether it can be done without the language model that does it.
 
     Raises:
         Refused: It took longer than the client allows, and that is all there is.
@@ -298,7 +310,7 @@ async def _in_time(work: Callable[[], T], body: Question, service: Service, *, p
     try:
         result = await service.slow.do(work, patience_of(body, service))
     except TimeoutError:
-        if plain and service.config.write.generator is not None:
+        if plain:
             raise
         raise late(body) from None
     service.metrics.stages.labels("write").observe(time.monotonic() - begun)

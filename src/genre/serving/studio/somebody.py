@@ -237,7 +237,8 @@ class Somebody:
             title = titles(version.engine, [item_id], language)[0] if about_item else ""
             said: list[str] = []
             yield markup.text(title, said, language, done=False)
-            async for sentence in sentences(body, who.stored(scenario), version, self.service):
+            writer = self.service.writer(scenario)
+            async for sentence in sentences(writer.filled(body), who.stored(scenario), version, writer, self.service):
                 said.append(sentence)
                 yield markup.text(title, said, language, done=False)
             yield markup.text(title, said, language, done=True)

@@ -67,7 +67,8 @@ class Talking:
                 user_id=who.user_id, history=who.history, message=message.strip(), state=kept["state"], place=place
             )
             version, _ = scenario.answering(who.stored(scenario))
-            reply = await replied(body, who.stored(scenario), version, self.service)
+            writer = self.service.writer(scenario)
+            reply = await replied(writer.filled(body), who.stored(scenario), version, writer, self.service)
             turns = [*turns, ("it", reply.text, reply.items.select("title", "reason").rows())]
             yield markup.talk(turns, language), "", {"turns": turns, "state": reply.state.to_json()}
 
