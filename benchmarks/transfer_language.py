@@ -47,7 +47,6 @@ from genre.recommenders.llm_sequential import LlmSequentialConfig
 from genre.stages import prepare
 
 SOURCE, TARGET, MODEL, USERS = "amazon-beauty", "amazon-office", "llm", 3000
-SHARES = (0.05, 0.2)
 BUDGET = Budget.model_validate({"bits_per_byte": "+2%", "distinct_2": "-2%", "instructions": "-2%"})
 MEASURES = {"bits_per_byte": "bits/byte", "distinct_2": "distinct-2", "instructions": "instructions"}
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
@@ -115,7 +114,7 @@ def measure(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
     experiment = {"data": {"kind": "files", **files}, "split": {"kind": "leave_one_out", "ties": "file"}}
     whole = prepare(Experiment.model_validate({**experiment, "models": {"content": {"kind": "content"}}})).splits[0]
     found: dict[str, dict[str, Any]] = {}
-    for share in SHARES:
+    for share in given.shares:
         run = RunContext(seed=given.seed, progress=Bars(), store=given.work / "store")
         part = with_users(whole, share, run)
         asking = RunContext(**{**vars(run), "validation": part.validation})
@@ -199,6 +198,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=1000, help="of 20 likes, learned from in an epoch")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shares", type=float, nargs="*", default=[0.05, 0.2], help="of the target's users")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     found = measure(given)
