@@ -2,9 +2,9 @@
 
     python benchmarks/transfer_language.py --work runs/transfer-language
 
-What is fitted and measured is kept under `--work`, and not measured again. Three epochs of 1,000 windows, as many as two
-cores learn from in half an hour, are too few: the source then finds no more than popularity (NDCG@10 .0038 and .0043 on
-its 3,000 test questions), and nothing is there to be moved. It takes some ten times as many, and a GPU.
+What is fitted and measured is kept under `--work`, and not measured again. Three epochs of 1,000 windows, as many as
+two cores learn from in half an hour, are too few: the source then finds no more than popularity (NDCG@10 .0038 and
+.0043 on its 3,000 test questions), and nothing is there to be moved. It takes some ten times as many, and a GPU.
 
 Protocol: leave-one-out in the files' own order. The source is 3,000 users of amazon-beauty, whose `llm_sequential`
 (one token an item, made of its text) learns by LoRA with divergence from the base held down. Of amazon-office, the
