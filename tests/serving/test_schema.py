@@ -86,7 +86,8 @@ class Names:
         if name == "item_id":
             return self._item(given)
         if case.method == "DELETE":
-            return str(self._users.pop()) if len(self._users) > 75 else given  # Those who are known take half a second.
+            # Those who are known take half a second; and who is called `..` would be no part of an address.
+            return str(self._users.pop()) if len(self._users) > 75 else f"nobody-{len(given)}"
         return str(self._users[len(given) % 9])
 
     def _free(self) -> Experiments:
