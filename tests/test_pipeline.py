@@ -219,6 +219,7 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_seeds_and_folds_are_summed_up_and_only_the_first_models_kept(tmp_path: Path) -> None:
     several = experiment(
         seeds=[1, 2],

@@ -357,7 +357,10 @@ TOWERS = {"kind": "two_tower", "vectors": HASHING, "own": True, "embedding_size"
 LONG = {"training": FAST | {"epochs": 40}}
 
 
-@pytest.mark.parametrize("student", [{**SASREC, "text": {"vectors": HASHING}, **LONG}, {**TOWERS, **LONG}])
+@pytest.mark.parametrize(
+    "student",
+    [{**SASREC, "text": {"vectors": HASHING}, **LONG}, pytest.param({**TOWERS, **LONG}, marks=pytest.mark.slow)],
+)
 def test_a_student_that_reads_learns_from_unlabelled_histories_alone(student: dict[str, Any], tmp_path: Path) -> None:
     model = without_a_log(student, tmp_path / "visits.csv")
     _, asked = world()

@@ -44,6 +44,7 @@ def test_threads_share_the_work(store: ContentStore) -> None:
     assert sum(len(encoder.paid) for encoder in encoders) == len(texts)
 
 
+@pytest.mark.slow
 def test_two_processes_on_overlapping_texts_pay_once(tmp_path: Path) -> None:
     directory, bill = tmp_path / "store", tmp_path / "bill"
     # Nobody has made the store yet: both do.

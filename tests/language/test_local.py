@@ -337,6 +337,7 @@ def test_what_is_no_schema(tiny: LocalGenerator, schema: dict[str, Any]) -> None
         tiny.generate(PROMPTS, sampling=LIKELIEST, schema=schema)
 
 
+@pytest.mark.slow
 def test_the_embedded_model_knows_a_capital() -> None:
     sampling = Sampling(max_tokens=12, stop=(".",))
     asked = [

@@ -45,7 +45,7 @@ def fitted(name: str) -> Any:
 
 FORMS = [(name, "int8") for name in CONFIGS] + [
     # A graph takes seconds to make.
-    pytest.param(name, "onnx", marks=[] if name == "sasrec" else pytest.mark.slow)
+    pytest.param(name, "onnx", marks=pytest.mark.slow)
     for name in CONFIGS
 ]
 each_form = pytest.mark.parametrize(("name", "form"), FORMS)

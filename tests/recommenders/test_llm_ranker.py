@@ -92,6 +92,7 @@ def test_it_learns_to_put_what_comes_next_first(base: Path) -> None:
     assert places[1] < 0.75 * places[0]
 
 
+@pytest.mark.slow
 def test_it_learns_to_say_yes_to_what_came_next(base: Path) -> None:
     data, _ = world()
     model, _ = fitted(base, data, tuning={"method": "full"}, training={"epochs": 4, "learning_rate": 0.001})

@@ -41,11 +41,11 @@ def next_of(model: Sasrec, rows: list[list[int]]) -> list[int]:
     "settings",
     [
         {},
-        {"block": "ligr", "num_heads": 2},
-        {"time_aware": True},
         *(
             pytest.param(settings, marks=pytest.mark.slow)
             for settings in (
+                {"block": "ligr", "num_heads": 2},
+                {"time_aware": True},
                 {"temperature": 0.1},
                 {"loss": "sampled", "num_negatives": 12},
                 {"loss": "gbce", "num_negatives": 12, "training": FAST.model_copy(update={"epochs": 48})},

@@ -108,6 +108,7 @@ def press(page: Page, what: str, place: int = 0) -> str:
     return item
 
 
+@pytest.mark.slow
 def test_a_thumb_is_an_event_and_changes_the_next_list(page: Page, serving: Serving) -> None:
     user = page.locator("#user input").input_value()
     assert rows(page).count() == 10
@@ -137,6 +138,7 @@ def slide(page: Page, name: str, value: str) -> list[str]:
     return rows(page).evaluate_all("all => all.map(row => row.dataset.item)")
 
 
+@pytest.mark.slow
 def test_the_sliders_change_the_list(page: Page) -> None:
     page.locator("#list .why").first.wait_for()
     plain = rows(page).evaluate_all("all => all.map(row => row.dataset.item)")
@@ -153,6 +155,7 @@ def test_the_sliders_change_the_list(page: Page) -> None:
     assert len(chance.findall(page.locator("#list").inner_text())) == 10
 
 
+@pytest.mark.slow
 def test_a_text_comes_sentence_by_sentence_and_the_list_stays(page: Page, serving: Serving) -> None:
     page.locator("#list .why").first.wait_for()
     lists = serving.service.metrics.answers.labels("films", "model")
