@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from threadpoolctl import threadpool_limits
 
+from genre.core.products import products
 from genre.core.queries import Queries
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset
@@ -108,7 +109,7 @@ class Als(ScoringRecommender[AlsConfig]):
         likes = queries.history.liked()
         weights = likes.to_csr(len(self.known), likes.weights * self.config.history_decay**likes.steps_from_end)
         users = self._solver.recalculate_user(np.arange(len(queries)), weights)
-        scores = never_scored(users @ self.vectors.T, self.known)
+        scores = never_scored(products(users, self.vectors), self.known)
         scores[weights[:, self.known].getnnz(axis=1) == 0] = -np.inf
         return scores
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from genre.core.errors import DependencyError
 from genre.core.interactions import Interactions
 from genre.core.parts import below, with_prefix
+from genre.core.products import products
 from genre.core.queries import Queries, Source
 from genre.core.run import RunContext
 from genre.data.dataset import Dataset, Entities
@@ -238,7 +239,7 @@ class FloatRows:
 
     def products(self, wanted: Floats) -> Floats:
         """Return the products (B, I) with all of them."""
-        return wanted @ self.vectors.T
+        return products(wanted, self.vectors)
 
     def with_more(self, vectors: Floats) -> Rows:
         """Return these, and new ones behind."""

@@ -186,7 +186,8 @@ def last_hidden(model: nn.Module, histories: Interactions, length: int, vectors:
     reader: SequenceModel = model  # type: ignore[assignment]
     recent = histories.last(length)
     filled = recent.lengths > 0
-    packed = Packed.of(recent, length).to(vectors.device)
+    # The rows of a few short histories need not be as long as those of many: there would be nothing in them.
+    packed = Packed.of(recent, min(length, max(1, recent.num_events))).to(vectors.device)
     ends = packed.places[torch.from_numpy(recent.offsets[1:][filled] - 1)]
     found = torch.zeros(len(recent), vectors.shape[1], device=vectors.device)
     with torch.inference_mode():
