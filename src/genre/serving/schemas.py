@@ -188,10 +188,12 @@ class WriteRequest(Question):
     item_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=20, fail_fast=True)] | None = None
     """What to write about, in place of what is recommended."""
     kinds: Annotated[tuple[Id, ...], Field(min_length=1, max_length=5, fail_fast=True)] = ("synopsis",)
-    """Such as title, summary, synopsis, ad, reason, profile, path, continuation, translation, answer."""
+    """Such as title, summary, synopsis, ad, reason, profile, path, continuation, translation, answer. Left out, those
+    that the scenario's run writes count; the default is that of a run that names none."""
     language: Language = "en"
+    """Left out, that of the scenario's run counts, if it names one."""
     place: Place = "shop"
-    """Where the texts are shown."""
+    """Where the texts are shown. Left out, it is where those of the scenario's run are, if it says so."""
     n: Annotated[Whole, Field(ge=1, le=20), AS_JSON] = 3
     """Recommended items that are written about."""
     question: Annotated[str, Field(max_length=1_000)] = ""
