@@ -5,7 +5,10 @@
 What is fitted and measured is kept under `--work`, and not measured again. Where the language model itself has to learn
 what items are like, as many windows as two cores learn from in half an hour are too few: the source then finds no more
 than popularity, and nothing is there to be moved. So it begins with the items of a `sasrec`, which learns them in a
-minute or two, and with what that knows of texts.
+minute or two, and with what that knows of texts. Before it has learned anything it then answers with what is like the
+newest item, which in Beauty is worth nearly as much as that `sasrec`; the first steps take from that (on 375 validation
+questions of the source .058 before, .030 after 20 steps at 1e-3, .037 at 2e-4), and it is not known yet how many it
+takes to bring that back.
 
 Protocol: leave-one-out in the files' own order. The source is 3,000 users of amazon-beauty: a `sasrec` that reads texts
 is fitted there, and `llm_sequential` (one token an item) begins with its vectors and with what it says of texts, and
@@ -15,11 +18,11 @@ scratch, the same two are fitted one after the other on what is known there: `sa
 the base language model that begins with it. Moved, the source's model goes on learning for as many steps; no `sasrec`
 of the target has a part in it. It rehearses the source's log beside the new one, and keeps the larger share of what was
 learned (all or half) that costs the source no more than 2 % of its NDCG@10 and its base no more than the budget; where
-neither does, or learning has made it worse on the known validation questions, it answers as it came. What the source
-keeps is measured on 2,000 of its validation questions, by which that share is chosen. Writing is measured on text of
-other authors and registers than what is replayed, by answers to questions of an instruction set, and by 100
-instructions whose answers can be checked, with the weights active that recommend; that of `zero-shot` is the source's.
-Nothing was chosen by these figures.
+neither share does, or learning has made it worse on the known validation questions, it answers as it came. What the
+source keeps is measured on 2,000 of its validation questions, by which that share is chosen. The budget is the one that
+holds where none is set, and writing is measured as it is by default, with the weights active that recommend, on text of
+other authors and registers than what is replayed; that of `zero-shot` is the source's. The learning rate is the better
+of 1e-3 and 2e-4 on validation questions of the source, after 20 steps without protection; nothing else was chosen.
 """
 
 from __future__ import annotations
@@ -35,7 +38,6 @@ from typing import Any
 import numpy as np
 from common import data_files, device_name, table, write_result
 from forgetting import accuracy, general_texts, part_of
-from guard import ANSWERS, instructions, questions
 from numpy.typing import NDArray
 
 from genre import pipeline
@@ -57,7 +59,6 @@ from genre.recommenders.sasrec import SasrecConfig
 from genre.stages import prepare
 
 SOURCE, TARGET, MODEL, START, USERS = "amazon-beauty", "amazon-office", "llm", "sasrec", 3000
-BUDGET = Budget.model_validate({"bits_per_byte": "+2%", "distinct_2": "-2%", "instructions": "-2%"})
 MEASURES = {"bits_per_byte": "bits/byte", "distinct_2": "distinct-2", "instructions": "instructions"}
 PROTOCOL = (__doc__ or "").partition("Protocol: ")[2].strip()
 
@@ -77,7 +78,7 @@ def reader_of(epochs: int, windows: int, batch_size: int) -> LlmSequentialConfig
             "tuning": {"method": "lora", "rank": 8},
             "protect": {"kl": 3.0, "answers": True, "tokens": 384},
             "training": {
-                "epochs": epochs, "batch_size": batch_size, "learning_rate": 1e-3, "clip_norm": 1.0,
+                "epochs": epochs, "batch_size": batch_size, "learning_rate": 2e-4, "clip_norm": 1.0,
                 "warm_up_steps": 10, "patience": None, "precision": "bf16", "tracker": "none",
             },
         }
@@ -102,25 +103,19 @@ def source_of(given: argparse.Namespace) -> Path:
 
 def writing_of(work: Path) -> WritingConfig:
     """Return how writing is measured."""
-    return WritingConfig(
-        general=general_texts(work),
-        languages=("en",),
-        prompts=tuple(questions(work)),
-        instructions=instructions(work),
-        batch_size=ANSWERS,
-    )
+    return WritingConfig(general=general_texts(work), languages=("en",))
 
 
 def ways(given: argparse.Namespace, source: Path) -> dict[str, RecommenderConfig]:
     """Return what is compared."""
     scratch = reader_of(given.target_epochs, given.windows, 8)
     moved: dict[str, Any] = {"source": source, "model": MODEL, "training": scratch.training, "shares": (1.0, 0.5)}
-    guarded = {**moved, "budget": BUDGET, "writing": writing_of(given.work)}
+    guarded = {**moved, "writing": writing_of(given.work)}
     return {
         "content": ContentConfig(),
         START: start_of(),
-        "from scratch": scratch,
         "zero-shot": AdaptedConfig(**moved, budget=Budget.of({}), learn="nothing", align=False),
+        "from scratch": scratch,
         "finetune": AdaptedConfig(**guarded, align=False),
         "domain": AdaptedConfig(**guarded),
     }
@@ -243,7 +238,7 @@ def main() -> None:
     )
     parser.add_argument("--windows", type=int, default=3000, help="of 20 likes, learned from in an epoch")
     parser.add_argument("--epochs", type=int, default=1, help="of the language model in the source")
-    parser.add_argument("--target-epochs", type=int, default=3, help="of it in the target, moved or from scratch")
+    parser.add_argument("--target-epochs", type=int, default=2, help="of it in the target, moved or from scratch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shares", type=float, nargs="*", default=[0.05], help="of the target's users")
     given = parser.parse_args()
