@@ -152,6 +152,18 @@ def test_of_what_was_learned_as_much_counts_as_keeps_the_source(source: Path) ->
     assert chosen["source"] >= 0.98 * before["source"]
 
 
+def test_learning_begins_with_what_the_moved_model_says(source: Path) -> None:
+    data, asked = world("b", seed=1)
+    origin: Any = opened(source, "m")
+    start = origin.moved(data.items, RunContext(), same=np.full(NUM_ITEMS, -1), align=False)
+    still = origin.config.training.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
+    model = origin.config.model_copy(update={"training": still}).build({})
+    model.begin_with(start)
+    model.fit(data, RunContext())
+    assert model.known.any()
+    np.testing.assert_allclose(model.score(asked.queries), start.score(asked.queries), rtol=0, atol=1e-3)
+
+
 @pytest.mark.slow
 def test_what_is_rehearsed_is_not_forgotten(source: Path) -> None:
     other = world("b", seed=1, words=list(np.random.default_rng(0).permutation(PLACES)))

@@ -123,14 +123,32 @@ def test_new_items_are_read_by_their_titles(base: Path) -> None:
     assert np.isfinite(longer.score(queries)).all()
 
 
-def test_it_begins_with_the_vectors_of_another_model(base: Path) -> None:
-    data, asked = world()
-    sasrec = SasrecConfig.model_validate({"embedding_size": 16, "training": {"epochs": 3, "tracker": "none"}})
-    begin = sasrec.build({}).fit(data, RunContext())
-    chosen = config(base, start_from="ids", training={"epochs": 1, "learning_rate": 1e-9})
+def begun(base: Path, begin: Recommender, **settings: Any) -> LlmSequential:
+    """Return a model that begins with another one and learns next to nothing."""
+    chosen = config(base, start_from="ids", training={"epochs": 1, "learning_rate": 1e-9}, **settings)
     assert chosen.member_names == ("ids",)
-    model = chosen.build({"ids": begin}).fit(data, RunContext(validation=asked))
-    np.testing.assert_allclose(model.similar(np.arange(3)), begin.similar(np.arange(3)), rtol=1e-3, atol=1e-4)  # type: ignore[attr-defined]
+    model = chosen.build({"ids": begin}).fit(world()[0], RunContext())
+    assert isinstance(model, LlmSequential)
+    return model
+
+
+def sasrec(**settings: Any) -> Any:
+    training = {"epochs": 3, "learning_rate": 0.01, "tracker": "none"}
+    chosen = SasrecConfig.model_validate({"embedding_size": 16, "training": training, **settings})
+    return chosen.build({}).fit(world()[0], RunContext())
+
+
+def with_a_new_item(model: Any) -> Any:
+    return model.index(extended(world()[0].items, [{"item_id": "new", "title": "no 3 and 5"}]), RunContext())
+
+
+def test_it_begins_with_the_vectors_of_another_model(base: Path) -> None:
+    data, _ = world()
+    begin = sasrec()
+    model = begun(base, begin)
+    torch.testing.assert_close(model.table, begin.table, rtol=0, atol=1e-6)
+    assert not with_a_new_item(model).table[-1].abs().max() > 1e-6  # Ids say nothing of it.
+    chosen = config(base, start_from="ids")
     other = {"ids": PopularityConfig().build({}).fit(data, RunContext())}
     with pytest.raises(ConfigError, match=r"vectors of 16 numbers are wanted from 'ids', which has none"):
         chosen.build(other)
@@ -148,3 +166,45 @@ def test_protected_it_learns_too(base: Path, protect: dict[str, float]) -> None:
 def test_ranks_that_adapt_and_disturbed_vectors_learn_too(base: Path) -> None:
     model = fitted(base, tuning={"method": "adalora", "rank": 2}, training={"adversarial": 0.01})
     assert hits(model) > 0.5
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_another_model_says_of_texts_is_begun_with_too(base: Path, own: bool) -> None:
+    begin = sasrec(text={"vectors": HASHING, "own": own})
+    model = begun(base, begin)
+    torch.testing.assert_close(model.table, begin.table, rtol=0, atol=1e-6)
+    found, expected = with_a_new_item(model).table[-1], with_a_new_item(begin).table[-1]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert expected.abs().max() > 0.1
+    # And elsewhere, where no item is the same.
+    items = world()[0].items
+    for align in (False, True):
+        there = [
+            one.moved(items, RunContext(), same=np.full(NUM_ITEMS, -1), align=align).table for one in (model, begin)
+        ]
+        torch.testing.assert_close(there[0], there[1], rtol=0, atol=1e-6)
+    assert there[0].abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param({"vectors": HASHING, "hidden": 8}, id="other layers"),
+        pytest.param({"vectors": {"encoder": {"kind": "hashing", "size": 64}}}, id="another encoder"),
+        pytest.param({"vectors": {**HASHING, "whitening": {"strength": 0.5}}}, id="another whitening"),
+    ],
+)
+def test_of_one_that_reads_texts_otherwise_only_the_vectors_are_begun_with(base: Path, text: dict[str, Any]) -> None:
+    begin = sasrec(text=text)
+    model = begun(base, begin)
+    torch.testing.assert_close(model.table, begin.table, rtol=0, atol=1e-6)
+    assert with_a_new_item(begin).table[-1].abs().max() > 0.1
+    assert not with_a_new_item(model).table[-1].abs().max() > 1e-6
+
+
+def test_texts_that_the_same_encoder_reads_otherwise_are_seen_by_their_vectors(base: Path) -> None:
+    begin = sasrec(text={"vectors": HASHING})
+    begin.text = -begin.text
+    model = begun(base, begin)
+    torch.testing.assert_close(model.table, begin.table, rtol=0, atol=1e-6)
+    assert not with_a_new_item(model).table[-1].abs().max() > 1e-6

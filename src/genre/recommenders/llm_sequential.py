@@ -27,6 +27,7 @@ from genre.recommenders.elsewhere import Elsewhere, elsewhere_of
 from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage, check_reads
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, check_base, take_along
+from genre.recommenders.starting_items import check_start, start_items
 from genre.recommenders.trained import among, fit_network, known_of, network_state, take_parameters, to_learn_from
 from genre.training.config import TrainingConfig
 
@@ -62,8 +63,9 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     own_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of the items whose own vectors a training step leaves out, so that items without one are scored well."""
     start_from: str | None = None
-    """A fitted `sasrec` of the same `embedding_size`, by its name, whose vectors of the items are those that learning
-    begins with."""
+    """A fitted `sasrec` of the same `embedding_size`, by its name, whose items are those that learning begins with. If
+    it reads texts as here (the same `vectors`, no `hidden` layer), what it knows of texts is taken over too: new items
+    begin as its new items, and in another catalogue it holds as well. Of any other only the items' vectors are."""
     length: int = Field(default=50, ge=1)
     """Newest likes of a history that are read."""
     max_windows: int | None = Field(default=None, ge=1)
@@ -118,17 +120,10 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
         Raises:
             ConfigError: The model to begin with has no such vectors.
         """
-        begin = None
-        if self.start_from is not None and self.start_from in members:
-            begin = getattr(members[self.start_from], "table", None)
-            if begin is None or begin.shape[1] != self.embedding_size:
-                have = "has none" if begin is None else f"has {begin.shape[1]}"
-                raise ConfigError(
-                    f"vectors of {self.embedding_size} numbers are wanted from {self.start_from!r}, which {have}",
-                    place="llm_sequential.start_from",
-                    remedy="Name a `sasrec` of the same `embedding_size`, or leave it out.",
-                )
-        return LlmSequential(self, begin)
+        if self.start_from is None or self.start_from not in members:
+            return LlmSequential(self)
+        check_start(members[self.start_from], self.start_from, self.embedding_size, "llm_sequential.start_from")
+        return LlmSequential(self, members[self.start_from])
 
     def estimate(self, size: DataSize) -> Estimate:
         """The language model with what the optimizer keeps of it, its passes over the likes, and the items' vectors."""
@@ -176,10 +171,10 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
     _begin: Self | None = None
     """What learning begins with."""
 
-    def __init__(self, config: LlmSequentialConfig, begin: Tensor | None = None) -> None:
-        """Keep the settings, and the vectors (I, D) to begin with."""
+    def __init__(self, config: LlmSequentialConfig, start: Recommender | None = None) -> None:
+        """Keep the settings, and the model whose items are begun with."""
         super().__init__(config)
-        self.begin = begin
+        self.start = start
 
     def fit(self, data: Dataset, run: RunContext, *, terms: Sequence[Term] = ()) -> Self:
         """Train until the validation events are predicted no better; without any, for all epochs.
@@ -256,14 +251,14 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
     def moved(self, items: Entities, run: RunContext, *, same: NDArray[np.integer], align: bool) -> Self:
         """Return a model of another catalogue: new items are read by their texts, the same ones as here.
 
-        Both share the language model, with what it has learned. The vectors that this one began with belong to its
-        items, and are no part of the other.
+        Both share the language model, with what it has learned, and what is known of texts. Whose items this one began
+        with is no matter there: their own vectors belong to this catalogue.
 
         Raises:
             DataError: None of the items has a text.
         """
         model = copy(self)
-        model.config, model.begin = self.config.model_copy(update={"start_from": None}), None
+        model.config, model.start = self.config.model_copy(update={"start_from": None}), None
         model.elsewhere = None  # What people of this catalogue liked in a third one says nothing of others.
         model.reader, model.text = self.reader.moved(items, run, align=align)
         model.known = (same >= 0) & self.known[same]
@@ -397,22 +392,15 @@ class LlmSequential(ScoringRecommender[LlmSequentialConfig]):
         return network.to(self.language.loaded.model.device)
 
     def _start_from(self) -> None:
-        """Let the items' vectors be those of another model."""
-        import torch
-
-        items = self.network.items
-        if self.config.start_from is not None and self.begin is None:
+        """Let the items be those of another model."""
+        if self.start is not None:
+            start_items(self.network.items, self.known, self.text, self.config.vectors, self.start)
+        elif self.config.start_from is not None:
             raise ConfigError(
                 f"there is no model {self.config.start_from!r} to begin with",
                 place="llm_sequential.start_from",
                 remedy="Name a `sasrec` of the same experiment.",
             )
-        if self.begin is None or items.own is None or items.read is None:
-            return
-        with torch.no_grad():
-            items.own.weight.copy_(self.begin[torch.from_numpy(self.known)])
-            for layer in items.read.parameters():
-                layer.zero_()
 
     def settle(self) -> None:
         """Work out how the items are read by now."""

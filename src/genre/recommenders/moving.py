@@ -6,7 +6,7 @@ Shapes: I items of the other catalogue.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,8 @@ def shared(network: nn.Module) -> dict[str, Tensor]:
 def take_along(model: Movable, source: Movable, same: NDArray[np.integer]) -> None:
     """Let a model have all that another of its form has learned, and the vectors of the items that both hold.
 
+    Other items begin as what their texts say, if they have any.
+
     Args:
         model: Of this catalogue, with a network that has learned nothing; it is changed in place.
         source: Of the other one.
@@ -104,6 +106,9 @@ def take_along(model: Movable, source: Movable, same: NDArray[np.integer]) -> No
     own, given = (
         next(part for part in one.network.modules() if isinstance(part, ItemVectors)) for one in (model, source)
     )
+    if own.own is not None and own.read is not None:
+        # Drawn at random they are as long as what texts say where items are few, and would drown it.
+        own.own.weight.data[cast("Tensor", own.text).any(dim=1)] = 0
     keep_own(own, model.known, given, source.known, same)
     model.network.eval()
 
