@@ -25,8 +25,11 @@ demo: $(VENV)/.installed  ## Install, and run the main job on the sample world
 test: $(VENV)/.tools  ## Run the quick tests
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses=4 --dist worksteal
 
+# Two processes, since some hold a language model of gigabytes; then, one after the other, those that measure under load.
 test-slow: $(VENV)/.tools  ## Run the slow tests
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m 'slow and not alone' -n logical --maxprocesses=2 \
+		--dist worksteal --timeout 600
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m 'slow and alone'
 
 test-all: test test-slow  ## Run all tests
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,21 @@ from genre.evaluation import plots
 # How long an example takes is the machine's affair.
 settings.register_profile("genre", deadline=None)
 settings.load_profile("genre")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let the collector of garbage pass over what is imported, then and later: looking through it takes long.
+
+    It was a quarter of the time until the first test, and a fifteenth of the time of all of them.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
 
 NUM_USERS, NUM_ITEMS, NUM_GENRES = 60, 40, 4
 DAY = 86_400

@@ -41,6 +41,18 @@ def follow(page: str, typed: str | None = None) -> int:
     return len(commands)
 
 
+def copy_examples(place: Path, **changed: dict[str, str]) -> None:
+    """Copy the examples, some of them made smaller: each change of a text stands under the name of its file."""
+    shutil.copytree(ROOT / "examples", place / "examples")
+    for name, changes in changed.items():
+        path = place / "examples" / f"{name}.yaml"
+        text = path.read_text(encoding="utf-8")
+        for old, new in changes.items():
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text, encoding="utf-8")
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty directory with the guide's files in it, entered."""
@@ -288,7 +300,7 @@ def test_links_lead_somewhere() -> None:
 @pytest.mark.timeout(600)
 def test_a_sequence_model_can_be_trained_by_following_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "train-a-sequence-model.md").read_text(encoding="utf-8")
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    copy_examples(tmp_path, sequences={"epochs: 60": "epochs: 3"})
     monkeypatch.chdir(tmp_path)
     follow(page)
     names: dict[str, object] = {}
@@ -302,7 +314,7 @@ def test_a_sequence_model_can_be_trained_by_following_the_page(tmp_path: Path, m
 @pytest.mark.timeout(900)
 def test_a_catalogue_can_be_enriched_by_following_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "enrich-a-catalogue.md").read_text(encoding="utf-8")
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    copy_examples(tmp_path, enrich={"max_items: 3": "max_items: 2"}, versions={"epochs: 5": "epochs: 1"})
     monkeypatch.chdir(tmp_path)
     assert follow(page) == 5
     runs = tmp_path / "runs"

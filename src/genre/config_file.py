@@ -16,6 +16,7 @@ from genre.config import Experiment
 from genre.core.config import Config
 from genre.core.errors import ConfigError
 from genre.core.files import sha256
+from genre.core.yaml_reading import read_yaml
 from genre.language.loading import fingerprint
 
 Place = tuple[str | int, ...]
@@ -44,7 +45,8 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
             f"the config cannot be read ({error})", place=str(path), remedy="Write one with `genre init`."
         ) from error
     try:
-        settings, lines = yaml.safe_load(text), _lines_of(yaml.compose(text))
+        settings, node = read_yaml(text)
+        lines = _lines_of(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # The last two: no such day, an alias of itself.
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -294,7 +296,7 @@ def _override(settings: dict[str, Any], override: str) -> None:
                 remedy="Set it as a whole.",
             )
     try:
-        value = yaml.safe_load(text)
+        value, _ = read_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(
             f"{text!r} is not valid YAML ({getattr(error, 'problem', error)})",

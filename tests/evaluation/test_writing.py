@@ -321,7 +321,7 @@ def test_chinese_is_measured_where_the_base_writes_it(tiny: LoadedModel, monkeyp
 @pytest.mark.timeout(900)
 def test_the_embedded_model_in_words() -> None:
     loaded = smollm().load()
-    found = measure_writing(loaded, WritingConfig(texts=12), base=loaded)
+    found = measure_writing(loaded, WritingConfig(texts=12, max_text_tokens=128, max_answer_tokens=32), base=loaded)
     assert 0.8 < found.values["bits_per_byte"] < 1.7
     assert found.values["kl"] == pytest.approx(0, abs=1e-3)
     assert found.values["instructions"] > 0.2

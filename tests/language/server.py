@@ -81,9 +81,7 @@ class Server:
         self.lock = threading.Lock()
         self.at_once = 0
         handler = type("Handler", (_Handler,), {"world": self})
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.http.daemon_threads = True
-        self.http.block_on_close = False
+        self.http = _Http(("127.0.0.1", 0), handler)
         self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self.thread.start()
         return self
@@ -96,6 +94,13 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http.server_port}/v1"
+
+
+class _Http(ThreadingHTTPServer):
+    # Of those who come at once, the system turns away all but five, who knock again after a second.
+    request_queue_size = 128
+    daemon_threads = True
+    block_on_close = False
 
 
 class _Handler(BaseHTTPRequestHandler):

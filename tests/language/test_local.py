@@ -351,6 +351,7 @@ def test_the_embedded_model_knows_a_capital() -> None:
     assert smollm().count_tokens(found[0].text) in range(found[0].completion_tokens - 1, found[0].completion_tokens + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", [SCHEMAS[0], SCHEMAS[2]])
 def test_the_embedded_model_keeps_to_a_schema(schema: dict[str, Any]) -> None:
     (found,) = smollm().generate([Prompt("Describe a quiet film.")], sampling=Sampling(max_tokens=60), schema=schema)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,10 +96,16 @@ def test_the_key_needs_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SmolLmConfig(batch_size=1).build().key == SmolLmConfig(batch_size=2).build().key
 
 
-@pytest.mark.usefixtures("nothing_cached")
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_processes_unpack_once_and_damage_is_redone() -> None:
+def test_two_processes_unpack_once_and_damage_is_redone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = converted(Silent())
+    monkeypatch.setenv("GENRE_CACHE", str(tmp_path))
+    directory = converted_directory()
+    shutil.copytree(good, directory)
+    with (directory / "model.safetensors").open("r+b") as stream:
+        stream.seek(1_000_000)
+        stream.write(b"damage")
     code = (
         "from genre.core.run import Silent\nfrom genre.language.smollm import converted\n"
         "seen = []\n"
@@ -112,15 +119,9 @@ def test_two_processes_unpack_once_and_damage_is_redone() -> None:
     told = [process.communicate(timeout=500)[0].split() for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert sorted(count for _, count in told) == ["0", "1"]
-    directory = converted_directory()
     assert is_whole(directory)
     assert [path.name for path in directory.parent.iterdir() if path.is_dir()] == [directory.name]
-    weights = directory / "model.safetensors"
-    good = sha256(weights)
-    with weights.open("r+b") as stream:
-        stream.seek(1_000_000)
-        stream.write(b"damage")
-    assert sha256(converted(Silent()) / "model.safetensors") == good
+    assert sha256(directory / "model.safetensors") == sha256(good / "model.safetensors")
 
 
 @pytest.mark.slow

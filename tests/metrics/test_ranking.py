@@ -66,10 +66,15 @@ def test_metrics_are_those_of_ir_measures(
         np.testing.assert_allclose(mine, expected, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.slow  # ranx compiles itself for a minute.
+@pytest.mark.slow  # What ranx imports takes seconds.
 def test_metrics_are_those_of_ranx(
-    judged: tuple[NDArray[np.float32], Ragged], ours: dict[str, NDArray[np.float64]]
+    judged: tuple[NDArray[np.float32], Ragged],
+    ours: dict[str, NDArray[np.float64]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from numba import config
+
+    monkeypatch.setattr(config, "DISABLE_JIT", True)  # ranx would compile itself for a minute.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of what ranx imports.
         from ranx import Qrels, Run, evaluate

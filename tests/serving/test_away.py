@@ -96,6 +96,7 @@ def wait_for(done: Callable[[], bool], patience: float = 60) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_without_its_database_for_half_a_minute_it_reads_on_and_loses_nothing(
     own_cluster: Cluster, films: Path, tmp_path: Path

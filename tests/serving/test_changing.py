@@ -197,6 +197,7 @@ def test_a_version_counts_as_promoted_when_it_answers_all(three: tuple[TestClien
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_versions_change_under_load_and_no_request_fails(films: Path, own_films: Path, sqlite_url: str) -> None:
     seen: list[tuple[float, float, int, str]] = []
     stop = threading.Event()

@@ -89,6 +89,7 @@ def test_who_sends_slowly_but_steadily_is_heard_out(serving: Callable[..., Servi
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_who_does_not_read_holds_up_nobody_and_not_the_end(films: Path, tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'genre.db'}"
     arguments = [f"films={films}", "--no-studio", "--database", database, "--set", "drain=2"]

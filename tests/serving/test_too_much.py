@@ -86,6 +86,7 @@ def watching(url: str, process: psutil.Process) -> Iterator[Watched]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_a_million_events_in_one_request_are_refused_as_a_list_and_taken_as_lines(films: Path, sqlite_url: str) -> None:
     whole = b"".join(as_list(MANY))
