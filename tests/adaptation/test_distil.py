@@ -37,7 +37,7 @@ from tests.recommenders.fixed import Fixed, FixedConfig
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-FAST = {"epochs": 25, "batch_size": 16, "learning_rate": 0.01, "patience": 8, "tracker": "none"}
+FAST = {"epochs": 25, "batch_size": 16, "learning_rate": 0.01, "patience": 8, "patience_steps": 0, "tracker": "none"}
 SASREC = {"kind": "sasrec", "embedding_size": 16, "dropout": 0.1, "length": 6, "training": FAST}
 HASHING = {"encoder": {"kind": "hashing"}}
 

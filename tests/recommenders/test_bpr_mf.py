@@ -17,7 +17,7 @@ from genre.training.config import TrainingConfig
 from genre.training.pairs import Factors, Pairs, Pairwise
 from tests.recommenders.chains import chain_of
 
-FAST = TrainingConfig(epochs=40, batch_size=64, learning_rate=0.02, patience=8, tracker="none")
+FAST = TrainingConfig(epochs=40, batch_size=64, learning_rate=0.02, patience=8, patience_steps=0, tracker="none")
 
 
 def log(rows: list[list[int]]) -> Interactions:

@@ -27,7 +27,7 @@ from genre.recommenders.store import load_model, save_model
 from genre.training.config import CHECKPOINT_FILE, TrainingConfig
 from tests.recommenders.chains import NUM_ITEMS, chain, chain_of
 
-FAST = TrainingConfig(epochs=60, batch_size=32, learning_rate=0.01, patience=8, tracker="none")
+FAST = TrainingConfig(epochs=60, batch_size=32, learning_rate=0.01, patience=8, patience_steps=0, tracker="none")
 WORDS = ("red", "green", "blue", "white")
 HASHING = {"encoder": {"kind": "hashing"}, "whitening": {"strength": 0.5, "size": 16}}
 

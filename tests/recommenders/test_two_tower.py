@@ -24,7 +24,7 @@ from genre.training.config import TrainingConfig
 WORDS = VectorsConfig(encoder=HashingEncoderConfig(), whitening=None)
 SUBJECTS = ["dragon castle knight", "bank robbery thief", "ocean whale sailor", "desert caravan mirage"]
 NUM_ITEMS = 40
-FAST = TrainingConfig(epochs=40, batch_size=64, learning_rate=5e-3, patience=10, tracker="none")
+FAST = TrainingConfig(epochs=40, batch_size=64, learning_rate=5e-3, patience=10, patience_steps=0, tracker="none")
 
 
 def world(num_users: int = 100, seed: int = 0) -> tuple[Dataset, Holdout]:

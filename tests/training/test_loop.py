@@ -119,11 +119,17 @@ def test_it_stops_early_and_keeps_the_best() -> None:
         kept.append(weights(model))
         return next(values)
 
-    trained = run(model, epochs=50, patience=2, validate=validate)
+    trained = run(model, epochs=50, patience=2, patience_steps=0, validate=validate)
     assert [epoch.validation for epoch in trained.epochs] == [0.1, 0.5, 0.3, 0.2]
     assert trained.best_epoch == 2
     for a, b in zip(weights(model), kept[1], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("passes", "epochs"), [(0, 3), (2, 3), (2.5, 4), (4.5, 6), (100, 7)])
+def test_where_a_pass_is_a_few_steps_it_waits_for_more_passes(passes: float, epochs: int) -> None:
+    trained = run(network(), epochs=7, patience=2, patience_steps=round(passes * NUM_BATCHES), validate=lambda: 1.0)
+    assert (len(trained.epochs), trained.best_epoch) == (epochs, 1)
 
 
 def test_it_validates_every_so_many_epochs() -> None:

@@ -40,7 +40,14 @@ class PretrainedConfig(LanguageSettings):
     begin_with_words: bool = True
     """Whether a code begins as what its items' texts say, to the language model, and not at random."""
     training: TrainingConfig = TrainingConfig(
-        epochs=5, batch_size=16, learning_rate=1e-3, precision="bf16", clip_norm=1.0, warm_up_steps=20, patience=2
+        epochs=5,
+        batch_size=16,
+        learning_rate=1e-3,
+        precision="bf16",
+        clip_norm=1.0,
+        warm_up_steps=20,
+        patience=2,
+        patience_steps=0,
     )
     """Few epochs: an item takes as many places as it has codes, so that a pass takes long."""
 

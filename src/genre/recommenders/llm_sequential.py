@@ -79,7 +79,14 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
     training: TrainingConfig = TrainingConfig(
-        epochs=5, batch_size=16, learning_rate=1e-3, precision="bf16", clip_norm=1.0, warm_up_steps=20, patience=2
+        epochs=5,
+        batch_size=16,
+        learning_rate=1e-3,
+        precision="bf16",
+        clip_norm=1.0,
+        warm_up_steps=20,
+        patience=2,
+        patience_steps=0,
     )
     """Few epochs: a pass takes long, and most is learned in the first."""
 

@@ -52,6 +52,9 @@ class TrainingConfig(Config):
     """Epochs between two looks at the validation events."""
     patience: int | None = Field(default=10, ge=1)
     """Looks without a better value after which training stops; none trains to the end and still keeps the best."""
+    patience_steps: int = Field(default=200, ge=0)
+    """Steps without a better value that it also takes for that. Ten passes through the log of some hundred people are
+    ten steps, after which nothing has been learned yet."""
     average: int = Field(default=1, ge=1)
     """Best checkpoints whose weights are averaged, if the average validates better than the best one alone (Wortsman et
     al.: Model Soups, ICML 2022). Each takes the memory of the model once."""

@@ -303,7 +303,8 @@ class _Training:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in self._weights().items()}
             self.best = sorted([*self.best, (value, self.epoch, weights)], key=lambda kept: -kept[0])
             del self.best[self.config.average :]
-        self.stopped = self.config.patience is not None and self.waited >= self.config.patience
+        config, steps = self.config, (self.epoch - self.best[0][1]) * self.objective.num_batches
+        self.stopped = config.patience is not None and self.waited >= config.patience and steps >= config.patience_steps
 
     def _weights(self) -> Weights:
         return {name: tensor for name, tensor in self._plain.state_dict().items() if name not in self.fixed}
