@@ -79,7 +79,7 @@ def unseen(queries: Queries) -> Candidates:
 @pytest.mark.slow
 def test_it_learns_to_put_what_comes_next_first(base: Path) -> None:
     few, asked = chain(num_users=40, num_items=8, longest=4)  # Learned in a few steps.
-    learning = {"epochs": 6, "batch_size": 2, "learning_rate": 0.003}
+    learning = {"epochs": 10, "batch_size": 4, "learning_rate": 0.003}
     model, retriever = fitted(
         base, named(few, letters(8)), judgement="likelihood", tuning={"method": "full"}, training=learning
     )

