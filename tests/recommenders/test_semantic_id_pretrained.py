@@ -53,7 +53,11 @@ def fit(chosen: SemanticIdConfig, run: RunContext | None = None) -> SemanticId:
 
 @cache
 def fitted() -> SemanticId:
-    return fit(config(tuning={"method": "last_layers", "layers": 1}, training={"epochs": 12, "patience": 4, "patience_steps": 0}))
+    return fit(
+        config(
+            tuning={"method": "last_layers", "layers": 1}, training={"epochs": 12, "patience": 4, "patience_steps": 0}
+        )
+    )
 
 
 def base_logits(base: Path | None = None) -> torch.Tensor:
