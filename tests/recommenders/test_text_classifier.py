@@ -405,15 +405,15 @@ def test_what_is_fine_tuned_has_defaults_of_its_own() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_embedded_language_model_learns_what_words_decide() -> None:
-    training = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "clip_norm": 1.0, "warm_up_steps": 5, **QUICK}
+    training = {"epochs": 2, "batch_size": 8, "learning_rate": 5e-4, "clip_norm": 1.0, "warm_up_steps": 5, **QUICK}
     data = tastes()
     model = fitted(
         data,
         reader="language",
         retriever="popular",
-        vectors={"text": {"max_tokens": 8}},
-        user_tokens=24,
-        max_pairs=100,
+        vectors={"text": {"max_tokens": 16}},
+        user_tokens=48,
+        max_pairs=150,
         held_out=0.2,
         num_candidates=12,
         training=training,
