@@ -176,7 +176,7 @@ def test_a_damaged_arm_is_refused_once(three: tuple[TestClient, Service], files:
     scenario._noticed["third"] -= 60
     wait_until(lambda: files.read.count(own_films.name) == 2)
     assert client.post("/v1/experiments/spring/stop").status_code == 200
-    assert not scenario.problems
+    wait_until(lambda: not scenario.problems)
 
 
 def test_a_version_counts_as_promoted_when_it_answers_all(three: tuple[TestClient, Service]) -> None:
