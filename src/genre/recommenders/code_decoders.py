@@ -13,7 +13,7 @@ from genre.core.config import Config
 from genre.core.errors import ConfigError
 from genre.core.run import RunContext
 from genre.recommenders.base import DataSize, Estimate
-from genre.recommenders.learning_language import LanguageSettings, LearningLanguage
+from genre.recommenders.learning_language import FEW_EPOCHS, LanguageSettings, LearningLanguage
 from genre.training.config import TrainingConfig
 
 _HIDDEN = 576
@@ -39,16 +39,7 @@ class PretrainedConfig(LanguageSettings):
     kind: Literal["pretrained"] = "pretrained"
     begin_with_words: bool = True
     """Whether a code begins as what its items' texts say, to the language model, and not at random."""
-    training: TrainingConfig = TrainingConfig(
-        epochs=5,
-        batch_size=16,
-        learning_rate=1e-3,
-        precision="bf16",
-        clip_norm=1.0,
-        warm_up_steps=20,
-        patience=2,
-        patience_steps=0,
-    )
+    training: TrainingConfig = FEW_EPOCHS
     """Few epochs: an item takes as many places as it has codes, so that a pass takes long."""
 
     def estimate_codes(self, size: DataSize, num_levels: int, asked: int) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -33,6 +33,17 @@ _AS_EVER = (
     "checkpoint_seconds", "tracker",
 )  # fmt: skip
 """What of the training holds for reading too: all that needs neither layers by number nor items."""
+FEW_EPOCHS: Final = TrainingConfig(
+    epochs=5,
+    batch_size=16,
+    learning_rate=1e-3,
+    precision="bf16",
+    clip_norm=1.0,
+    warm_up_steps=20,
+    patience=2,
+    patience_steps=0,
+)
+"""How a language model learns from histories if nothing else is said: a pass takes long, and it knows much before."""
 _PARAMETERS, _TOKEN_SECONDS = 135_000_000, 4e-10
 """Weights of the embedded model, and seconds of one weight for one token forwards on two cores, for the estimate."""
 

@@ -24,7 +24,7 @@ from genre.features.versions import VersionsConfig
 from genre.language.base import unit_rows
 from genre.recommenders.base import DataSize, Estimate, Recommender, ScoringRecommender, State, never_scored
 from genre.recommenders.elsewhere import Elsewhere, elsewhere_of
-from genre.recommenders.learning_language import LanguageRecommenderConfig, LearningLanguage, check_reads
+from genre.recommenders.learning_language import FEW_EPOCHS, LanguageRecommenderConfig, LearningLanguage, check_reads
 from genre.recommenders.members import validator
 from genre.recommenders.moving import all_the_same, check_base, take_along
 from genre.recommenders.starting_items import check_start, start_items
@@ -78,16 +78,7 @@ class LlmSequentialConfig(LanguageRecommenderConfig):
     """Scores are cosines divided by it, as those of `sasrec`."""
     hide_seen: bool = True
     """Whether items of the history are no answers when the best epoch is chosen, as the evaluation's `hide_seen`."""
-    training: TrainingConfig = TrainingConfig(
-        epochs=5,
-        batch_size=16,
-        learning_rate=1e-3,
-        precision="bf16",
-        clip_norm=1.0,
-        warm_up_steps=20,
-        patience=2,
-        patience_steps=0,
-    )
+    training: TrainingConfig = FEW_EPOCHS
     """Few epochs: a pass takes long, and most is learned in the first."""
 
     @model_validator(mode="after")
